@@ -1,0 +1,50 @@
+"""The contract of an action: a validated model of its parameters that can be run.
+
+An action inside MongoDB does no I/O: it returns its writes as data, and the group commit makes them exactly
+once. An action that reaches outside runs only after its intent is stored.
+"""
+
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from actions.context import Context
+from actions.outcome import Outcome
+
+
+class Reach(StrEnum):
+    """Where the effect of an action takes place."""
+
+    INSIDE = "inside"  # in MongoDB: no I/O, writes are returned as data
+    OUTSIDE = "outside"  # elsewhere: an intent is stored first
+
+
+class Delivery(StrEnum):
+    """What happens to a step whose attempt ended without a word (promise 2)."""
+
+    AT_MOST_ONCE = "at_most_once"  # ends uncertain, a person decides: e-mails and messages to people
+    AT_LEAST_ONCE = "at_least_once"  # is run again with the same key: webhooks, AI calls
+
+
+class Action(BaseModel, ABC):
+    """One configured action. Subclasses declare their parameters as fields and their ``type`` as a class variable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    type: ClassVar[str]
+    reach: ClassVar[Reach] = Reach.INSIDE
+
+    @property
+    def delivery(self) -> Delivery:
+        """How the action is delivered when an attempt crashed; only asked of actions that reach outside."""
+        return Delivery.AT_LEAST_ONCE
+
+    @abstractmethod
+    async def run(self, context: Context) -> Outcome:
+        """Run one attempt and return its outcome.
+
+        Raise TransientActionError to be retried, PermanentActionError to fail. Any other exception fails the
+        step and is reported.
+        """

@@ -1,0 +1,34 @@
+"""What a step may see when it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One attempt of one step.
+
+    ``entity`` is the document as it is now (of a deleted entity: as it last was). ``now`` is the server's time.
+    ``trigger`` is what the execution stores about its trigger: ``{type, kind, at, ...}``.
+    """
+
+    entity: Mapping[str, Any]
+    entity_type: str
+    entity_id: Any
+    workflow_id: Any
+    workflow_name: str
+    execution_id: ObjectId
+    step: int
+    attempt: int
+    now: datetime
+    triggered_at: datetime
+    trigger: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The stable key of this step, the same in every attempt: ``<execution id>:<step>`` (promise 2)."""
+        return f"{self.execution_id}:{self.step}"

@@ -1,0 +1,68 @@
+"""How a step can end: a closed set. An unknown outcome is a failure, never a success."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Insert ``document`` into one of the daemon's result collections: ``tasks`` or ``notifications``.
+
+    The document carries its own ``_id``, made from execution and step, so that a repeat cannot double it.
+    """
+
+    collection: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityUpdate:
+    """Set and unset dotted fields of the entity that the step runs for."""
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+
+
+Write = Insert | EntityUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step succeeded. ``result`` goes into the history; ``writes`` are committed with it, exactly once."""
+
+    result: Mapping[str, Any]
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """The step had nothing to do, for ``reason``: a word such as ``no_email``."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The step failed and may succeed later: after ``after``, or when None as the step's retry policy says."""
+
+    error: str
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The step failed for good."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """Nobody can know whether the effect took place, and it must not be repeated: a person decides."""
+
+    error: str
+
+
+Outcome = Done | Skip | Retry | Fail | Uncertain

@@ -1,0 +1,1 @@
+"""Settings, durations, log set-up and the root error: what every other package may import."""

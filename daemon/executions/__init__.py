@@ -1,0 +1,1 @@
+"""From a due execution to its recorded end: lanes, loader, executor, group commit."""

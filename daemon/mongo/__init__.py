@@ -1,0 +1,1 @@
+"""MongoDB as this product uses it: clients, collections, indexes, the embedded server."""

@@ -1,0 +1,1 @@
+"""Scheduled workflows: when they fire, and the sweep that enqueues their entities."""

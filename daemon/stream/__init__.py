@@ -1,0 +1,1 @@
+"""From the change stream to committed executions: cursor, decode, intake, checkpoint."""
