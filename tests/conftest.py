@@ -1,0 +1,51 @@
+"""The fixtures every test may use: one real MongoDB a session and worker, one fresh database a test."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC
+from typing import Any
+
+import pytest
+from bson import CodecOptions, DatetimeConversion
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.support.mongod import Mongod
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """One running single-node replica set; it is ended by its process id, also when tests fail."""
+    server = Mongod(tmp_path_factory.mktemp("mongod"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(mongo_server: Mongod) -> str:
+    return mongo_server.uri
+
+
+@pytest.fixture(scope="session")
+async def mongo_client(mongo_uri: str) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
+    """One client for the tests' own reads and writes: no document can break its decoding."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_uri, w="majority", tz_aware=True)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def database(mongo_client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """A fresh database with a name of its own, dropped afterwards."""
+    options: CodecOptions[dict[str, Any]] = CodecOptions(
+        tz_aware=True,
+        tzinfo=UTC,
+        datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+        unicode_decode_error_handler="replace",
+    )
+    fresh = mongo_client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=options)
+    yield fresh
+    await mongo_client.drop_database(fresh.name)
