@@ -1,0 +1,44 @@
+"""One daemon a directory: a lock that the kernel lets go of when its holder ends, however it ends."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from config.error import ConfigError
+
+
+class DirectoryLock:
+    """An exclusive lock on ``path``, which holds the process id of its holder; made when missing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; raise ConfigError, naming the holder, when another process has it."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.open("a+")
+        except OSError as error:
+            raise ConfigError(f"embedded_directory: cannot write to {self._path.parent}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise ConfigError(
+                f"embedded_directory: {self._path.parent} is in use by another reflexd (process {holder}): stop that "
+                "one, set MONGODB_URI so that both use one MongoDB, or set REFLEXD_EMBEDDED_DIRECTORY to another place"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Let go of the lock; does nothing when it is not held."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

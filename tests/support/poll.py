@@ -1,0 +1,30 @@
+"""Waiting for something to become true: what tests do instead of sleeping."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(probe: Callable[[], T | Awaitable[T]], within_s: float = 10.0, every_s: float = 0.02) -> T:
+    """Return the first true value that ``probe`` gives; fail when there was none ``within_s``.
+
+    An AssertionError in ``probe`` means "not yet"; the last one is shown when the time is up.
+    """
+    until = time.monotonic() + within_s
+    while True:
+        last: object
+        try:
+            result = probe()
+            value = await result if inspect.isawaitable(result) else result
+            if value:
+                return value
+            last = value
+        except AssertionError as error:
+            last = error
+        if time.monotonic() > until:
+            raise AssertionError(f"not true within {within_s} s; last seen: {last!r}")
+        await asyncio.sleep(every_s)
