@@ -21,12 +21,15 @@ class WorkflowError(ReflexdError):
     """A workflow document is wrong: that workflow is invalid, nobody else is harmed.
 
     ``path`` leads into the document, for example ``actions[1].delay``; empty for the document as a whole.
+    ``more`` counts the other problems that were found; the message ends with it.
     """
 
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}" if path else problem)
+    def __init__(self, path: str, problem: str, more: int = 0) -> None:
+        rest = f" (and {more} more)" if more else ""
+        super().__init__((f"{path}: {problem}" if path else problem) + rest)
         self.path = path
         self.problem = problem
+        self.more = more
 
 
 class TransientActionError(ReflexdError):
