@@ -7,13 +7,16 @@ from typing import Any
 
 from bson import ObjectId
 
+from actions.services import Services
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """One attempt of one step.
 
     ``entity`` is the document as it is now (of a deleted entity: as it last was). ``now`` is the server's time.
-    ``trigger`` is what the execution stores about its trigger: ``{type, kind, at, ...}``.
+    ``trigger`` is what the execution stores about its trigger: ``{type, kind, at, ...}``. ``services`` is the
+    same for every step of this process.
     """
 
     entity: Mapping[str, Any]
@@ -27,6 +30,7 @@ class Context:
     now: datetime
     triggered_at: datetime
     trigger: Mapping[str, Any]
+    services: Services
 
     @property
     def key(self) -> str:
