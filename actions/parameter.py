@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from config.duration import parse_duration
 from config.error import WorkflowError
+from rules.field import parse_field
 
 
 def _duration(raw: Any) -> timedelta:
@@ -30,26 +31,10 @@ def _person_id(raw: Any) -> Any:
 
 
 def _field_path(raw: Any) -> str:
-    problem = field_problem(raw)
-    if problem:
-        raise PydanticCustomError("field_path", "{problem}", {"problem": problem})
-    return str(raw)
-
-
-def field_problem(raw: Any) -> str | None:
-    """Return why ``raw`` cannot be the dotted path of a field, or None if it can."""
-    if not isinstance(raw, str):
-        return f"expected the dotted path of a field, found {type(raw).__name__}"
-    if len(raw) > 500:
-        return f"expected a path of at most 500 characters, found {len(raw)}"
-    if "\0" in raw:
-        return "expected a path without NUL characters, found one"
-    for name in raw.split("."):
-        if not name:
-            return f"expected a dotted path without empty names, found {raw!r}"
-        if name.startswith("$"):
-            return f"expected names that do not start with '$', found {name!r}"
-    return None
+    try:
+        return parse_field(raw, "")
+    except WorkflowError as error:
+        raise PydanticCustomError("field_path", "{problem}", {"problem": error.problem}) from error
 
 
 # A number of seconds or a text such as "5m".

@@ -14,6 +14,8 @@ from actions.create_task import CreateTask
 from actions.send_notification import SendNotification
 from actions.update_field import UpdateField
 from config.error import WorkflowError, nearest
+from config.found import LONGEST_SHOWN, found
+from rules.validation import joined
 
 ACTIONS: Final[tuple[type[Action], ...]] = (
     CreateTask,
@@ -22,7 +24,6 @@ ACTIONS: Final[tuple[type[Action], ...]] = (
 )
 
 _BY_TYPE: Final[Mapping[str, type[Action]]] = {action.type: action for action in ACTIONS}
-_FOUND_CHARACTERS: Final = 80
 
 
 def parse_action(action_type: object, parameters: Mapping[str, Any], path: str) -> Action:
@@ -33,50 +34,30 @@ def parse_action(action_type: object, parameters: Mapping[str, Any], path: str) 
     """
     action = _BY_TYPE.get(action_type) if isinstance(action_type, str) else None
     if action is None:
-        hint = nearest(action_type, _BY_TYPE) if isinstance(action_type, str) else ""
+        hint = nearest(action_type[:LONGEST_SHOWN], _BY_TYPE) if isinstance(action_type, str) else ""
         known = ", ".join(sorted(_BY_TYPE))
-        raise WorkflowError(f"{path}.type", f"expected one of {known}, found {_found(action_type)}{hint}")
+        raise WorkflowError(f"{path}.type", f"expected one of {known}; found {found(action_type)}{hint}")
     try:
         return action.model_validate(dict(parameters))
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         first = problems[0]
-        raise WorkflowError(_path(path, first["loc"]), _problem(first, action) + more) from error
-
-
-def _path(path: str, location: tuple[int | str, ...]) -> str:
-    for name in location:
-        path += f"[{name}]" if isinstance(name, int) else f".{name[:_FOUND_CHARACTERS]}"
-    return path
+        raise WorkflowError(joined(path, *first["loc"]), _problem(first, action), more=len(problems) - 1) from error
 
 
 def _problem(error: ErrorDetails, action: type[Action]) -> str:
     """Return what is wrong, what was expected and what was found, on one line."""
     match error["type"]:
         case "extra_forbidden":
-            known = ", ".join(action.model_fields) or "none"
-            return (
-                f"unknown parameter{nearest(str(error['loc'][-1]), action.model_fields)}; {action.type} takes {known}"
-            )
+            hint = nearest(str(error["loc"][-1])[:LONGEST_SHOWN], action.model_fields)
+            return f"unknown parameter{hint}; {action.type} takes {', '.join(action.model_fields) or 'none'}"
         case "missing":
             return f"expected a value, which {action.type} needs, found nothing"
         case "literal_error":
-            return f"expected {error['ctx']['expected']}, found {_found(error['input'])}"
+            return f"expected {error['ctx']['expected']}, found {found(error['input'])}"
     message = error["msg"]
     if message.startswith("expected "):
         return message
     subject, _, rest = message.partition(" should ")
     expected = f"expected {subject.lower()} to {rest}" if rest else message
-    return f"{expected}, found {_found(error['input'])}"
-
-
-def _found(value: Any) -> str:
-    # A string is cut before it is quoted: it may be megabytes long.
-    if isinstance(value, str | bytes):
-        text = repr(value[:_FOUND_CHARACTERS])
-    elif value is None or isinstance(value, bool | int | float):
-        text = repr(value)[:_FOUND_CHARACTERS]
-    else:
-        return type(value).__name__
-    return f"{text} ({type(value).__name__})"
+    return f"{expected}, found {found(error['input'])}"

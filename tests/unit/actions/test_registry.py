@@ -36,14 +36,17 @@ def test_unknown_parameter_names_the_nearest_known_one() -> None:
 @pytest.mark.parametrize(
     ("parameters", "problem"),
     [
-        ({"title": 5}, "actions[2].title: expected input to be a valid string, found 5 (int)"),
-        ({"title": ""}, "actions[2].title: expected string to have at least 1 character, found '' (str)"),
+        ({"title": 5}, "actions[2].title: expected input to be a valid string, found 5"),
+        ({"title": ""}, "actions[2].title: expected string to have at least 1 character, found ''"),
         (
             {"priority": "highest"},
-            "actions[2].priority: expected 'low', 'medium', 'high' or 'urgent', found 'highest' (str)",
+            "actions[2].priority: expected 'low', 'medium', 'high' or 'urgent', found 'highest'",
         ),
         ({"assignee": True}, "actions[2].assignee: expected a string, an integer or an ObjectId, found bool"),
-        ({"title": ["a"] * 9999}, "actions[2].title: expected input to be a valid string, found list"),
+        (
+            {"title": ["a"] * 9999},
+            "actions[2].title: expected input to be a valid string, found the list ['a', 'a', 'a', ...]",
+        ),
     ],
 )
 def test_problem_says_where_what_was_expected_and_what_was_found(parameters: dict[str, Any], problem: str) -> None:
@@ -55,7 +58,7 @@ def test_bad_duration_keeps_the_path_of_the_parameter() -> None:
 
 
 def test_problem_tells_how_many_more_there_are() -> None:
-    assert problem_of("create_task", {"title": 1, "priority": 2, "colour": 3}).endswith(" (2 more)")
+    assert problem_of("create_task", {"title": 1, "priority": 2, "colour": 3}).endswith(" (and 2 more)")
 
 
 def test_found_values_are_cut() -> None:

@@ -1,0 +1,32 @@
+"""The delays between attempts."""
+
+from datetime import timedelta
+
+import pytest
+
+from actions.retry import delay_before
+from rules.retry import RetryPolicy
+
+EXACT = RetryPolicy(initial=timedelta(seconds=10), maximum=timedelta(minutes=5), multiplier=3, jitter=timedelta())
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(2, 10), (3, 30), (4, 90), (5, 270), (6, 300), (100, 300), (100_000, 300)]
+)
+def test_delay_grows_by_the_multiplier_up_to_the_maximum(attempt: int, seconds: int) -> None:
+    assert delay_before(EXACT, attempt) == timedelta(seconds=seconds)
+
+
+def test_jitter_is_added_and_never_exceeds_the_maximum() -> None:
+    policy = RetryPolicy(initial=timedelta(seconds=10), maximum=timedelta(seconds=14), jitter=timedelta(seconds=8))
+
+    delays = {delay_before(policy, 2) for _ in range(200)}
+
+    assert len(delays) > 1
+    assert all(timedelta(seconds=10) <= delay <= timedelta(seconds=14) for delay in delays)
+
+
+def test_one_second_of_initial_delay_raises_no_warning() -> None:
+    policy = RetryPolicy(initial=timedelta(seconds=1), jitter=timedelta())
+
+    assert delay_before(policy, 3) == timedelta(seconds=2)
