@@ -1,0 +1,28 @@
+"""Which texts can be the dotted path of a field of an entity."""
+
+from typing import Final
+
+from config.error import WorkflowError
+from config.found import found
+
+LONGEST_PATH: Final = 500
+
+
+def parse_field(raw: object, path: str) -> str:
+    """Return ``raw`` if it can be the dotted path of a field; raise WorkflowError at ``path`` if not.
+
+    MongoDB takes names that start with ``$`` for operators and cannot store NUL in a name; an empty name is a
+    slip such as ``address..city``.
+    """
+    if not isinstance(raw, str) or not raw:
+        raise WorkflowError(path, f"expected the dotted path of a field, found {found(raw)}")
+    if len(raw) > LONGEST_PATH:
+        raise WorkflowError(path, f"expected a field path of at most {LONGEST_PATH} characters, found {len(raw)}")
+    if "\0" in raw:
+        raise WorkflowError(path, f"expected a field path without NUL characters, found {found(raw)}")
+    for name in raw.split("."):
+        if not name:
+            raise WorkflowError(path, f"expected a field path without empty names, found {found(raw)}")
+        if name.startswith("$"):
+            raise WorkflowError(path, f"expected a field path without names that start with '$', found {found(raw)}")
+    return raw

@@ -1,0 +1,104 @@
+"""How an object of a workflow document is checked by a pydantic model, and how what is wrong is said.
+
+Every field of such a model says in its ``description`` what is expected there: the message is "expected <that>,
+found <what stands there>". Fields that another parser reads are typed ``Any``.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from config.duration import parse_duration
+from config.error import WorkflowError, nearest
+from config.found import LONGEST_SHOWN, found, name_of
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+OUTSIDE_DATA: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+_PARSER_REFUSED: Final = "parser_refused"
+
+
+def _duration(raw: object) -> timedelta:
+    try:
+        return parse_duration(raw, "")
+    except WorkflowError as error:
+        raise PydanticCustomError(_PARSER_REFUSED, "{problem}", {"problem": error.problem}) from error
+
+
+# A field of a model that holds a duration: seconds, or a text such as "5m".
+Duration = Annotated[timedelta, PlainValidator(_duration)]
+
+
+def validated(model: type[M], raw: object, path: str) -> M:
+    """Return the object at ``path`` as ``model``; raise WorkflowError for the first thing that is wrong with it."""
+    if not isinstance(raw, Mapping):
+        raise WorkflowError(path, f"expected an object, found {found(raw)}")
+    try:
+        return model.model_validate(dict(raw))
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        first = details[0]
+        raise WorkflowError(joined(path, *first["loc"]), _problem(first, model), more=len(details) - 1) from error
+
+
+def joined(path: str, *names: int | str) -> str:
+    """Return the path of something inside of ``path``: ``joined("actions", 1, "delay")`` is ``actions[1].delay``."""
+    for name in names:
+        if isinstance(name, int):
+            path += f"[{name}]"
+        else:
+            path += f".{name_of(name)}" if path else name_of(name)
+    return path
+
+
+def one_of(raw: object, known: Collection[str], path: str) -> str:
+    """Return ``raw`` if it is one of the ``known`` words; raise WorkflowError, naming the nearest, if not."""
+    if isinstance(raw, str) and raw in known:
+        return raw
+    hint = nearest(raw[:LONGEST_SHOWN], known) if isinstance(raw, str) else ""
+    raise WorkflowError(path, f"expected one of {', '.join(known)}; found {found(raw)}{hint}")
+
+
+class Problems:
+    """What is wrong with one document, in the order it was found: the first is raised, the rest are counted."""
+
+    def __init__(self) -> None:
+        self._first: WorkflowError | None = None
+        self._count = 0
+
+    def attempt(self, parse: Callable[[], T]) -> T | None:
+        """Return what ``parse`` returns, or None if it raised WorkflowError, which is kept."""
+        try:
+            return parse()
+        except WorkflowError as error:
+            self._first = self._first or error
+            self._count += 1 + error.more
+            return None
+
+    def raise_first(self) -> None:
+        """Raise the first problem with the number of all others; return if there was none."""
+        if self._first is not None:
+            raise WorkflowError(self._first.path, self._first.problem, more=self._count - 1) from self._first
+
+
+def _problem(error: ErrorDetails, model: type[BaseModel]) -> str:
+    known: dict[str, Any] = {field.alias or name: field for name, field in model.model_fields.items()}
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        hint = nearest(name[:LONGEST_SHOWN], known)
+        return f"unknown key{hint}; known here: {', '.join(known)}"
+    if error["type"] == _PARSER_REFUSED:
+        return error["msg"]
+    expected = known[name].description if name in known else None
+    if error["type"] == "missing":
+        return f"expected {expected or 'a value'}, found nothing"
+    return (
+        f"expected {expected}, found {found(error['input'])}"
+        if expected
+        else f"{error['msg']}, found {found(error['input'])}"
+    )
