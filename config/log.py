@@ -1,0 +1,147 @@
+"""Log set-up: one ECS-JSON line per record for log shippers, or a readable line for a person at a terminal.
+
+It promises that a line never fails on odd values, that no line carries the password of a URI, and that what
+libraries log from WARNING on comes out in the same shape.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import orjson
+from loguru import logger
+
+from config.plain import plain, plain_text, timestamp
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+ECS_VERSION: Final = "8.17"
+MAX_STACK: Final = 12_000
+_COLOURS: Final = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m"}
+
+
+class LogFormat(StrEnum):
+    """The shape of a line."""
+
+    AUTO = "auto"  # console when stderr is a terminal, json otherwise
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def configure_logging(log_format: LogFormat, level: str, version: str, stream: TextIO | None = None) -> None:
+    """Send every log line from ``level`` on to ``stream`` (stderr), whatever was set up before."""
+    target = stream if stream is not None else sys.stderr
+    is_terminal = target.isatty()
+    if log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not is_terminal):
+        render = _json_renderer(version)
+    else:
+        render = _console_renderer(with_colour=is_terminal and "NO_COLOR" not in os.environ)
+
+    def write(message: "Message") -> None:
+        target.write(render(message.record))
+        target.flush()
+
+    logger.remove()
+    # Neither backtrace nor diagnose: they would print local values, passwords too. The format is a constant because
+    # the sink renders the record itself.
+    logger.add(write, level=level, format=lambda _: "", colorize=False, backtrace=False, diagnose=False)
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+def _json_renderer(version: str) -> "Callable[[Record], str]":
+    constant = {
+        "service.name": "reflexd",
+        "service.version": version,
+        "process.pid": os.getpid(),
+        "ecs.version": ECS_VERSION,
+    }
+
+    def render(record: "Record") -> str:
+        event, fields = _event_of(record)
+        line = {
+            "@timestamp": timestamp(record["time"].astimezone(UTC)),
+            "log.level": record["level"].name.lower(),
+            "message": plain_text(record["message"]),
+            "event.action": event,
+            **constant,
+        }
+        for name, value in fields.items():
+            if name != "error":
+                line[f"reflexd.{name}"] = plain(value)
+        line.update(_error_of(record, fields))
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE).decode()
+
+    return render
+
+
+def _console_renderer(*, with_colour: bool) -> "Callable[[Record], str]":
+    def render(record: "Record") -> str:
+        event, fields = _event_of(record)
+        level = record["level"].name
+        shown = f"{_COLOURS.get(level, '')}{level:<7}\x1b[0m" if with_colour else f"{level:<7}"
+        pairs = "".join(f" {name}={_on_one_line(plain(value))}" for name, value in fields.items() if name != "error")
+        error = _error_of(record, fields)
+        words = [f"{record['time']:%H:%M:%S}", shown, event, _on_one_line(plain_text(record["message"])) + pairs]
+        if "error.message" in error:
+            kind = f"{error['error.type']}: " if "error.type" in error else ""
+            words.append(f"({kind}{_on_one_line(error['error.message'])})")
+        return "  ".join(words) + "\n" + error.get("error.stack_trace", "")
+
+    return render
+
+
+def _event_of(record: "Record") -> tuple[str, Mapping[str, Any]]:
+    extra = record["extra"]
+    fields = extra.get("fields")
+    return str(extra.get("event", "message")), fields if isinstance(fields, Mapping) else {}
+
+
+def _error_of(record: "Record", fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``error.*`` of the exception in flight, or of the field ``error``: an exception or a text.
+
+    The stack comes along from ERROR on: below that the error was expected, and the line says all there is.
+    """
+    error: object = fields.get("error")
+    caught = record["exception"]
+    if error is None and caught is not None:
+        error = caught.value if caught.value is not None else caught.type
+    if error is None:
+        return {}
+    if not isinstance(error, BaseException):
+        return {"error.message": str(plain(error))}
+    found = {"error.type": type(error).__name__, "error.message": str(plain(error))}
+    if error.__traceback__ is not None and record["level"].no >= logging.ERROR:
+        found["error.stack_trace"] = _stack_of(error)
+    return found
+
+
+def _stack_of(error: BaseException) -> str:
+    try:
+        text = "".join(traceback.format_exception(error, limit=-20))
+    except Exception:  # an exception may carry anything, and its line must still come out
+        return "<unprintable>\n"
+    return plain_text(text, MAX_STACK)
+
+
+def _on_one_line(value: object) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+class _ToLoguru(logging.Handler):
+    """Routes what libraries log through the standard library."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except Exception:  # a library's wrong format string is not worth losing the line
+            text = str(record.msg)
+        level = record.levelname if record.levelname in ("WARNING", "ERROR", "CRITICAL") else "WARNING"
+        bound = logger.bind(event="library", fields={"logger": record.name})
+        bound.opt(exception=record.exc_info, depth=6).log(level, text)

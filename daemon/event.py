@@ -1,0 +1,223 @@
+"""The catalogue of log events: what operators may rely on in the lines that reflexd ships.
+
+An event is one line here: its name, level, fields and meaning. ``docs/LOGS.md`` is made from this file, and a test
+holds every ``emit`` in the source to it. Names and fields are a contract: they are added, not changed.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Level(StrEnum):
+    """How much an event asks of an operator."""
+
+    DEBUG = "DEBUG"  # nothing: for the curious
+    INFO = "INFO"  # nothing: the normal course
+    WARNING = "WARNING"  # a look, in working hours
+    ERROR = "ERROR"  # a look, soon: something did not happen that should have
+
+
+class Event(StrEnum):
+    """One kind of log line: ``NAME = name, level, fields (separated by blanks), meaning``.
+
+    The field ``error`` becomes ``error.*`` in the line, every other one ``reflexd.<field>``.
+    """
+
+    level: Level
+    fields: frozenset[str]
+    meaning: str
+
+    def __new__(cls, name: str, level: Level, fields: str, meaning: str) -> Self:
+        """Return the member whose value is ``name``."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.level = level
+        member.fields = frozenset(fields.split())
+        member.meaning = meaning
+        return member
+
+    # The process
+    DAEMON_STARTED = "daemon.started", Level.INFO, "replica database seconds", "The daemon is up and takes part."
+    DAEMON_STOPPING = (
+        "daemon.stopping",
+        Level.INFO,
+        "signal",
+        "The daemon was asked to stop; steps in flight may finish.",
+    )
+    DAEMON_STOPPED = "daemon.stopped", Level.INFO, "exit_code seconds", "The daemon has stopped."
+    SERVICE_FAILED = "service.failed", Level.ERROR, "service error", "A part of the daemon died; the daemon stops."
+    STATUS = "status", Level.INFO, "lag_s due running waiting lanes is_reader", "The regular sign of life."
+    EMBEDDED_STARTED = (
+        "embedded.started",
+        Level.WARNING,
+        "uri directory",
+        ("MONGODB_URI is not set: an embedded MongoDB runs, for trying things out."),
+    )
+    LIBRARY = "library", Level.WARNING, "logger", "A library had something to say."
+
+    # Preparation of the database
+    INIT_DONE = "init.done", Level.INFO, "collections indexes presets images seconds", "The database is prepared."
+    INIT_SKIPPED = (
+        "init.skipped",
+        Level.WARNING,
+        "collection command privilege error",
+        ("A part of the preparation was left out; an admin can do it with `reflexd init`."),
+    )
+    IMAGES_OFF = (
+        "images.off",
+        Level.WARNING,
+        "collection",
+        (
+            "A collection keeps no images of its documents: old values are unknown, and conditions are judged on the "
+            "entity as it is now."
+        ),
+    )
+
+    # The stream
+    READER_STARTED = "reader.started", Level.INFO, "epoch position", "This replica reads the change stream."
+    READER_STOPPED = "reader.stopped", Level.INFO, "reason", "This replica no longer reads the change stream."
+    READER_REOPENED = (
+        "reader.reopened",
+        Level.WARNING,
+        "attempt delay_s error",
+        ("The change stream broke and is opened again from the checkpoint."),
+    )
+    READER_BEHIND = "reader.behind", Level.WARNING, "lag_s", "Changes are read later than they are made."
+    CHECKPOINT_CORRUPT = (
+        "checkpoint.corrupt",
+        Level.ERROR,
+        "error",
+        ("The stored stream position cannot be used: the reader has halted, the queue goes on."),
+    )
+    HISTORY_LOST = (
+        "history.lost",
+        Level.ERROR,
+        "gap_from gap_to policy error",
+        ("The stream position is no longer in the oplog: the changes of the gap were not seen."),
+    )
+    INTAKE_ERROR = (
+        "intake.error",
+        Level.ERROR,
+        "entity_type entity_id workflow_id error",
+        ("A change could not be taken in and was passed over; the decision is recorded."),
+    )
+
+    # Workflows
+    WORKFLOW_ACCEPTED = (
+        "workflow.accepted",
+        Level.INFO,
+        "workflow_id workflow_name version status",
+        ("A new version of a workflow is in force."),
+    )
+    WORKFLOW_INVALID = (
+        "workflow.invalid",
+        Level.WARNING,
+        "workflow_id workflow_name version error",
+        ("A workflow document is invalid; its last good version, if any, stays in force."),
+    )
+    WORKFLOW_STATUS_CHANGED = (
+        "workflow.status_changed",
+        Level.INFO,
+        "workflow_id workflow_name status previous",
+        ("Somebody switched a workflow."),
+    )
+    WORKFLOW_DELETED = (
+        "workflow.deleted",
+        Level.INFO,
+        "workflow_id workflow_name",
+        ("A workflow document was deleted: what was waiting is cancelled."),
+    )
+    LOOP_SUPPRESSED = (
+        "loop.suppressed",
+        Level.WARNING,
+        "workflow_id entity_type entity_id chain reason",
+        ("A workflow would have re-entered its own chain, or the chain grew too long."),
+    )
+    THROTTLE_REFUSED = (
+        "throttle.refused",
+        Level.WARNING,
+        "workflow_id entity_type entity_id runs",
+        ("A workflow ran too often for one entity within an hour."),
+    )
+
+    # Executions
+    EXECUTION_CREATED = (
+        "execution.created",
+        Level.DEBUG,
+        "execution_id workflow_id entity_type entity_id",
+        ("A change, a schedule or a request started an execution."),
+    )
+    EXECUTION_COMPLETED = (
+        "execution.completed",
+        Level.INFO,
+        "execution_id workflow_id entity_type entity_id",
+        ("Every step succeeded or was skipped."),
+    )
+    EXECUTION_FAILED = (
+        "execution.failed",
+        Level.WARNING,
+        "execution_id workflow_id entity_type entity_id reason",
+        ("At least one step failed for good or is uncertain."),
+    )
+    EXECUTION_CANCELLED = (
+        "execution.cancelled",
+        Level.INFO,
+        "execution_id workflow_id entity_type entity_id reason",
+        ("An execution was ended before its last step."),
+    )
+    STEP_FAILED = (
+        "step.failed",
+        Level.WARNING,
+        "execution_id workflow_id entity_type entity_id step action_type error",
+        ("A step failed for good."),
+    )
+    STEP_RETRIED = (
+        "step.retried",
+        Level.INFO,
+        "execution_id workflow_id step action_type attempt delay_s error",
+        ("A step failed and will be tried again."),
+    )
+    STEP_UNCERTAIN = (
+        "step.uncertain",
+        Level.ERROR,
+        "execution_id workflow_id step action_type error",
+        ("Nobody can know whether the effect took place, and it is not repeated: a person decides."),
+    )
+    STEP_SKIPPED = (
+        "step.skipped",
+        Level.DEBUG,
+        "execution_id workflow_id step action_type reason",
+        ("A step had nothing to do."),
+    )
+
+    # Replicas
+    LEASE_ACQUIRED = "lease.acquired", Level.INFO, "leases", "This replica took over lanes or the reader role."
+    LEASE_RELEASED = "lease.released", Level.INFO, "count", "This replica handed its leases over."
+    LEASE_LOST = "lease.lost", Level.WARNING, "lease", "A lease ran out or was taken: its results are dropped."
+    EXECUTOR_LEASE_LOST = (
+        "executor.lease_lost",
+        Level.WARNING,
+        "execution_id step",
+        ("A step ended after its lane had gone to another replica: its result was dropped."),
+    )
+    STORE_UNAVAILABLE = (
+        "store.unavailable",
+        Level.WARNING,
+        "during error",
+        "MongoDB does not answer; it is tried again.",
+    )
+
+    # Schedules
+    SCHEDULE_FIRED = "schedule.fired", Level.INFO, "workflow_id fire_at", "A schedule came due and its sweep begins."
+    SCHEDULE_MISSED = (
+        "schedule.missed",
+        Level.WARNING,
+        "workflow_id fire_at",
+        ("A schedule came due while no daemon ran, too long ago to be made up for."),
+    )
+    SCHEDULE_SWEEP_DONE = (
+        "schedule.sweep_done",
+        Level.INFO,
+        "workflow_id fire_at matched enqueued",
+        ("A sweep has looked at every entity that matches."),
+    )
