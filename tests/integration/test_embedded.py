@@ -38,8 +38,8 @@ async def server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
 
 
 async def insert_and_count(uri: str) -> int:
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(uri, w="majority") as client:
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, w="majority")
+    async with client:
         await client.crm.leads.insert_one({"name": "Ana"})
         return await client.crm.leads.count_documents({})
 

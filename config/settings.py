@@ -1,0 +1,272 @@
+"""Every setting of the daemon, and how they are read.
+
+A setting comes from, first found wins: a ``REFLEXD_*`` variable, the file ``.env`` in the working directory, the
+TOML file of ``--config``, the default. ``MONGODB_URI`` and ``MONGODB_DATABASE`` are honoured without the prefix.
+Unless its description says otherwise, a setting is changed by whoever deploys, and takes effect at the next start.
+"""
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from config.collection_names import Collections, checked_collection_name
+from config.error import ConfigError
+from config.log import LogFormat
+from config.settings_problem import invalid_values, json_object, read_toml, unknown_in_file, unknown_variables
+
+PREFIX = "REFLEXD_"
+UNPREFIXED = ("MONGODB_URI", "MONGODB_DATABASE")
+DEFAULT_DATABASE = "crm"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class LogLevel(StrEnum):
+    """From which level on lines are written."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class SmtpSecurity(StrEnum):
+    """How the connection to the mail server is protected; it is never weaker than asked for."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+def _replica_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+class Settings(BaseSettings):
+    """All settings, checked and frozen; see ``load_settings``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",  # .env may belong to others too; unknown names with our prefix are looked for separately
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    # MongoDB
+    mongodb_uri: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("mongodb_uri", "REFLEXD_MONGODB_URI"),
+        description="The replica set to work beside. Without it an embedded MongoDB starts, for trying things out.",
+    )
+    mongodb_database: str | None = Field(
+        None,
+        validation_alias=AliasChoices("mongodb_database", "REFLEXD_MONGODB_DATABASE"),
+        description="The CRM's database. Without it the one in the URI's path, else crm.",
+    )
+    embedded_directory: Path = Field(Path(".reflexd"), description="Where the embedded MongoDB keeps its data and log.")
+    entities: Annotated[Mapping[str, str], NoDecode] = Field(
+        {"lead": "leads", "deal": "deals", "contact": "contacts"},
+        min_length=1,
+        description="Entity types and their collections, as a JSON object; changed when the CRM gains a type.",
+    )
+    collections: Collections = Field(
+        Collections(),
+        description="Names of the daemon's collections, one variable each: REFLEXD_COLLECTIONS__TASKS and so on.",
+    )
+    init_on_start: bool = Field(
+        True, description="Whether indexes, validators, images and presets are put in place at every start."
+    )
+
+    # Work
+    timezone: str = Field("UTC", description="Time zone of schedules that name none (IANA name).")
+    lanes: int = Field(
+        32, ge=1, le=1024, description="Lanes that executions are spread over. The same on all replicas, for good."
+    )
+    concurrency: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="Steps that reach outside MongoDB at once, in one replica; raise for slow hosts.",
+    )
+    max_depth: int = Field(
+        5, ge=1, le=50, description="Workflows that may set off one another in a chain before it is cut."
+    )
+    max_runs_per_hour: int = Field(
+        100,
+        ge=1,
+        le=1_000_000,
+        description="Runs of one workflow for one entity within an hour before it is throttled.",
+    )
+    schedule_grace_hours: float = Field(
+        6.0, ge=0, le=168, description="Hours for which a schedule missed in downtime is still made up for, once."
+    )
+    time_scale: float = Field(
+        1.0, ge=1, le=1_000_000, description="Divides every delay: for demonstrations only, never in earnest."
+    )
+
+    # Replicas
+    replica_name: str = Field(
+        default_factory=_replica_name,
+        min_length=1,
+        max_length=200,
+        description="Name of this replica, unique among all; host, process id and a random part when not set.",
+    )
+    lease_s: float = Field(
+        6.0, ge=1, le=300, description="Seconds until others take over from a replica that went silent."
+    )
+    grace_s: float = Field(
+        20.0, ge=0, le=600, description="Seconds that steps in flight get to finish when the daemon stops."
+    )
+
+    # Retention
+    execution_retention_days: float = Field(90.0, gt=0, le=36_500, description="Days that ended executions are kept.")
+    decision_retention_days: float = Field(
+        7.0, gt=0, le=36_500, description="Days for which it can be looked up why a candidate did not run."
+    )
+    effect_retention_days: float = Field(
+        1.0, gt=0, le=36_500, description="Days that cause records are kept; longer than the daemon is ever down."
+    )
+
+    # Logs
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="json, console, or auto: console when stderr is a terminal, else json."
+    )
+    log_level: LogLevel = Field(
+        LogLevel.INFO, description="Least level that is written: DEBUG, INFO, WARNING or ERROR."
+    )
+    status_interval_s: float = Field(30.0, ge=1, le=86_400, description="Seconds between two status lines.")
+
+    # E-mail
+    smtp_host: str | None = Field(None, description="Mail server of send_email. Without it such steps fail and say so.")
+    smtp_port: int = Field(587, ge=1, le=65_535, description="Port of the mail server: 587 for starttls, 465 for tls.")
+    smtp_security: SmtpSecurity = Field(
+        SmtpSecurity.STARTTLS, description="none, starttls or tls. It is never downgraded."
+    )
+    smtp_username: str | None = Field(None, description="User name at the mail server.")
+    smtp_password: SecretStr | None = Field(None, description="Password at the mail server.")
+    smtp_from: str | None = Field(
+        None, description="Sender of e-mails, for example `CRM <crm@example.com>`; needed with smtp_host."
+    )
+    smtp_timeout_s: float = Field(
+        30.0, gt=0, le=300, description="Seconds for a whole conversation with the mail server."
+    )
+    smtp_allow_plain_login: bool = Field(
+        False, description="Whether the password may go over an unprotected connection to a host that is not loopback."
+    )
+
+    @property
+    def database_name(self) -> str:
+        """The CRM's database: the setting, else the URI's path, else ``crm``."""
+        if self.mongodb_database is not None:
+            return self.mongodb_database
+        uri = self.mongodb_uri.get_secret_value() if self.mongodb_uri is not None else ""
+        return unquote(urlsplit(uri).path.strip("/")) or DEFAULT_DATABASE
+
+    @field_validator("mongodb_uri")
+    @classmethod
+    def _is_a_mongodb_uri(cls, uri: SecretStr | None) -> SecretStr | None:
+        if uri is not None and not (
+            uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://"))
+            and urlsplit(uri.get_secret_value()).netloc
+        ):
+            raise ValueError("expected mongodb://host/… or mongodb+srv://host/…")
+        return uri
+
+    @field_validator("entities", mode="before")
+    @classmethod
+    def _entities_from_json(cls, value: object) -> object:
+        return json_object(value) if isinstance(value, str) else value
+
+    @field_validator("entities")
+    @classmethod
+    def _entity_names(cls, entities: Mapping[str, str]) -> Mapping[str, str]:
+        for entity_type, collection in entities.items():
+            if not entity_type:
+                raise ValueError("expected entity types that are not empty")
+            checked_collection_name(collection)
+        if len(set(entities.values())) != len(entities):
+            raise ValueError("expected a collection of its own for every entity type")
+        return entities
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, OSError, ValueError) as error:
+            raise ValueError("expected an IANA time zone such as Europe/Lisbon") from error
+        return name
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _names_do_not_meet(self) -> Self:
+        shared = set(self.entities.values()) & set(self.collections.model_dump().values())
+        if shared or len(set(self.collections.model_dump().values())) != len(Collections.model_fields):
+            raise ValueError(f"entities, collections: expected a collection for each, found shared {sorted(shared)}")
+        return self
+
+    @model_validator(mode="after")
+    def _mail_is_complete(self) -> Self:
+        if self.smtp_host is not None and self.smtp_from is None:
+            raise ValueError("smtp_from: expected a sender, because smtp_host is set; found none")
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            raise ValueError("smtp_username, smtp_password: expected both or neither; found one")
+        is_open = self.smtp_security is SmtpSecurity.NONE and self.smtp_host not in _LOOPBACK
+        if self.smtp_password is not None and is_open and not self.smtp_allow_plain_login:
+            raise ValueError(
+                "smtp_security: expected starttls or tls, because smtp_password is set; found none "
+                "(smtp_allow_plain_login allows it)"
+            )
+        return self
+
+
+def load_settings(config_file: Path | None = None) -> Settings:
+    """Read the settings; raise ConfigError that lists every problem with its name, what was expected and found."""
+    values = read_toml(config_file) if config_file is not None else {}
+    problems = unknown_variables(Settings, PREFIX) + unknown_in_file(Settings, values)
+
+    class SettingsWithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return env_settings, dotenv_settings, InitSettingsSource(settings_cls, values)
+
+    try:
+        settings = SettingsWithFile()
+    except ValidationError as error:
+        problems += invalid_values(Settings, error, PREFIX)
+    except SettingsError as error:
+        problems.append(str(error))
+    else:
+        if not problems:
+            return settings
+    raise ConfigError("the settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems))
