@@ -1,0 +1,88 @@
+"""Two Mongo filters around a condition: one that finds nothing but what meets it, one that finds all that meets it.
+
+Most conditions have one filter that says exactly the same, and both bounds are that filter. Where MongoDB cannot
+say it (or only at the risk of a stalling pattern), the bounds differ. Keeping both makes negation right: what
+finds too much turns, under ``none``, into what finds too little.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+Filter = dict[str, Any]
+
+EVERYTHING: Final[Filter] = {}
+NOTHING: Final[Filter] = {"_id": {"$in": []}}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What surely meets a condition, and what possibly meets it."""
+
+    surely: Filter
+    possibly: Filter
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether ``possibly`` finds exactly what meets the condition."""
+        return self.surely is self.possibly
+
+    def complement(self) -> "Bounds":
+        """Return the bounds of the opposite condition."""
+        if self.is_exact:
+            return exact(complement(self.surely))
+        return Bounds(complement(self.possibly), complement(self.surely))
+
+
+def exact(filter_: Filter) -> Bounds:
+    """Return the bounds of a condition that ``filter_`` says exactly."""
+    return Bounds(filter_, filter_)
+
+
+def bounds_of_all(parts: Sequence[Bounds]) -> Bounds:
+    """Return the bounds of a condition that is met if all of ``parts`` are."""
+    return _combined(parts, all_of)
+
+
+def bounds_of_any(parts: Sequence[Bounds]) -> Bounds:
+    """Return the bounds of a condition that is met if one of ``parts`` is."""
+    return _combined(parts, any_of)
+
+
+def all_of(filters: Iterable[Filter]) -> Filter:
+    """Return the filter that finds what all of ``filters`` find."""
+    parts = [filter_ for filter_ in filters if filter_ != EVERYTHING]
+    if NOTHING in parts:
+        return NOTHING
+    if not parts:
+        return EVERYTHING
+    return parts[0] if len(parts) == 1 else {"$and": parts}
+
+
+def any_of(filters: Iterable[Filter]) -> Filter:
+    """Return the filter that finds what one of ``filters`` finds."""
+    parts = [filter_ for filter_ in filters if filter_ != NOTHING]
+    if EVERYTHING in parts:
+        return EVERYTHING
+    if not parts:
+        return NOTHING
+    return parts[0] if len(parts) == 1 else {"$or": parts}
+
+
+def complement(filter_: Filter) -> Filter:
+    """Return the filter that finds what ``filter_`` does not; on one field with ``$not``, which can use an index."""
+    if filter_ == EVERYTHING:
+        return NOTHING
+    if filter_ == NOTHING:
+        return EVERYTHING
+    name, test = next(iter(filter_.items()))
+    if len(filter_) == 1 and not name.startswith("$") and "$not" not in test:
+        return {name: {"$not": test}}
+    return {"$nor": [filter_]}
+
+
+def _combined(parts: Sequence[Bounds], combine: Callable[[Iterable[Filter]], Filter]) -> Bounds:
+    possibly = combine(part.possibly for part in parts)
+    if all(part.is_exact for part in parts):
+        return exact(possibly)
+    return Bounds(combine(part.surely for part in parts), possibly)

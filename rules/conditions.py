@@ -1,0 +1,206 @@
+"""Conditions of a workflow: groups of conditions, read once, judged for every event, explained on demand.
+
+Judging follows Kleene's logic: True, False, or None where it cannot be known (the document is not known, or the
+change does not tell). It never raises and never guesses. ``rules.query`` turns the same conditions into a Mongo
+filter.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from config.error import WorkflowError, nearest
+from config.found import LONGEST_SHOWN, found, name_of
+from rules.condition import KEYS, Condition, Judge, Subject, Verdict, parse_condition
+from rules.validation import joined
+
+MOST_CONDITIONS: Final = 1_000
+DEEPEST_CONDITION: Final = 20
+
+
+class Combination(StrEnum):
+    """How the conditions of a group combine; the key of the group in a document."""
+
+    ALL = "all"
+    ANY = "any"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Conditions and groups that combine to one verdict."""
+
+    combination: Combination
+    members: tuple["Condition | Group", ...]
+    judge: Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One condition and what it met: why the whole was not true.
+
+    ``path`` leads into the document: ``conditions[0].any[1]``. ``actual`` is MISSING where there is no value.
+    ``verdict`` is what the condition itself came to; None: cannot be known.
+    """
+
+    path: str
+    field: str
+    operator: str
+    expected: Any
+    actual: Any
+    verdict: Verdict
+
+
+class Conditions:
+    """All conditions of a workflow or a step. None at all are always met.
+
+    ``fields`` are the dotted fields they read, for derived ones the date fields; ``uses_change`` says whether one
+    asks what changed.
+    """
+
+    __slots__ = ("_judge", "fields", "root", "uses_change")
+
+    def __init__(self, root: Group) -> None:
+        self.root = root
+        self._judge = root.judge
+        leaves = list(_conditions_in(root))
+        self.fields = frozenset(field for leaf in leaves for field in leaf.fields)
+        self.uses_change = any(leaf.uses_change for leaf in leaves)
+
+    def judge(self, subject: Subject) -> Verdict:
+        """Return whether the conditions are met; None if that cannot be known."""
+        return self._judge(subject)
+
+    def explain(self, subject: Subject) -> tuple[Finding, ...]:
+        """Return the conditions that kept the whole from being met, in document order; nothing if it is met."""
+        return tuple(
+            Finding(leaf.path, leaf.field, leaf.operator, leaf.expected, leaf.actual(subject), leaf.judge(subject))
+            for leaf in _blamed(self.root, subject, True)
+        )
+
+
+def parse_conditions(raw: object, path: str = "conditions", *, with_changes: bool = True) -> Conditions:
+    """Read the list of conditions at ``path``; raise WorkflowError if it makes no sense or passes a limit.
+
+    ``with_changes`` False refuses the operators that ask what changed, where there is no change: in scheduled
+    and manual workflows and in the conditions of steps.
+    """
+    if not isinstance(raw, list):
+        raise WorkflowError(path, f"expected a list of conditions, found {found(raw)}")
+    return Conditions(_Parser(path, with_changes).group(Combination.ALL, raw, path, 1))
+
+
+class _Parser:
+    """Reads one tree of conditions and counts them; its depth is bounded, so no nesting exhausts the stack."""
+
+    def __init__(self, root: str, with_changes: bool) -> None:
+        self._root = root
+        self._with_changes = with_changes
+        self._count = 0
+
+    def group(self, combination: Combination, raw: Sequence[object], path: str, depth: int) -> Group:
+        if depth > DEEPEST_CONDITION:
+            raise WorkflowError(self._root, f"expected conditions at most {DEEPEST_CONDITION} levels deep, found more")
+        members = tuple(self._member(item, f"{path}[{index}]", depth) for index, item in enumerate(raw))
+        return Group(combination, members, _JUDGES[combination]([member.judge for member in members]))
+
+    def _member(self, raw: object, path: str, depth: int) -> Condition | Group:
+        self._count += 1
+        if self._count > MOST_CONDITIONS:
+            raise WorkflowError(self._root, f"expected at most {MOST_CONDITIONS} conditions and groups, found more")
+        if isinstance(raw, list):
+            return self._inner(Combination.ALL, raw, path, depth)
+        if not isinstance(raw, Mapping):
+            raise WorkflowError(path, f"expected a condition or a group of conditions, found {found(raw)}")
+        combination = next((each for each in Combination if each in raw), None)
+        _refuse_unknown_keys(raw, path, KEYS if combination is None else (combination,))
+        if combination is None:
+            return parse_condition(raw, path, with_changes=self._with_changes)
+        return self._inner(combination, raw[combination], joined(path, combination), depth)
+
+    def _inner(self, combination: Combination, raw: object, path: str, depth: int) -> Group:
+        if not isinstance(raw, list) or not raw:
+            raise WorkflowError(path, f"expected a list of at least one condition, found {found(raw)}")
+        return self.group(combination, raw, path, depth + 1)
+
+
+def _refuse_unknown_keys(raw: Mapping[Any, Any], path: str, known: Sequence[str]) -> None:
+    every = (*KEYS, *Combination)
+    for key in raw:
+        if key in known:
+            continue
+        if key in every:
+            problem = f"expected either one group or a condition, found both {known[0]} and {key}"
+        else:
+            hint = nearest(key[:LONGEST_SHOWN], every) if isinstance(key, str) else ""
+            problem = f"unknown key{hint}; known here: {', '.join(every)}"
+        raise WorkflowError(joined(path, name_of(key)), problem)
+
+
+def _judge_all(judges: Sequence[Judge]) -> Judge:
+    def judge(subject: Subject) -> Verdict:
+        verdict: Verdict = True
+        for member in judges:
+            met = member(subject)
+            if met is False:
+                return False
+            if met is None:
+                verdict = None
+        return verdict
+
+    return judges[0] if len(judges) == 1 else judge
+
+
+def _judge_any(judges: Sequence[Judge]) -> Judge:
+    def judge(subject: Subject) -> Verdict:
+        verdict: Verdict = False
+        for member in judges:
+            met = member(subject)
+            if met:
+                return True
+            if met is None:
+                verdict = None
+        return verdict
+
+    return judges[0] if len(judges) == 1 else judge
+
+
+def _judge_none(judges: Sequence[Judge]) -> Judge:
+    judge_any = _judge_any(judges)
+
+    def judge(subject: Subject) -> Verdict:
+        met = judge_any(subject)
+        return None if met is None else not met
+
+    return judge
+
+
+_JUDGES: Final[Mapping[Combination, Callable[[Sequence[Judge]], Judge]]] = {
+    Combination.ALL: _judge_all,
+    Combination.ANY: _judge_any,
+    Combination.NONE: _judge_none,
+}
+
+
+def _conditions_in(group: Group) -> Iterator[Condition]:
+    for member in group.members:
+        if isinstance(member, Group):
+            yield from _conditions_in(member)
+        else:
+            yield member
+
+
+def _blamed(member: Condition | Group, subject: Subject, wanted: bool) -> Iterator[Condition]:
+    """Return the conditions because of which ``member`` did not come to ``wanted``.
+
+    Under ``none`` the blame turns around: there a condition is to blame for being true.
+    """
+    if member.judge(subject) is wanted:
+        return
+    if isinstance(member, Condition):
+        yield member
+        return
+    inner = wanted is not (member.combination is Combination.NONE)
+    for each in member.members:
+        yield from _blamed(each, subject, inner)
