@@ -36,6 +36,9 @@ DEFAULT_DATABASE = "crm"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
+__all__ = ["Collections", "LogFormat", "LogLevel", "Settings", "SmtpSecurity", "load_settings"]
+
+
 class LogLevel(StrEnum):
     """From which level on lines are written."""
 
@@ -180,6 +183,10 @@ class Settings(BaseSettings):
             return self.mongodb_database
         uri = self.mongodb_uri.get_secret_value() if self.mongodb_uri is not None else ""
         return unquote(urlsplit(uri).path.strip("/")) or DEFAULT_DATABASE
+
+    def with_mongodb_uri(self, uri: str) -> "Settings":
+        """Return the settings with the address of an embedded MongoDB put in."""
+        return self.model_copy(update={"mongodb_uri": SecretStr(uri)})
 
     @field_validator("mongodb_uri")
     @classmethod

@@ -2,14 +2,13 @@
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC
 from typing import Any
 
 import pytest
-from bson import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon.mongo.codec import CODEC
 from tests.support.mongod import Mongod
 
 
@@ -31,7 +30,7 @@ def mongo_uri(mongo_server: Mongod) -> str:
 
 @pytest.fixture(scope="session")
 async def mongo_client(mongo_uri: str) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
-    """One client for the tests' own reads and writes: no document can break its decoding."""
+    """One client for the tests' own reads and writes."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_uri, w="majority", tz_aware=True)
     yield client
     await client.close()
@@ -40,12 +39,6 @@ async def mongo_client(mongo_uri: str) -> AsyncIterator[AsyncMongoClient[dict[st
 @pytest.fixture
 async def database(mongo_client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
     """A fresh database with a name of its own, dropped afterwards."""
-    options: CodecOptions[dict[str, Any]] = CodecOptions(
-        tz_aware=True,
-        tzinfo=UTC,
-        datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-        unicode_decode_error_handler="replace",
-    )
-    fresh = mongo_client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=options)
+    fresh = mongo_client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=CODEC)
     yield fresh
     await mongo_client.drop_database(fresh.name)

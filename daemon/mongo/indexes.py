@@ -1,0 +1,99 @@
+"""The indexes of the daemon's collections: one table, put in place by ``reflexd init`` and at every start.
+
+What exists is compared before anything is asked of the server, so a start on a prepared database needs no right to
+create indexes. A changed retention is applied to the existing index; any other difference is reported and left to
+a person, because dropping an index is a decision about their database.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from config.settings import Settings
+
+_DAY_S: Final = 86_400
+_LONGEST_TTL_S: Final = 2**31 - 1  # MongoDB takes no more
+
+Keys = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One index: the collection's name, the index's name, keys, and what it is limited to.
+
+    ``expire_after_s`` makes it a TTL index.
+    """
+
+    collection: str
+    name: str
+    keys: Keys
+    partial: Mapping[str, Any] = field(default_factory=dict)
+    expire_after_s: int | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of createIndex, without the keys."""
+        options: dict[str, Any] = {"name": self.name}
+        if self.partial:
+            options["partialFilterExpression"] = dict(self.partial)
+        if self.expire_after_s is not None:
+            options["expireAfterSeconds"] = self.expire_after_s
+        return options
+
+
+class Step(StrEnum):
+    """What has to be done about a wanted index."""
+
+    NOTHING = "nothing"
+    CREATE = "create"
+    SET_EXPIRY = "set_expiry"  # only the retention differs
+    CONFLICT = "conflict"  # another index is in its place
+
+
+def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
+    """Return every index the daemon wants."""
+    names = settings.collections
+    queued = {"due_at": {"$type": "date"}}  # $$NOW comparisons match null and strings too (MONGODB.md, "Queries")
+    ended = {"status": {"$in": ["completed", "failed", "cancelled"]}}
+    return (
+        Index(names.executions, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
+        Index(names.executions, "running", (("lane", 1), ("status", 1)), {"status": "running"}),
+        Index(names.executions, "history", (("workflow_id", 1), ("_id", -1))),
+        Index(names.executions, "by_status", (("workflow_id", 1), ("status", 1))),
+        Index(names.executions, "by_entity", (("triggered_by_entity_id", 1), ("workflow_id", 1), ("triggered_at", -1))),
+        Index(names.executions, "retention", (("completed_at", 1),), ended, _days(settings.execution_retention_days)),
+        Index(names.decisions, "retention", (("at", 1),), expire_after_s=_days(settings.decision_retention_days)),
+        Index(names.decisions, "by_entity", (("entity_id", 1), ("at", -1))),
+        Index(names.effects, "retention", (("at", 1),), expire_after_s=_days(settings.effect_retention_days)),
+        Index(names.versions, "latest", (("latest", 1),), {"latest": True}),
+        Index(names.versions, "changed", (("changed_seq", 1),)),
+        Index(names.versions, "by_workflow", (("workflow_id", 1), ("version", -1))),
+        Index(names.state, "by_kind", (("kind", 1), ("changed_at", 1))),
+        Index(names.tasks, "by_execution", (("execution_id", 1),)),
+        Index(names.notifications, "by_execution", (("execution_id", 1),)),
+    )
+
+
+def step_for(wanted: Index, existing: Iterable[Mapping[str, Any]]) -> Step:
+    """Return what has to be done, given the indexes that listIndexes named for the collection."""
+    for index in existing:
+        is_same_kind = (
+            tuple(index["key"].items()) == wanted.keys
+            and dict(index.get("partialFilterExpression", {})) == dict(wanted.partial)
+            and not index.get("unique")
+            and not index.get("sparse")
+        )
+        expiry = index.get("expireAfterSeconds")
+        if is_same_kind and (expiry is None) == (wanted.expire_after_s is None):
+            if expiry == wanted.expire_after_s:
+                return Step.NOTHING  # under whatever name: an admin may have made it by hand
+            if index["name"] == wanted.name:
+                return Step.SET_EXPIRY
+        if index["name"] == wanted.name or (is_same_kind and expiry is not None):
+            return Step.CONFLICT
+    return Step.CREATE
+
+
+def _days(days: float) -> int:
+    return min(int(days * _DAY_S), _LONGEST_TTL_S)

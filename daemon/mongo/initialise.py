@@ -1,0 +1,203 @@
+"""Prepare the CRM's database: collections, indexes, validators, images, presets. ``reflexd init`` and every start.
+
+It is idempotent, asks nothing of the server that is in place already, and goes on where it may not: a part that
+the server refuses is left out with a warning that names the command and the privilege. Only when MongoDB does not
+answer does it fail.
+"""
+
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from config.preset import load_presets
+from config.settings import Settings
+from daemon.event import Event
+from daemon.mongo.failure import is_transient
+from daemon.mongo.indexes import Index, Step, step_for, wanted_indexes
+from daemon.mongo.transaction import in_transaction
+from daemon.mongo.validators import is_replaceable, wanted_validators
+from daemon.telemetry import emit
+
+Database = AsyncDatabase[dict[str, Any]]
+PRESETS_ID: Final = "presets"
+_TRANSACTION_TIMEOUT_S: Final = 30.0
+_NAMESPACE_EXISTS: Final = 48
+_NAMESPACE_NOT_FOUND: Final = 26
+
+
+@dataclass(slots=True)
+class InitReport:
+    """What was put in place just now, by name; ``skipped`` holds ``<collection>: <command>: <why>``."""
+
+    collections: list[str] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
+    validators: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    presets: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    without_images: list[str] = field(default_factory=list)  # of all collections that should have them
+
+
+async def initialise(database: Database, settings: Settings) -> InitReport:
+    """Put everything in place and return what had to be done; raise what MongoDB raises when it does not answer."""
+    started = time.monotonic()
+    work = _Initialisation(database, settings)
+    await work.create_collections()
+    for index in wanted_indexes(settings):
+        await work.put_index(index)
+    await work.put_validators()
+    await work.enable_images()
+    await work.install_presets()
+    report = work.report
+    emit(
+        Event.INIT_DONE,
+        collections=report.collections,
+        indexes=report.indexes,
+        presets=report.presets,
+        images=report.images,
+        seconds=round(time.monotonic() - started, 3),
+    )
+    return report
+
+
+class _Initialisation:
+    """One run: what was found at its beginning, and what it did."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._options: dict[str, Mapping[str, Any]] = {}  # collection name → its options
+        self.report = InitReport()
+
+    async def create_collections(self) -> None:
+        """Create what is missing; a transaction that has to create a collection conflicts with every other one."""
+        own = self._settings.collections.model_dump().values()
+        await self._attempt("*", "listCollections", self._read_options())
+        for name in (*own, *self._settings.entities.values()):
+            if name not in self._options and await self._attempt(name, "createCollection", self._create(name)):
+                self._options[name] = {}
+
+    async def put_index(self, index: Index) -> None:
+        """Create one index, or apply a changed retention to it."""
+        existing: list[Mapping[str, Any]] = []
+        if not await self._attempt(index.collection, "listIndexes", self._read_indexes(index.collection, existing)):
+            return
+        step = step_for(index, existing)
+        done = False
+        if step is Step.CREATE:
+            create = self._database[index.collection].create_index(index.keys, **index.options)
+            done = await self._attempt(index.collection, "createIndex", create)
+        elif step is Step.SET_EXPIRY:
+            change = {"name": index.name, "expireAfterSeconds": index.expire_after_s}
+            done = await self._attempt(index.collection, "collMod", self._collmod(index.collection, index=change))
+        elif step is Step.CONFLICT:
+            self._skip(
+                index.collection,
+                "createIndex",
+                f"index '{index.name}': expected keys {dict(index.keys)}, options {index.options}; found another index "
+                f"in its place: {next((i for i in existing if i['name'] == index.name), 'same keys, other options')}; "
+                "drop that one and run `reflexd init`",
+            )
+        if done:
+            self.report.indexes.append(f"{index.collection}.{index.name}")
+
+    async def put_validators(self) -> None:
+        """Set the validators that are not set, and renew older ones of ours."""
+        for name, schema in wanted_validators(self._settings.collections).items():
+            if is_replaceable(self._options.get(name, {}), schema):
+                change = self._collmod(name, validator={"$jsonSchema": dict(schema)}, validationAction="warn")
+                if await self._attempt(name, "collMod", change):
+                    self.report.validators.append(name)
+
+    async def enable_images(self) -> None:
+        """Let entities and workflows keep images of their documents, from now on."""
+        for name in (*self._settings.entities.values(), self._settings.collections.workflows):
+            if self._options.get(name, {}).get("changeStreamPreAndPostImages", {}).get("enabled"):
+                continue
+            change = self._collmod(name, changeStreamPreAndPostImages={"enabled": True})
+            if await self._attempt(name, "collMod", change):
+                self.report.images.append(name)
+            else:
+                self.report.without_images.append(name)
+                emit(Event.IMAGES_OFF, collection=name)
+
+    async def install_presets(self) -> None:
+        """Insert each preset once in the life of this database; one that was changed or deleted never comes back."""
+        install = in_transaction(self._database.client, self._install, timeout_s=_TRANSACTION_TIMEOUT_S)
+        await self._attempt(self._settings.collections.workflows, "insert", install)
+
+    async def _install(self, session: AsyncClientSession) -> None:
+        names = self._settings.collections
+        state, workflows = self._database[names.state], self._database[names.workflows]
+        remembered = await state.find_one({"_id": PRESETS_ID}, session=session) or {}
+        new = [preset for preset in load_presets() if preset.id not in remembered.get("installed", [])]
+        present = {
+            found["_id"] async for found in workflows.find({"_id": {"$in": [p.id for p in new]}}, {}, session=session)
+        }
+        counters = {"execution_count": 0, "success_count": 0, "failure_count": 0}
+        missing = [{"_id": preset.id, **preset.document, **counters} for preset in new if preset.id not in present]
+        if missing:
+            await workflows.insert_many(missing, session=session)
+        if new:
+            update = {
+                "$set": {"kind": PRESETS_ID},
+                "$addToSet": {"installed": {"$each": [preset.id for preset in new]}},
+            }
+            await state.update_one({"_id": PRESETS_ID}, update, upsert=True, session=session)
+        self.report.presets = [str(document["name"]) for document in missing]
+
+    async def _read_options(self) -> None:
+        async for found in await self._database.list_collections():
+            self._options[found["name"]] = found.get("options", {})
+
+    async def _read_indexes(self, collection: str, into: list[Mapping[str, Any]]) -> None:
+        try:
+            into.extend([index async for index in await self._database[collection].list_indexes()])
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_NOT_FOUND:
+                raise
+
+    async def _create(self, name: str) -> None:
+        try:
+            await self._database.create_collection(name, check_exists=False)
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:  # another replica was faster
+                raise
+            return
+        self.report.collections.append(name)
+
+    async def _collmod(self, collection: str, **change: Any) -> None:
+        await self._database.command({"collMod": collection, **change})
+
+    async def _attempt(self, collection: str, command: str, work: Awaitable[object]) -> bool:
+        """Return whether the work was done; a refusal is reported, silence is raised."""
+        try:
+            await work
+        except OperationFailure as error:
+            if is_transient(error):
+                raise
+            self._skip(collection, command, str(error.details.get("errmsg", error)) if error.details else str(error))
+            return False
+        return True
+
+    def _skip(self, collection: str, command: str, why: str) -> None:
+        self.report.skipped.append(f"{collection}: {command}: {why}")
+        emit(Event.INIT_SKIPPED, collection=collection, command=command, privilege=_PRIVILEGE[command], error=why)
+
+
+# The action that a role must grant on the collection, by command.
+_PRIVILEGE: Final[Mapping[str, str]] = {
+    "listCollections": "listCollections (on the database)",
+    "createCollection": "createCollection",
+    "listIndexes": "listIndexes",
+    "createIndex": "createIndex",
+    "collMod": "collMod",
+    "insert": "insert, update and find",
+}
+
+__all__: Sequence[str] = ["Database", "InitReport", "initialise"]
