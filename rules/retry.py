@@ -31,6 +31,7 @@ class RetryPolicy:
     jitter: timedelta = timedelta(seconds=5)
 
 
+DEFAULT_POLICY: Final = RetryPolicy()
 ONE_ATTEMPT: Final = RetryPolicy(max_attempts=1)
 
 
@@ -38,10 +39,10 @@ class _Retry(BaseModel):
     model_config = OUTSIDE_DATA
 
     max_attempts: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS, description=f"an integer from 1 to {MOST_ATTEMPTS}")] = 5
-    initial: Duration = RetryPolicy().initial
-    maximum: Duration = RetryPolicy().maximum
+    initial: Duration = DEFAULT_POLICY.initial
+    maximum: Duration = DEFAULT_POLICY.maximum
     multiplier: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False, description="a number from 1 to 100")] = 2.0
-    jitter: Duration = RetryPolicy().jitter
+    jitter: Duration = DEFAULT_POLICY.jitter
 
 
 def parse_retry(raw: object, path: str = "retry") -> RetryPolicy:

@@ -6,7 +6,7 @@ found <what stands there>". Fields that another parser reads are typed ``Any``.
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -14,9 +14,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from config.duration import parse_duration
 from config.error import WorkflowError, nearest
 from config.found import LONGEST_SHOWN, found, name_of
+from rules.path import MISSING
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
+P = ParamSpec("P")
 
 OUTSIDE_DATA: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -57,11 +59,16 @@ def joined(path: str, *names: int | str) -> str:
 
 
 def one_of(raw: object, known: Collection[str], path: str) -> str:
-    """Return ``raw`` if it is one of the ``known`` words; raise WorkflowError, naming the nearest, if not."""
+    """Return ``raw`` if it is one of the ``known`` words; raise WorkflowError, naming the nearest, if not.
+
+    MISSING stands for a word that is not there.
+    """
     if isinstance(raw, str) and raw in known:
         return raw
     hint = nearest(raw[:LONGEST_SHOWN], known) if isinstance(raw, str) else ""
-    raise WorkflowError(path, f"expected one of {', '.join(known)}; found {found(raw)}{hint}")
+    raise WorkflowError(
+        path, f"expected one of {', '.join(known)}; found {'nothing' if raw is MISSING else found(raw)}{hint}"
+    )
 
 
 class Problems:
@@ -71,13 +78,17 @@ class Problems:
         self._first: WorkflowError | None = None
         self._count = 0
 
-    def attempt(self, parse: Callable[[], T]) -> T | None:
+    def add(self, error: WorkflowError) -> None:
+        """Keep a problem."""
+        self._first = self._first or error
+        self._count += 1 + error.more
+
+    def attempt(self, parse: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T | None:
         """Return what ``parse`` returns, or None if it raised WorkflowError, which is kept."""
         try:
-            return parse()
+            return parse(*args, **keywords)
         except WorkflowError as error:
-            self._first = self._first or error
-            self._count += 1 + error.more
+            self.add(error)
             return None
 
     def raise_first(self) -> None:

@@ -1,0 +1,142 @@
+"""A workflow as the daemon runs it, and how it is read from the document that an admin or the API wrote.
+
+Nobody has checked such a document: whatever its shape, reading it ends in a Workflow or in a WorkflowError that
+names the first thing that is wrong and counts the others.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, Field
+
+from config.error import WorkflowError
+from config.found import found
+from rules.conditions import Conditions, parse_conditions
+from rules.enrollment import Enrollment, parse_enrollment
+from rules.limit import check_limits
+from rules.step import OnFailure, ParseAction, Step, parse_step
+from rules.trigger import Trigger, parse_trigger
+from rules.validation import OUTSIDE_DATA, Problems, joined, one_of, validated
+
+
+class Status(StrEnum):
+    """Whether a workflow runs: the switch that admins set."""
+
+    ACTIVE = "active"  # changes start executions; the default
+    PAUSED = "paused"  # no new executions, waiting steps are held
+    DRAINING = "draining"  # no new executions, waiting steps finish
+    STOPPED = "stopped"  # no new executions, what waits is cancelled
+
+
+# What the daemon writes into a workflow document: nobody's definition, and no reason for a new version.
+OWN_KEYS: Final = frozenset({"execution_count", "success_count", "failure_count", "last_executed_at", "observed"})
+_NOT_DEFINING: Final = OWN_KEYS | {"_id", "status"}
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """One accepted version of a workflow. ``conditions`` without members are met by every entity."""
+
+    id: Any
+    version: int
+    name: str
+    description: str
+    trigger: Trigger
+    conditions: Conditions
+    enrollment: Enrollment
+    steps: tuple[Step, ...]
+
+
+def definition_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what defines a workflow: the document without ``_id``, ``status`` and what the daemon writes there."""
+    return {key: value for key, value in document.items() if key not in _NOT_DEFINING}
+
+
+def status_of(document: Mapping[str, Any]) -> Status:
+    """Return the status; a missing one means active. Raise WorkflowError if it is none of the four."""
+    return Status(one_of(document.get("status", Status.ACTIVE), list(Status), "status"))
+
+
+class _Definition(BaseModel):
+    model_config = OUTSIDE_DATA
+
+    name: Annotated[str, Field(pattern=r"\S", description="a non-empty text")]
+    description: Annotated[str, Field(description="a text")] = ""
+    trigger: Any = None
+    conditions: Any = ()
+    enrollment: Any = None
+    actions: Any = None
+
+
+def parse_workflow(
+    workflow_id: Any,
+    version: int,
+    document: object,
+    *,
+    entity_types: Collection[str],
+    timezone: str,
+    parse_action: ParseAction,
+) -> Workflow:
+    """Return the workflow that ``document`` defines; raise WorkflowError, and nothing else, if it defines none.
+
+    ``entity_types`` are the types this installation watches, ``timezone`` the one of schedules that name none. The
+    document's status is not looked at: a valid one takes effect even where the rest is invalid.
+    """
+    if not isinstance(document, Mapping):
+        raise WorkflowError("", f"expected an object, found {found(document)}")
+    raw = definition_of(document)
+    check_limits(raw)
+    problems = Problems()
+    definition = problems.attempt(validated, _Definition, raw, "")
+    trigger = problems.attempt(
+        parse_trigger, raw.get("trigger"), "trigger", entity_types=entity_types, timezone=timezone
+    )
+    # While the trigger is not known, changed_to and its like get the benefit of the doubt.
+    with_changes = trigger is None or trigger.type.follows_change
+    conditions = problems.attempt(parse_conditions, raw.get("conditions", []), with_changes=with_changes)
+    enrollment = problems.attempt(parse_enrollment, raw.get("enrollment", "always"))
+    steps = _parse_steps(raw.get("actions"), parse_action, problems)
+    problems.raise_first()
+    assert definition is not None
+    assert trigger is not None
+    assert conditions is not None
+    assert enrollment is not None
+    return Workflow(
+        id=workflow_id,
+        version=version,
+        name=definition.name,
+        description=definition.description,
+        trigger=trigger,
+        conditions=conditions,
+        enrollment=enrollment,
+        steps=steps,
+    )
+
+
+def _parse_steps(raw: object, parse_action: ParseAction, problems: Problems) -> tuple[Step, ...]:
+    if not isinstance(raw, list) or not raw:
+        problems.add(
+            WorkflowError(
+                "actions", f"expected a list of at least one action, found {'nothing' if raw is None else found(raw)}"
+            )
+        )
+        return ()
+    steps = [
+        problems.attempt(parse_step, step, joined("actions", index), parse_action) for index, step in enumerate(raw)
+    ]
+    return tuple(step for step in steps if step)
+
+
+__all__ = [
+    "OWN_KEYS",
+    "OnFailure",
+    "ParseAction",
+    "Status",
+    "Step",
+    "Workflow",
+    "definition_of",
+    "parse_workflow",
+    "status_of",
+]
