@@ -4,6 +4,7 @@ from typing import Final
 
 from config.error import WorkflowError
 from config.found import found
+from rules.validation import is_text
 
 LONGEST_PATH: Final = 500
 
@@ -14,7 +15,7 @@ def parse_field(raw: object, path: str) -> str:
     MongoDB takes names that start with ``$`` for operators and cannot store NUL in a name; an empty name is a
     slip such as ``address..city``.
     """
-    if not isinstance(raw, str) or not raw:
+    if not is_text(raw) or not raw:
         raise WorkflowError(path, f"expected the dotted path of a field, found {found(raw)}")
     if len(raw) > LONGEST_PATH:
         raise WorkflowError(path, f"expected a field path of at most {LONGEST_PATH} characters, found {len(raw)}")

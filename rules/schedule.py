@@ -13,6 +13,7 @@ from cronsim import CronSim, CronSimError
 
 from config.error import WorkflowError, nearest
 from config.found import LONGEST_SHOWN, found
+from rules.validation import is_text
 
 _SHORTHANDS: Final = {
     "@yearly": "0 0 1 1 *",
@@ -102,17 +103,17 @@ def parse_schedule(expression: object, timezone: object, path: str = "trigger") 
 
 def parse_timezone(raw: object, path: str) -> str:
     """Return ``raw`` if it names a time zone, such as ``Europe/Lisbon``; raise WorkflowError if not."""
-    if isinstance(raw, str) and raw not in _LOCAL_NAMES and not raw.startswith(_COPIES):
+    if is_text(raw) and raw not in _LOCAL_NAMES and not raw.startswith(_COPIES):
         try:
             return ZoneInfo(raw).key
         except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Europe" is a directory
             pass
-    hint = nearest(raw[:LONGEST_SHOWN], available_timezones() - _LOCAL_NAMES) if isinstance(raw, str) else ""
+    hint = nearest(raw[:LONGEST_SHOWN], available_timezones() - _LOCAL_NAMES) if is_text(raw) else ""
     raise WorkflowError(path, f"expected a time zone such as 'Europe/Lisbon', found {found(raw)}{hint}")
 
 
 def _parse_fields(raw: object, path: str) -> str:
-    if not isinstance(raw, str) or len(raw) > _LONGEST_EXPRESSION:
+    if not is_text(raw) or len(raw) > _LONGEST_EXPRESSION:
         raise WorkflowError(path, f"expected {_EXPECTED}, found {found(raw)}")
     text = " ".join(raw.split())
     if text.startswith("@"):

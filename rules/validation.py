@@ -6,8 +6,9 @@ found <what stands there>". Fields that another parser reads are typed ``Any``.
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Final, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, ParamSpec, TypeGuard, TypeVar
 
+from bson import Code
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -63,12 +64,17 @@ def one_of(raw: object, known: Collection[str], path: str) -> str:
 
     MISSING stands for a word that is not there.
     """
-    if isinstance(raw, str) and raw in known:
+    if is_text(raw) and raw in known:
         return raw
-    hint = nearest(raw[:LONGEST_SHOWN], known) if isinstance(raw, str) else ""
+    hint = nearest(raw[:LONGEST_SHOWN], known) if is_text(raw) else ""
     raise WorkflowError(
         path, f"expected one of {', '.join(known)}; found {'nothing' if raw is MISSING else found(raw)}{hint}"
     )
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether ``value`` is a text. BSON's Code is a ``str`` to Python, but no name of anything, nor hashable."""
+    return isinstance(value, str) and not isinstance(value, Code)
 
 
 class Problems:
