@@ -5,7 +5,10 @@ holds every ``emit`` in the source to it. Names and fields are a contract: they 
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
+
+# What names an execution in every line about it: `Job.names`.
+EXECUTION_FIELDS: Final = "execution_id workflow_id entity_type entity_id"
 
 
 class Level(StrEnum):
@@ -24,7 +27,7 @@ class Event(StrEnum):
     """
 
     level: Level
-    fields: frozenset[str]
+    field_names: tuple[str, ...]
     meaning: str
 
     def __new__(cls, name: str, level: Level, fields: str, meaning: str) -> Self:
@@ -32,7 +35,7 @@ class Event(StrEnum):
         member = str.__new__(cls, name)
         member._value_ = name
         member.level = level
-        member.fields = frozenset(fields.split())
+        member.field_names = tuple(fields.split())
         member.meaning = meaning
         return member
 
@@ -53,6 +56,7 @@ class Event(StrEnum):
         "uri directory",
         ("MONGODB_URI is not set: an embedded MongoDB runs, for trying things out."),
     )
+    CONFIG_REFUSED = "config.refused", Level.ERROR, "error", "A setting is wrong: the daemon does not start."
     LIBRARY = "library", Level.WARNING, "logger", "A library had something to say."
 
     # Preparation of the database
@@ -144,50 +148,52 @@ class Event(StrEnum):
     EXECUTION_CREATED = (
         "execution.created",
         Level.DEBUG,
-        "execution_id workflow_id entity_type entity_id",
+        EXECUTION_FIELDS,
         ("A change, a schedule or a request started an execution."),
     )
-    EXECUTION_COMPLETED = (
-        "execution.completed",
-        Level.INFO,
-        "execution_id workflow_id entity_type entity_id",
-        ("Every step succeeded or was skipped."),
-    )
+    EXECUTION_COMPLETED = "execution.completed", Level.INFO, EXECUTION_FIELDS, "Every step succeeded or was skipped."
     EXECUTION_FAILED = (
         "execution.failed",
         Level.WARNING,
-        "execution_id workflow_id entity_type entity_id reason",
+        f"{EXECUTION_FIELDS} reason",
         ("At least one step failed for good or is uncertain."),
     )
     EXECUTION_CANCELLED = (
         "execution.cancelled",
         Level.INFO,
-        "execution_id workflow_id entity_type entity_id reason",
+        f"{EXECUTION_FIELDS} reason",
         ("An execution was ended before its last step."),
     )
-    STEP_FAILED = (
-        "step.failed",
-        Level.WARNING,
-        "execution_id workflow_id entity_type entity_id step action_type error",
-        ("A step failed for good."),
+    EXECUTION_CORRUPT = (
+        "execution.corrupt",
+        Level.ERROR,
+        "execution_id error",
+        ("An execution document is not what the daemon wrote: it is ended as failed and never runs."),
     )
+    STEP_FAILED = "step.failed", Level.WARNING, f"{EXECUTION_FIELDS} step action_type error", "A step failed for good."
     STEP_RETRIED = (
         "step.retried",
         Level.INFO,
-        "execution_id workflow_id step action_type attempt delay_s error",
+        f"{EXECUTION_FIELDS} step action_type attempt due_at error",
         ("A step failed and will be tried again."),
     )
     STEP_UNCERTAIN = (
         "step.uncertain",
         Level.ERROR,
-        "execution_id workflow_id step action_type error",
+        f"{EXECUTION_FIELDS} step action_type error",
         ("Nobody can know whether the effect took place, and it is not repeated: a person decides."),
     )
     STEP_SKIPPED = (
         "step.skipped",
         Level.DEBUG,
-        "execution_id workflow_id step action_type reason",
+        f"{EXECUTION_FIELDS} step action_type reason",
         ("A step had nothing to do."),
+    )
+    ACTION_CRASHED = (
+        "action.crashed",
+        Level.ERROR,
+        f"{EXECUTION_FIELDS} action_type error",
+        ("An action raised what it should not: its step fails, and the action needs mending."),
     )
 
     # Replicas

@@ -37,6 +37,17 @@ class DirectoryLock:
         file.flush()
         self._file = file
 
+    def is_held_elsewhere(self) -> bool:
+        """Return whether somebody else has the lock at this moment."""
+        if self._file is not None or not self._path.exists():
+            return False
+        with self._path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
     def release(self) -> None:
         """Let go of the lock; does nothing when it is not held."""
         if self._file is not None:

@@ -11,6 +11,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +20,11 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from config.error import ConfigError
+from config.settings import Settings
+from daemon.event import Event
 from daemon.mongo.directory_lock import DirectoryLock
 from daemon.mongo.mongod import spawn_mongod
+from daemon.telemetry import emit
 
 REPLICA_SET: Final = "reflexd"
 START_TIMEOUT_S: Final = 60.0
@@ -27,6 +32,29 @@ STOP_TIMEOUT_S: Final = 20.0
 _POLL_S: Final = 0.05
 _ADDRESS_IN_USE: Final = 48  # mongod's exit code
 _ALREADY_INITIALIZED: Final = 23  # an error code of MongoDB
+
+
+@asynccontextmanager
+async def with_mongodb(settings: Settings, *, may_share: bool = False) -> AsyncIterator[Settings]:
+    """Yield settings that name a MongoDB: the configured one, else an embedded one that ends with the context.
+
+    With ``may_share`` the embedded server of a daemon that already runs in the directory is used instead of being
+    an error: for commands that work beside it.
+    """
+    if settings.mongodb_uri is not None:
+        yield settings
+        return
+    server = EmbeddedServer(settings.embedded_directory)
+    shared = server.uri_of_another() if may_share else None
+    if shared is not None:
+        yield settings.with_mongodb_uri(shared)
+        return
+    try:
+        uri = await server.start()
+        emit(Event.EMBEDDED_STARTED, uri=uri, directory=str(settings.embedded_directory))
+        yield settings.with_mongodb_uri(uri)
+    finally:
+        await server.stop()
 
 
 class EmbeddedServer:
@@ -41,7 +69,14 @@ class EmbeddedServer:
     @property
     def uri(self) -> str:
         """The address to connect to, once started."""
-        return f"mongodb://127.0.0.1:{self._port}/?replicaSet={REPLICA_SET}"
+        return _uri(self._port)
+
+    def uri_of_another(self) -> str | None:
+        """Return the address of the server that another daemon runs in this directory, None if none does."""
+        pid, port = _number_in(self._directory / "mongod.pid"), self._port_of_last_run()
+        if pid is None or not port or not self._is_ours(pid) or not self._lock.is_held_elsewhere():
+            return None
+        return _uri(port)
 
     async def start(self) -> str:
         """Start the server and return its URI once it is primary; raise ConfigError when it cannot run here."""
@@ -150,6 +185,10 @@ class EmbeddedServer:
         lines = self._log_path.read_text(errors="replace").splitlines()
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         return f"the embedded mongod ended with exit code {code}: {last[:500]} (see {self._log_path})"
+
+
+def _uri(port: int) -> str:
+    return f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}"
 
 
 def _free_port(preferred: int) -> int:

@@ -1,0 +1,51 @@
+# What people and CI run. `make` prints this help.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN    := .venv/bin
+ARGS   ?=
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test check format docs lock
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/installed ## make .venv from the lock file, again only when it changes
+
+run: .venv/installed ## run the daemon; ARGS="--config FILE"
+	$(BIN)/reflexd run $(ARGS)
+
+demo: .venv/installed ## write sample CRM traffic beside `make run`; ARGS="--once"
+	$(BIN)/reflexd demo $(ARGS)
+
+test: .venv/installed ## run every test, as CI does; ARGS="-k sentence"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+check: .venv/installed ## lint, types, imports, dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry .
+
+format: .venv/installed ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/installed ## make the reference pages from the code
+	$(BIN)/python -m daemon.reference docs
+
+lock: .venv/installed ## solve the dependencies anew, into both lock files
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header -q pyproject.toml \
+		--group dev -c requirements.lock -o requirements-dev.lock
+
+# The embedded MongoDB is a plain program that needs two libraries a minimal Debian may lack.
+.venv/installed: requirements-dev.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.ci/mongod-libraries "$$($(BIN)/python -c 'from daemon.mongo.mongod import find_mongod; print(find_mongod())')"
+	touch $@

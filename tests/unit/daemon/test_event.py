@@ -1,0 +1,68 @@
+"""The catalogue of log events, held to every place in the source that emits one."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.event import EXECUTION_FIELDS, Event
+from daemon.reference import pages
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ("config", "rules", "actions", "daemon")
+
+
+def calls_of_emit() -> Iterator[tuple[str, ast.Call]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "emit":
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def fields_of(call: ast.Call) -> set[str]:
+    """The fields of the call; ``**job.names``, however the job is called, stands for what names an execution."""
+    fields = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
+    for spread in (keyword.value for keyword in call.keywords if keyword.arg is None):
+        assert isinstance(spread, ast.Attribute)
+        assert spread.attr == "names"
+        fields |= set(EXECUTION_FIELDS.split())
+    return fields
+
+
+CALLS = dict(calls_of_emit())
+
+
+@pytest.mark.parametrize("place", CALLS)
+def test_every_emit_names_an_event_with_exactly_its_fields(place: str) -> None:
+    call = CALLS[place]
+    assert len(call.args) == 1
+    event = call.args[0]
+    assert isinstance(event, ast.Attribute), "the event is spelled out, so that it can be found"
+    assert fields_of(call) == set(Event[event.attr].field_names)
+
+
+def test_an_event_is_named_after_its_member() -> None:
+    assert [event.name for event in Event] == [event.value.upper().replace(".", "_") for event in Event]
+
+
+def test_no_field_hides_one_of_the_lines_own() -> None:
+    reserved = {"event", "fields", "level", "message"}
+    assert [event for event in Event if reserved & set(event.field_names)] == []
+
+
+def test_every_event_says_in_a_sentence_what_it_means() -> None:
+    assert [event for event in Event if not event.meaning.endswith(".") or "|" in event.meaning] == []
+
+
+@pytest.mark.parametrize("name", pages())
+def test_the_reference_pages_are_those_that_make_docs_writes(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == pages()[name], "run `make docs`"
+
+
+def test_every_setting_that_the_readme_names_exists() -> None:
+    words = (ROOT / "README.md").read_text(encoding="utf-8").replace("`", " ").replace(",", " ").split()
+    named = {word for word in words if word.startswith("REFLEXD_") and not word.endswith("*")}
+    assert named <= {word.strip("`") for word in pages()["SETTINGS.md"].split()}
+    assert len(named) > 3
