@@ -15,6 +15,8 @@ from config.found import LONGEST_SHOWN, found, name_of
 from rules.condition import KEYS, Condition, Judge, Subject, Verdict, parse_condition
 from rules.validation import joined
 
+__all__ = ["Combination", "Conditions", "Finding", "Group", "Subject", "parse_conditions"]
+
 MOST_CONDITIONS: Final = 1_000
 DEEPEST_CONDITION: Final = 20
 
