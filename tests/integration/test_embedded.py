@@ -14,9 +14,11 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from config.error import ConfigError
+from config.settings import Settings
 from daemon.mongo import mongod
-from daemon.mongo.embedded import EmbeddedServer
+from daemon.mongo.embedded import EmbeddedServer, with_mongodb
 from tests.support.poll import eventually
+from tests.support.settings import settings_for
 
 START_AND_HANG = """
 import asyncio, sys
@@ -135,3 +137,31 @@ async def test_without_any_mongod_the_error_says_to_set_the_uri(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match="Set MONGODB_URI"):
         await server.start()
+
+
+async def test_a_command_beside_a_running_daemon_shares_its_server(server: EmbeddedServer, tmp_path: Path) -> None:
+    uri = await server.start()
+    settings = settings_for_directory(tmp_path / "reflexd")
+    async with with_mongodb(settings, may_share=True) as connected:
+        assert connected.mongodb_uri is not None
+        assert connected.mongodb_uri.get_secret_value() == uri
+    assert await insert_and_count(uri) == 1
+
+
+async def test_a_command_without_a_daemon_gets_a_server_that_ends_with_it(tmp_path: Path) -> None:
+    async with with_mongodb(settings_for_directory(tmp_path), may_share=True) as connected:
+        assert connected.mongodb_uri is not None
+        assert await insert_and_count(connected.mongodb_uri.get_secret_value()) == 1
+        pid = pid_of(tmp_path)
+    assert not psutil.pid_exists(pid)
+
+
+async def test_a_configured_mongodb_is_used_and_none_is_started(mongo_uri: str, tmp_path: Path) -> None:
+    settings = settings_for(mongo_uri, "crm", embedded_directory=tmp_path / "reflexd")
+    async with with_mongodb(settings) as connected:
+        assert connected == settings
+    assert not (tmp_path / "reflexd").exists()
+
+
+def settings_for_directory(directory: Path) -> Settings:
+    return settings_for("", "crm", embedded_directory=directory).model_copy(update={"mongodb_uri": None})

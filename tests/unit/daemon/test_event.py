@@ -13,22 +13,37 @@ ROOT = Path(__file__).parents[3]
 PACKAGES = ("config", "rules", "actions", "daemon")
 
 
-def calls_of_emit() -> Iterator[tuple[str, ast.Call]]:
+def calls_of_emit() -> Iterator[tuple[str, tuple[ast.Call, ast.AST]]]:
+    """Yield every call of ``emit``: its place, itself and the function it stands in."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "emit":
-                    yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+            for function in functions:
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "emit":
+                        yield f"{path.relative_to(ROOT)}:{node.lineno}", (node, function)
 
 
-def fields_of(call: ast.Call) -> set[str]:
-    """The fields of the call; ``**job.names``, however the job is called, stands for what names an execution."""
+def fields_of(call: ast.Call, function: ast.AST) -> set[str]:
+    """The fields of the call, those that it spreads with ``**`` among them."""
     fields = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
-    for spread in (keyword.value for keyword in call.keywords if keyword.arg is None):
-        assert isinstance(spread, ast.Attribute)
-        assert spread.attr == "names"
-        fields |= set(EXECUTION_FIELDS.split())
-    return fields
+    return fields.union(*(spread(keyword.value, function) for keyword in call.keywords if keyword.arg is None))
+
+
+def spread(value: ast.expr, function: ast.AST) -> set[str]:
+    """The keys of ``**job.names``, which name an execution, or of a dictionary written out in the same function."""
+    if isinstance(value, ast.Attribute) and value.attr == "names":
+        return set(EXECUTION_FIELDS.split())
+    assert isinstance(value, ast.Name)
+    written = [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == value.id
+    ]
+    assert len(written) == 1
+    assert isinstance(written[0], ast.Dict)
+    return {key.value for key in written[0].keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
 
 
 CALLS = dict(calls_of_emit())
@@ -36,11 +51,11 @@ CALLS = dict(calls_of_emit())
 
 @pytest.mark.parametrize("place", CALLS)
 def test_every_emit_names_an_event_with_exactly_its_fields(place: str) -> None:
-    call = CALLS[place]
+    call, function = CALLS[place]
     assert len(call.args) == 1
     event = call.args[0]
     assert isinstance(event, ast.Attribute), "the event is spelled out, so that it can be found"
-    assert fields_of(call) == set(Event[event.attr].field_names)
+    assert fields_of(call, function) == set(Event[event.attr].field_names)
 
 
 def test_an_event_is_named_after_its_member() -> None:
