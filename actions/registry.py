@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from actions.action import Action
 from actions.create_task import CreateTask
+from actions.send_email import SendEmail
 from actions.send_notification import SendNotification
 from actions.update_field import UpdateField
 from config.error import WorkflowError, nearest
@@ -19,6 +20,7 @@ from rules.validation import joined
 
 ACTIONS: Final[tuple[type[Action], ...]] = (
     CreateTask,
+    SendEmail,
     SendNotification,
     UpdateField,
 )
@@ -49,8 +51,9 @@ def _problem(error: ErrorDetails, action: type[Action]) -> str:
     """Return what is wrong, what was expected and what was found, on one line."""
     match error["type"]:
         case "extra_forbidden":
-            hint = nearest(str(error["loc"][-1])[:LONGEST_SHOWN], action.model_fields)
-            return f"unknown parameter{hint}; {action.type} takes {', '.join(action.model_fields) or 'none'}"
+            known = [field.alias or name for name, field in action.model_fields.items()]
+            hint = nearest(str(error["loc"][-1])[:LONGEST_SHOWN], known)
+            return f"unknown parameter{hint}; {action.type} takes {', '.join(known) or 'none'}"
         case "missing":
             return f"expected a value, which {action.type} needs, found nothing"
         case "literal_error":

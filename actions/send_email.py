@@ -1,0 +1,75 @@
+"""The action ``send_email``: sends one e-mail, made from a template, to the person that the entity is about."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from actions.action import Action, Delivery, Reach
+from actions.context import Context
+from actions.email_address import EmailAddress, parse_email_address
+from actions.mailer import Mailer, MailInDoubt
+from actions.message import build_message
+from actions.outcome import Done, Fail, Outcome, Retry, Skip, Uncertain
+from actions.parameter import FieldPath
+from actions.template import Template, parse_language
+from rules.path import value_at
+
+NO_SERVER = "no mail server is configured: set REFLEXD_SMTP_HOST and REFLEXD_SMTP_FROM"
+
+
+class SendEmail(Action):
+    """Send ``template`` to the address in ``to_field``.
+
+    The language is the entity's (``language``, else ``locale``). Templates see the entity as ``entity`` and under
+    the name of its type, ``workflow.name`` and ``now``. A message in doubt ends uncertain, unless ``delivery`` says
+    ``at_least_once``: then it is sent again, under the same Message-ID.
+    """
+
+    type: ClassVar[str] = "send_email"
+    reach: ClassVar[Reach] = Reach.OUTSIDE
+
+    template: Annotated[str, Field(min_length=1, max_length=200)]
+    to_field: FieldPath = "email"
+    delivery_promise: Annotated[Literal["at_most_once", "at_least_once"], Field(alias="delivery")] = "at_most_once"
+
+    @property
+    def delivery(self) -> Delivery:
+        """At most once, unless the workflow asks for more."""
+        return Delivery(self.delivery_promise)
+
+    async def run(self, context: Context) -> Outcome:
+        """Send the e-mail; the result is ``{to, template, language, message_id}``."""
+        to = parse_email_address(value_at(context.entity, self.to_field))
+        if to is None:
+            return Skip("no_email")
+        mailer, templates = context.services.mailer, context.services.templates
+        if mailer is None or templates is None:
+            return Fail(NO_SERVER)
+        language = _language_of(context)
+        template = await templates.find(self.template, language)
+        return await self._sent(context, mailer, to, template)
+
+    async def _sent(self, context: Context, mailer: Mailer, to: EmailAddress, template: Template) -> Outcome:
+        sources = {"subject": template.subject, "text": template.text}
+        if template.html:
+            sources["html"] = template.html
+        parts = await context.services.renderer.render(sources, _values(context))
+        message = build_message(
+            mailer.sender, to, context.key, context.now,
+            subject=parts["subject"], text=parts["text"], html=parts.get("html"),
+        )  # fmt: skip
+        try:
+            await mailer.send(message, to.mailbox)
+        except MailInDoubt as doubt:
+            return Retry(str(doubt)) if self.delivery is Delivery.AT_LEAST_ONCE else Uncertain(str(doubt))
+        result = {"to": to.text, "template": template.name, "language": template.language}
+        return Done({**result, "message_id": message["Message-ID"]})
+
+
+def _language_of(context: Context) -> str | None:
+    return parse_language(context.entity.get("language")) or parse_language(context.entity.get("locale"))
+
+
+def _values(context: Context) -> dict[str, Any]:
+    workflow = {"name": context.workflow_name}
+    return {"entity": context.entity, context.entity_type: context.entity, "workflow": workflow, "now": context.now}

@@ -1,0 +1,135 @@
+"""Mail servers on loopback that behave as the test asks: real conversations, on the test's own event loop."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+
+CERTIFICATE = Path(__file__).with_name("smtp_certificate.pem")  # for localhost; of no use anywhere else
+
+
+@dataclass
+class Behaviour:
+    """How a server behaves; ``data`` is its answer to a message, ``drop`` to go away, ``hang`` to say nothing."""
+
+    recipient: str = "250 OK"
+    data: str = "250 OK"
+    password: str | None = None
+    has_tls: bool = False
+    refuses_login_with: str | None = None
+
+
+@dataclass
+class MailServer:
+    """A running server and the messages it took, answered for or not."""
+
+    behaviour: Behaviour
+    port: int = 0
+    messages: list[EmailMessage] = field(default_factory=list)
+    recipients: list[str] = field(default_factory=list)
+    connections: int = 0
+    passwords: list[str] = field(default_factory=list)
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.behaviour.recipient.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.behaviour.recipient
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert isinstance(envelope.content, bytes)
+        message = message_from_bytes(envelope.content, policy=default)
+        assert isinstance(message, EmailMessage)
+        self.messages.append(message)
+        self.recipients.extend(envelope.rcpt_tos)
+        if self.behaviour.data == "drop":
+            assert isinstance(server.transport, asyncio.WriteTransport)
+            server.transport.abort()
+        if self.behaviour.data in ("drop", "hang"):
+            await asyncio.Event().wait()  # until the connection is lost
+        return self.behaviour.data
+
+    def authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, login: Any
+    ) -> AuthResult:
+        password = login.password.decode()
+        self.passwords.append(password)
+        if self.behaviour.refuses_login_with is not None:
+            message = self.behaviour.refuses_login_with.format(password=password)
+            return AuthResult(success=False, handled=False, message=message)
+        return AuthResult(success=password == self.behaviour.password, handled=False)
+
+
+@asynccontextmanager
+async def mail_server(behaviour: Behaviour | None = None) -> AsyncIterator[MailServer]:
+    """Run a server on a free port of loopback."""
+    server = MailServer(behaviour or Behaviour())
+    tls = None
+    if server.behaviour.has_tls:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(CERTIFICATE)
+
+    def connected() -> SMTP:
+        server.connections += 1
+        return SMTP(
+            server,
+            hostname="mail.test",
+            ident="test",
+            tls_context=tls,
+            enable_SMTPUTF8=True,
+            authenticator=server.authenticate if server.behaviour.password else None,
+            auth_require_tls=False,
+        )
+
+    async with _listening(connected) as server.port:
+        yield server
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """Listen on a free port of loopback and never say a word."""
+    async with _listening(_Silent) as port:
+        yield port
+
+
+class _Silent(asyncio.Protocol):
+    pass
+
+
+@asynccontextmanager
+async def _listening(factory: Callable[[], asyncio.BaseProtocol]) -> AsyncIterator[int]:
+    open_transports: list[asyncio.BaseTransport] = []
+
+    def remembered() -> asyncio.BaseProtocol:
+        protocol = factory()
+        made = protocol.connection_made
+
+        def connection_made(transport: asyncio.BaseTransport) -> None:
+            open_transports.append(transport)
+            made(transport)
+
+        protocol.connection_made = connection_made  # type: ignore[method-assign]
+        return protocol
+
+    listener = await asyncio.get_running_loop().create_server(remembered, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        for transport in open_transports:
+            transport.close()
+        await listener.wait_closed()
+
+
+def trusting_context() -> ssl.SSLContext:
+    """Return a context that trusts the certificate of these servers, and only that."""
+    return ssl.create_default_context(cafile=str(CERTIFICATE))
