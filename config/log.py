@@ -4,6 +4,8 @@ It promises that a line never fails on odd values, that no line carries the pass
 libraries log from WARNING on comes out in the same shape.
 """
 
+import contextlib
+import io
 import logging
 import os
 import sys
@@ -37,6 +39,8 @@ class LogFormat(StrEnum):
 def configure_logging(log_format: LogFormat, level: str, version: str, stream: TextIO | None = None) -> None:
     """Send every log line from ``level`` on to ``stream`` (stderr), whatever was set up before."""
     target = stream if stream is not None else sys.stderr
+    if isinstance(target, io.TextIOWrapper):  # JSON is UTF-8, whatever the locale says
+        target.reconfigure(encoding="utf-8", errors="replace")
     is_terminal = target.isatty()
     if log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not is_terminal):
         render = _json_renderer(version)
@@ -44,8 +48,9 @@ def configure_logging(log_format: LogFormat, level: str, version: str, stream: T
         render = _console_renderer(with_colour=is_terminal and "NO_COLOR" not in os.environ)
 
     def write(message: "Message") -> None:
-        target.write(render(message.record))
-        target.flush()
+        with contextlib.suppress(OSError, ValueError):  # closed, or broken: nobody listens, and the work goes on
+            target.write(render(message.record))
+            target.flush()
 
     logger.remove()
     # Neither backtrace nor diagnose: they would print local values, passwords too. The format is a constant because

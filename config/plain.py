@@ -28,6 +28,8 @@ def plain(value: object, depth: int = 0) -> Any:
 
 def plain_text(text: str, limit: int = MAX_TEXT) -> str:
     """Return ``text`` redacted, cut to ``limit`` characters and free of what UTF-8 cannot hold."""
+    if len(text) <= limit and text.isascii() and "://" not in text:  # nearly every text there is
+        return text
     shown = redacted(text[:_READ]).encode("utf-8", "replace").decode()
     return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(text)} characters)"
 

@@ -152,6 +152,20 @@ def test_libraries_are_heard_from_warning_on_even_when_they_format_wrongly() -> 
     assert lines.last["message"] == "%s and %s"
 
 
+def test_a_line_is_utf_8_whatever_the_locale_says() -> None:
+    written = io.BytesIO()
+    configure_logging(LogFormat.JSON, "INFO", "1.2.3", io.TextIOWrapper(written, encoding="ascii"))
+    say(message="🎉")
+    assert json.loads(written.getvalue().decode("utf-8"))["message"] == "🎉"
+
+
+def test_a_line_that_nobody_listens_to_fails_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(LogFormat.JSON)
+    lines.stream.close()
+    say()
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
