@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-Filter = dict[str, Any]
+Filter = dict[str, Any]  # of one key, a field or $and, $or, $nor; {} finds everything
 
 EVERYTHING: Final[Filter] = {}
 NOTHING: Final[Filter] = {"_id": {"$in": []}}
@@ -75,10 +75,16 @@ def complement(filter_: Filter) -> Filter:
         return NOTHING
     if filter_ == NOTHING:
         return EVERYTHING
-    name, test = next(iter(filter_.items()))
-    if len(filter_) == 1 and not name.startswith("$") and "$not" not in test:
-        return {name: {"$not": test}}
-    return {"$nor": [filter_]}
+    ((name, test),) = filter_.items()
+    match name:
+        case "$and":
+            return {"$nor": [filter_]}
+        case "$or":
+            return {"$nor": test}
+        case "$nor":
+            return any_of(test)
+        case _:
+            return {name: test["$not"]} if "$not" in test else {name: {"$not": test}}
 
 
 def _combined(parts: Sequence[Bounds], combine: Callable[[Iterable[Filter]], Filter]) -> Bounds:

@@ -7,6 +7,7 @@ from config.found import found
 from rules.validation import is_text
 
 LONGEST_PATH: Final = 500
+MOST_NAMES: Final = 100  # MongoDB refuses a path of more than 200
 
 
 def parse_field(raw: object, path: str) -> str:
@@ -21,6 +22,8 @@ def parse_field(raw: object, path: str) -> str:
         raise WorkflowError(path, f"expected a field path of at most {LONGEST_PATH} characters, found {len(raw)}")
     if "\0" in raw:
         raise WorkflowError(path, f"expected a field path without NUL characters, found {found(raw)}")
+    if raw.count(".") >= MOST_NAMES:
+        raise WorkflowError(path, f"expected a field path of at most {MOST_NAMES} names, found {raw.count('.') + 1}")
     for name in raw.split("."):
         if not name:
             raise WorkflowError(path, f"expected a field path without empty names, found {found(raw)}")

@@ -78,7 +78,9 @@ def _holds_part(expected: Any) -> Test:
 
 
 def _is_empty(value: Any) -> bool:
-    return value is MISSING or value is None or (isinstance(value, str | dict | list) and len(value) == 0)
+    if type(value) is str or isinstance(value, Mapping | list):
+        return len(value) == 0
+    return value is None or value is MISSING
 
 
 def _is_text(check: Callable[[str, str], bool]) -> Callable[[Any], Test]:

@@ -1,7 +1,7 @@
 """Regular expressions of conditions: RE2, whose time grows with the text only, never with the pattern's nesting.
 
 What RE2 cannot do (look-around, back-references) and what could cost much (long patterns, large repetitions) is
-refused when the workflow is validated. A text longer than 65,536 characters never matches: with the size of a
+refused when the workflow is validated. A text longer than 32,768 characters never matches: with the size of a
 compiled pattern bounded too, one look takes well under 100 ms, however hostile both are.
 """
 
@@ -15,7 +15,7 @@ from config.found import found
 from rules.value import Test
 
 LONGEST_PATTERN: Final = 1_000
-LONGEST_TEXT: Final = 65_536
+LONGEST_TEXT: Final = 32_768
 _COMPILED_BYTES: Final = 1 << 20
 
 _UNSUPPORTED: Final = (
