@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from actions.action import Action
 from actions.create_task import CreateTask
+from actions.qualify_lead import QualifyLead
 from actions.send_email import SendEmail
 from actions.send_notification import SendNotification
 from actions.update_field import UpdateField
@@ -20,6 +21,7 @@ from rules.validation import joined
 
 ACTIONS: Final[tuple[type[Action], ...]] = (
     CreateTask,
+    QualifyLead,
     SendEmail,
     SendNotification,
     UpdateField,

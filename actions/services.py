@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from actions.mailer import Mailer
 from actions.rendering import Renderer
+from actions.scorecard import Scorecard
 from actions.template import Templates
 
 
@@ -13,4 +14,5 @@ class Services:
 
     mailer: Mailer | None = None
     templates: Templates | None = None
+    scorecard: Scorecard | None = None
     renderer: Renderer = field(default_factory=Renderer)
