@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from actions.action import Action
 from actions.create_task import CreateTask
+from actions.enrich_lead import EnrichLead
 from actions.qualify_lead import QualifyLead
 from actions.send_email import SendEmail
 from actions.send_notification import SendNotification
@@ -21,6 +22,7 @@ from rules.validation import joined
 
 ACTIONS: Final[tuple[type[Action], ...]] = (
     CreateTask,
+    EnrichLead,
     QualifyLead,
     SendEmail,
     SendNotification,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from actions.enricher import Enricher
 from actions.mailer import Mailer
 from actions.rendering import Renderer
 from actions.scorecard import Scorecard
@@ -15,4 +16,5 @@ class Services:
     mailer: Mailer | None = None
     templates: Templates | None = None
     scorecard: Scorecard | None = None
+    enricher: Enricher = field(default_factory=Enricher)
     renderer: Renderer = field(default_factory=Renderer)
