@@ -49,7 +49,15 @@ class Event(StrEnum):
     )
     DAEMON_STOPPED = "daemon.stopped", Level.INFO, "exit_code seconds", "The daemon has stopped."
     SERVICE_FAILED = "service.failed", Level.ERROR, "service error", "A part of the daemon died; the daemon stops."
-    STATUS = "status", Level.INFO, "lag_s due running waiting lanes is_reader", "The regular sign of life."
+    STATUS = (
+        "status",
+        Level.INFO,
+        (
+            "changes_per_s steps_per_s lag_s due oldest_due_s waiting running lanes is_reader "
+            "executions completed failed cancelled"
+        ),
+        "The regular sign of life.",
+    )
     EMBEDDED_STARTED = (
         "embedded.started",
         Level.WARNING,

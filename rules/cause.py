@@ -1,7 +1,7 @@
 """The chain of workflows that led to a change: what stops loops.
 
-Every execution carries the chain of workflow ids that led to it, its own last. A workflow does not re-enter
-its own chain, and no chain grows past a depth cap (promise 6).
+Every execution carries the chain of the workflows that led to it, not its own. A workflow does not re-enter a
+chain that holds it, and no chain grows past a depth cap (promise 6).
 """
 
 from dataclasses import dataclass

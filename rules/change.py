@@ -60,7 +60,7 @@ class Change:
         """Return whether the event names ``path``, a parent or a child of it; None where that is not known."""
         if self.touched is None:
             return None
-        return any(path == named or path.startswith(named + ".") or named.startswith(path + ".") for named in self.touched)
+        return any(_is_related(path, named) for named in self.touched)
 
     def has_changed(self, path: str) -> bool | None:
         """Return whether the value at ``path`` changed; None where that is not known. Only updates change a value."""
@@ -83,6 +83,11 @@ class Change:
         if self.before is None:
             raise LookupError(path)
         return value_at(self.before, path)
+
+
+def _is_related(path: str, named: str) -> bool:
+    """Return whether one path is the other, or leads into it."""
+    return path == named or path.startswith(named + ".") or named.startswith(path + ".")
 
 
 def is_same(left: Any, right: Any) -> bool:

@@ -1,0 +1,337 @@
+"""The one place that constructs and wires: from settings to a running daemon, and back.
+
+Services start in the order in which they need each other and stop in reverse. The reader role and the lanes come
+and go with their leases, which ``_Roles`` passes on.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from pymongo.asynchronous.mongo_client import AsyncMongoClient
+
+from actions.registry import parse_action
+from actions.services import Services
+from config.settings import Settings
+from daemon.clock import ServerClock
+from daemon.event import Event as LogEvent
+from daemon.executions.definition import Definitions
+from daemon.executions.entity import EntityReader
+from daemon.executions.executor import Executor
+from daemon.executions.group_commit import GroupCommit
+from daemon.executions.lanes import AHEAD, Lanes
+from daemon.executions.loader import Loader
+from daemon.executions.outside import OutsideRunner
+from daemon.executions.recorder import Recorder
+from daemon.executions.takeover import TakeOver
+from daemon.executions.workflow_state import WorkflowStates
+from daemon.lease.keeper import READER, LeaseKeeper, lane_name, lane_of_name
+from daemon.metrics import Metrics
+from daemon.mongo.client import open_client
+from daemon.mongo.embedded import with_mongodb
+from daemon.mongo.initialise import initialise
+from daemon.schedule.scheduler import Scheduler
+from daemon.schedule.sweep import Sweep
+from daemon.signals import StopRequest
+from daemon.status import StatusReporter
+from daemon.stream.admission import Admission
+from daemon.stream.cursor import pipeline_for
+from daemon.stream.decode import Decoder, Event
+from daemon.stream.intake import Committed, Intake
+from daemon.stream.manual import Manual
+from daemon.stream.plan import Planner
+from daemon.stream.reader import Reader
+from daemon.stream.throttle import Throttle
+from daemon.stream.workflow_index import WorkflowIndex
+from daemon.telemetry import emit
+from daemon.workflows.observer import Observer
+from daemon.workflows.switcher import Switcher
+from rules.workflow import Workflow, parse_workflow
+
+MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
+COMFORTABLE_JOBS: Final = 4_000  # from then on intake waits a moment for the executor
+
+
+async def run_daemon(settings: Settings) -> int:
+    """Run until asked to stop; return the exit code."""
+    began = time.monotonic()
+    async with with_mongodb(settings) as connected:
+        if connected.init_on_start:
+            async with open_client(connected, "init", is_patient=True) as client:
+                await initialise(client[connected.database_name], connected)
+        async with open_client(connected, "daemon") as client, open_client(connected, "reader") as reader_client:
+            stop = StopRequest()
+            stop.listen()
+            daemon = Daemon(connected, client, reader_client, on_death=stop.fail)
+            await daemon.start()
+            emit(
+                LogEvent.DAEMON_STARTED,
+                replica=connected.replica_name,
+                database=connected.database_name,
+                seconds=round(time.monotonic() - began, 3),
+            )
+            reason = await stop.wait()
+            emit(LogEvent.DAEMON_STOPPING, signal=reason)
+            await daemon.stop()
+    emit(LogEvent.DAEMON_STOPPED, exit_code=stop.exit_code, seconds=round(time.monotonic() - began, 3))
+    return stop.exit_code
+
+
+class Daemon:
+    """All services of one replica."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: AsyncMongoClient[dict[str, Any]],
+        reader_client: AsyncMongoClient[dict[str, Any]],
+        *,
+        on_death: Any,
+    ) -> None:
+        """``on_death`` is called with the name of a service that died: the daemon cannot go on."""
+        self._settings = settings
+        names, entities = settings.collections, settings.entities
+        database = client[settings.database_name]
+        executions, versions, state = database[names.executions], database[names.versions], database[names.state]
+        parse = partial(_parse, settings)
+        self._grace = timedelta(seconds=settings.grace_s)
+        self.clock = ServerClock(database)
+        self.metrics = Metrics()
+        services = Services()
+
+        self.lanes = Lanes(capacity=MEMORY_JOBS)
+        self._states = WorkflowStates(versions)
+        definitions = Definitions(versions, parse)
+        entity_reader = EntityReader(database, entities)
+        self._commit = GroupCommit(database, names, entities, self.clock)
+        self._recorder = Recorder(
+            self._commit,
+            self.lanes,
+            self.clock,
+            self.metrics,
+            on_settled=self._settled,
+            time_scale=settings.time_scale,
+        )
+        self._outside = OutsideRunner(
+            self._commit,
+            self._recorder,
+            self.lanes,
+            self.clock,
+            services,
+            concurrency=settings.concurrency,
+            may_start=self._may_start,
+        )
+        self._executor = Executor(
+            self.lanes,
+            definitions,
+            entity_reader,
+            self._states,
+            self._recorder,
+            self._outside,
+            self.clock,
+            services,
+            epoch_of=self._epoch_of,
+            may_start=self._may_start,
+            on_room=self._has_room_again,
+            on_death=on_death,
+        )
+        take_over = TakeOver(executions, definitions, self._recorder, self.clock)
+        self._loader = Loader(
+            executions,
+            self.lanes,
+            take_over,
+            self._states,
+            self.clock,
+            is_reader=self._is_reader,
+            on_loaded=self._executor.wake,
+            on_unpaused=self._executor.unpark,
+            on_death=on_death,
+        )
+
+        self._index = WorkflowIndex(parse)
+        manual = Manual(self._index, list(entities))
+        intake = Intake(
+            database,
+            names,
+            self._index,
+            Planner(self._index, manual, max_depth=settings.max_depth),
+            manual,
+            Admission(database[names.enrollments], Throttle(executions, limit=settings.max_runs_per_hour)),
+            entity_reader,
+            self.clock,
+            self.metrics,
+            lanes=settings.lanes,
+            time_scale=settings.time_scale,
+            on_commit=self._committed,
+        )
+        by_collection = {collection: entity_type for entity_type, collection in entities.items()}
+        self._reader = Reader(
+            reader_client[settings.database_name],
+            names,
+            pipeline_for(list(by_collection), names.workflows, (names.requests, names.effects)),
+            Decoder(by_collection, names.workflows, names.requests, names.effects),
+            intake,
+            self.clock,
+            self.metrics,
+            parse,
+            has_room=lambda: len(self.lanes) < COMFORTABLE_JOBS,
+            on_structure=self._structures_changed,
+            on_started=self._reader_started,
+            on_death=on_death,
+        )
+        self._observer = Observer(database, names, self.clock, is_reader=self._is_reader, on_death=on_death)
+        self._switcher = Switcher(
+            database,
+            names,
+            self.clock,
+            self.metrics,
+            is_reader=self._is_reader,
+            on_applied=self._switched,
+            on_death=on_death,
+        )
+        self._scheduler = Scheduler(
+            database,
+            names,
+            self._index,
+            Sweep(database, names, entities, intake, self._index),
+            self.clock,
+            grace=timedelta(hours=settings.schedule_grace_hours),
+            is_reader=self._is_reader,
+            on_death=on_death,
+        )
+        self._status = StatusReporter(
+            executions,
+            self.clock,
+            self.metrics,
+            interval_s=settings.status_interval_s,
+            all_lanes=settings.lanes,
+            running=lambda: self._outside.active + self._recorder.in_flight,
+            lanes=lambda: len(self.lanes.owned),
+            is_reader=self._is_reader,
+            on_death=on_death,
+        )
+        self._leases = LeaseKeeper(
+            state,
+            settings.replica_name,
+            lanes=settings.lanes,
+            lease_s=settings.lease_s,
+            users=(self,),
+            on_death=on_death,
+        )
+
+    async def start(self) -> None:
+        """Return once this replica takes part; raise the driver's error if the database does not answer."""
+        await self.clock.sample()
+        await self._states.refresh()
+        for service in (
+            self._executor,
+            self._loader,
+            self._reader,
+            self._observer,
+            self._switcher,
+            self._scheduler,
+            self._status,
+            self._leases,
+        ):
+            await service.start()
+
+    async def stop(self) -> None:
+        """Let steps in flight end within the grace, hand the rest over, give up the leases."""
+        for service in (self._status, self._scheduler, self._switcher, self._observer, self._reader, self._loader):
+            await service.stop()
+        await self._executor.stop(self._grace)
+        try:
+            async with asyncio.timeout(self._settings.lease_s):
+                await self._commit.drain()
+        except TimeoutError:
+            emit(LogEvent.STORE_UNAVAILABLE, during="stop", error="results could not be stored in time")
+        await self._commit.stop()
+        await self._leases.stop()
+
+    # What the keeper of leases tells.
+
+    def lease_gained(self, name: str, epoch: int) -> None:
+        """Take up what comes with a lease."""
+        if name == READER:
+            self._reader.allow(epoch)
+            return
+        self.lanes.open(lane_of_name(name))
+        self._loader.add_lane(lane_of_name(name))
+
+    def lease_lost(self, name: str) -> None:
+        """Drop what went with a lease."""
+        if name == READER:
+            self._reader.forbid()
+            self.lanes.make_polling()
+            return
+        self.lanes.close(lane_of_name(name))
+
+    def lease_retiring(self, name: str) -> None:
+        """Start nothing new under a lease that will be given up."""
+        if name != READER:
+            self.lanes.retire(lane_of_name(name))
+
+    def is_idle(self, name: str) -> bool:
+        """Return whether nothing runs under a lease any more."""
+        return name == READER or self.lanes.is_idle(lane_of_name(name))
+
+    # What the services tell one another.
+
+    def _is_reader(self) -> bool:
+        return self._reader.is_reading
+
+    def _epoch_of(self, lane: int) -> int:
+        return self._leases.epoch(lane_name(lane))
+
+    def _may_start(self, lane: int) -> bool:
+        return self._leases.is_trusted(lane_name(lane))
+
+    def _settled(self) -> None:
+        self._executor.wake()
+
+    def _has_room_again(self) -> None:
+        self._loader.nudge_if_behind()
+
+    def _committed(self, committed: Committed) -> None:
+        """Pass on what the reader committed: switches first, then work."""
+        if committed.heads:
+            self._states.put(list(committed.heads), committed.commit)
+            for head in committed.heads:
+                self._executor.unpark(head.workflow_id)
+            self._observer.note(head.workflow_id for head in committed.heads)
+            self._switcher.nudge()
+            self._scheduler.nudge()
+        until = self.clock.now() + AHEAD
+        self.lanes.hand_over(job for job in committed.jobs if job.due_at <= until)
+        self._executor.wake()
+
+    def _reader_started(self) -> None:
+        self._loader.nudge()
+        self._observer.reconcile()
+        self._switcher.nudge()
+        self._scheduler.reload()
+
+    def _switched(self, workflow_id: Any) -> None:
+        self._observer.note([workflow_id])
+        self._loader.nudge()
+
+    def _structures_changed(self, events: Sequence[Event]) -> None:
+        """Say what a dropped or renamed collection means: its images are off, and our indexes may be gone."""
+        watched = {*self._settings.entities.values(), self._settings.collections.workflows}
+        for event in events:
+            if event.operation == "dropDatabase" or event.collection in watched:
+                emit(LogEvent.IMAGES_OFF, collection=event.collection or self._settings.database_name)
+
+
+def _parse(settings: Settings, workflow_id: Any, version: int, document: Mapping[str, Any]) -> Workflow:
+    return parse_workflow(
+        workflow_id,
+        version,
+        document,
+        entity_types=tuple(settings.entities),
+        timezone=settings.timezone,
+        parse_action=parse_action,
+    )

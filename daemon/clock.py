@@ -1,0 +1,49 @@
+"""One clock: server time, read from the monotonic clock plus a sampled offset (promise 9).
+
+The wall clock of this machine is never asked, so it may be wrong or jump. ``hello.localTime`` is cut to whole
+milliseconds, so the estimate errs towards the past: what waits may fire a millisecond late, never early.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SAMPLES: Final = 3
+
+
+class ServerClock:
+    """The server's time, in UTC. ``sample`` must have succeeded once before ``now`` is asked."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self._database = database
+        self._offset_s = 0.0
+        self.is_set = False
+
+    def now(self) -> datetime:
+        """Return the server's time, UTC-aware."""
+        return _EPOCH + timedelta(seconds=time.monotonic() + self._offset_s)
+
+    def monotonic_at(self, instant: datetime) -> float:
+        """Return the reading of the monotonic clock, in seconds, when the server's clock will show ``instant``."""
+        return (instant - _EPOCH).total_seconds() - self._offset_s
+
+    async def sample(self) -> None:
+        """Ask the server for its time a few times and keep the answer that travelled least.
+
+        The answer is taken to be as old as half the round trip.
+        """
+        best: tuple[float, float] | None = None
+        for _ in range(_SAMPLES):
+            sent = time.monotonic()
+            reply = await self._database.command("hello")
+            received = time.monotonic()
+            local: datetime = reply["localTime"].replace(tzinfo=UTC)  # commands answer with naive dates
+            offset = (local - _EPOCH).total_seconds() - (sent + received) / 2
+            if best is None or received - sent < best[0]:
+                best = (received - sent, offset)
+        if best is not None:
+            self._offset_s = best[1]
+            self.is_set = True

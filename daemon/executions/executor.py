@@ -1,0 +1,184 @@
+"""Run due steps, each as one readable chain: switch, definition, entity, conditions, action, outcome, next step.
+
+Steps are taken many at a time so that what they read is shared: one query per entity type, not per step. Actions
+inside MongoDB return their writes, and the group commit makes them exactly once; those that reach outside go on in
+OutsideRunner. Nothing starts once the lane's lease can no longer be trusted (promise 9).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from pymongo.errors import PyMongoError
+
+from actions.action import Reach
+from actions.outcome import Skip
+from actions.services import Services
+from config.error import WorkflowError
+from daemon.clock import ServerClock
+from daemon.event import Event
+from daemon.executions.attempt import Attempt, context_of
+from daemon.executions.definition import Definitions, pinned
+from daemon.executions.entity import EntityReader
+from daemon.executions.job import Job
+from daemon.executions.lanes import Lanes
+from daemon.executions.outside import OutsideRunner, outcome_of
+from daemon.executions.recorder import ENTITY_GONE, Recorder
+from daemon.executions.status import Status as ExecutionStatus
+from daemon.executions.transition import end
+from daemon.executions.workflow_state import WorkflowStates
+from daemon.mongo.failure import is_transient
+from daemon.service import Background
+from daemon.telemetry import emit
+from rules.condition import Subject
+from rules.identity import bson_bytes
+from rules.workflow import Status, Workflow
+
+TAKE: Final = 200  # steps taken at once
+IN_FLIGHT: Final = 400  # units waiting for their commit at the most
+_IDLE_S: Final = 60.0
+_BACK_OFF_S: Final = 0.5
+
+
+class Executor:
+    """Takes due jobs from the lanes and runs their steps."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        definitions: Definitions,
+        entities: EntityReader,
+        states: WorkflowStates,
+        recorder: Recorder,
+        outside: OutsideRunner,
+        clock: ServerClock,
+        services: Services,
+        *,
+        epoch_of: Callable[[int], int],
+        may_start: Callable[[int], bool],
+        on_room: Callable[[], None],
+        on_death: Callable[[str], None],
+    ) -> None:
+        """``epoch_of`` and ``may_start`` speak of a lane's lease; ``on_room`` is called when jobs have ended."""
+        self._lanes = lanes
+        self._definitions = definitions
+        self._entities = entities
+        self._states = states
+        self._recorder = recorder
+        self._outside = outside
+        self._clock = clock
+        self._services = services
+        self._epoch_of = epoch_of
+        self._may_start = may_start
+        self._on_room = on_room
+        self._parked: dict[bytes, list[Job]] = {}
+        self._wake = asyncio.Event()
+        self._task = Background("executor", self._run, on_death)
+
+    async def start(self) -> None:
+        """Start taking due steps."""
+        await self._outside.start()
+        self._task.start()
+
+    async def stop(self, grace: timedelta = timedelta(0)) -> None:
+        """Take nothing new; give the steps in flight their grace."""
+        await self._task.stop()
+        await self._outside.stop(grace)
+
+    def wake(self) -> None:
+        """Look again: something may be due, or may start now."""
+        self._wake.set()
+
+    def unpark(self, workflow_id: Any) -> None:
+        """Queue again what was set aside because its workflow was paused."""
+        for job in self._parked.pop(bson_bytes(workflow_id), ()):
+            self._lanes.release(job, job)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            room = min(TAKE, IN_FLIGHT - self._recorder.in_flight)
+            jobs = self._lanes.take(self._clock.now(), room) if room > 0 else []
+            if jobs:
+                await self._start_all(jobs)
+                await asyncio.sleep(0)
+            else:
+                self._on_room()
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait until the next job is due, or something changes."""
+        due_at = self._lanes.next_due_at() if self._recorder.in_flight < IN_FLIGHT else None
+        pause = _IDLE_S if due_at is None else self._clock.monotonic_at(due_at) - time.monotonic()
+        if pause <= 0 and self._recorder.in_flight < IN_FLIGHT and due_at is not None and due_at <= self._clock.now():
+            return
+        try:
+            async with asyncio.timeout(min(max(pause, 0.0005), _IDLE_S)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _start_all(self, jobs: Sequence[Job]) -> None:
+        admitted = [job for job in jobs if self._admit(job)]
+        try:
+            ready = await self._pinned(admitted)
+            entities = await self._entities.read((job.entity_type, job.entity_id) for job, _ in ready)
+        except PyMongoError as error:
+            for job in admitted:
+                self._lanes.release(job, job)
+            if not is_transient(error):
+                raise
+            emit(Event.STORE_UNAVAILABLE, during="read of entities", error=error)
+            await asyncio.sleep(_BACK_OFF_S)
+            return
+        for job, workflow in ready:
+            await self._step(job, workflow, entities.get(job.entity_key))
+
+    def _admit(self, job: Job) -> bool:
+        """Return whether the job may start; if not, it is cancelled, set aside or left to another owner."""
+        state = self._states.get(job.workflow_id)
+        if state.cancels(job.seq):
+            self._recorder.submit(end(job, ExecutionStatus.CANCELLED, "stopped", self._clock.now()), job)
+            return False
+        if state.status is Status.PAUSED:
+            self._parked.setdefault(bson_bytes(job.workflow_id), []).append(job)
+            self._lanes.set_aside(job)
+            return False
+        if not self._may_start(job.lane):
+            self._lanes.release(job)
+            return False
+        return True
+
+    async def _pinned(self, jobs: Sequence[Job]) -> list[tuple[Job, Workflow]]:
+        """Return the jobs with the workflow version they point to; end those that point to nothing."""
+        unknown = [(job.workflow_id, job.workflow_version) for job in jobs if job.workflow is None]
+        found = await self._definitions.load(unknown) if unknown else {}
+        ready: list[tuple[Job, Workflow]] = []
+        for job in jobs:
+            workflow = job.workflow or found[pinned(job.workflow_id, job.workflow_version)]
+            if isinstance(workflow, WorkflowError):
+                self._lanes.set_aside(job)  # made by a newer daemon: left for a replica that knows how
+            elif workflow is None or job.step >= len(workflow.steps):
+                self._recorder.submit(end(job, ExecutionStatus.FAILED, "corrupt", self._clock.now()), job)
+            else:
+                job.workflow = workflow
+                ready.append((job, workflow))
+        return ready
+
+    async def _step(self, job: Job, workflow: Workflow, entity: dict[str, Any] | None) -> None:
+        step = workflow.steps[job.step]
+        now = self._clock.now()
+        attempt = Attempt(job, job, workflow, step, self._epoch_of(job.lane), now)
+        known = entity if entity is not None else job.last_entity
+        if known is None:
+            self._recorder.record(attempt, Skip(ENTITY_GONE))
+        elif step.conditions is not None and step.conditions.judge(Subject(known, now)) is not True:
+            self._recorder.record(attempt, Skip("conditions_not_met"))
+        elif step.action.reach is Reach.OUTSIDE:
+            await self._outside.run(attempt, dict(known))
+        else:
+            run = step.action.run(context_of(attempt, known, now, self._services))
+            self._recorder.record(attempt, await outcome_of(run, attempt))

@@ -1,0 +1,130 @@
+"""One queued step in memory: what is needed to run it, and nothing more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from bson import ObjectId
+
+from daemon.executions.status import QUEUED, Status
+from rules.cause import Cause
+from rules.identity import entity_key
+from rules.workflow import Workflow
+
+Key = tuple[ObjectId, int, int]  # execution id, step, attempt: what a job is known by in memory
+
+# What a job is made of: everything else of an execution stays in MongoDB.
+PROJECTION: Final = {
+    "seq": 1,
+    "workflow_id": 1,
+    "workflow_name": 1,
+    "workflow_version": 1,
+    "trigger": 1,
+    "triggered_by_entity_type": 1,
+    "triggered_by_entity_id": 1,
+    "triggered_at": 1,
+    "status": 1,
+    "step": 1,
+    "attempt": 1,
+    "due_at": 1,
+    "lane": 1,
+    "cause": 1,
+    "failed_steps": 1,
+    "started_at": 1,
+    "epoch": 1,
+    "entity": 1,
+}
+
+
+class CorruptExecution(ValueError):
+    """An execution document cannot be what the daemon wrote: it never runs by accident."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One attempt of one step of one execution, waiting or running."""
+
+    execution_id: ObjectId
+    seq: int
+    workflow_id: Any
+    workflow_name: str
+    workflow_version: int
+    workflow: Workflow | None
+    trigger: Mapping[str, Any]
+    entity_type: str
+    entity_id: Any
+    entity_key: tuple[str, Any]
+    triggered_at: datetime
+    status: Status
+    step: int
+    attempt: int
+    due_at: datetime
+    lane: int
+    cause: Cause
+    failed_steps: int
+    started_at: datetime | None
+    last_entity: Mapping[str, Any] | None  # of a deleted entity: the document as it last was
+
+    @property
+    def key(self) -> Key:
+        """What this job is known by in memory."""
+        return self.execution_id, self.step, self.attempt
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """The fields by which log lines name this job."""
+        return {
+            "execution_id": self.execution_id,
+            "workflow_id": self.workflow_id,
+            "entity_type": self.entity_type,
+            "entity_id": self.entity_id,
+        }
+
+
+def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, is_running: bool = False) -> Job:
+    """Return the job of an execution document, of a queued one unless ``is_running``.
+
+    Raise CorruptExecution, naming the field, if the document cannot be what the daemon wrote.
+    """
+    try:
+        cause = document["cause"]
+        job = Job(
+            document["_id"],
+            document["seq"],
+            document["workflow_id"],
+            document["workflow_name"],
+            document["workflow_version"],
+            workflow,
+            document["trigger"],
+            document["triggered_by_entity_type"],
+            document["triggered_by_entity_id"],
+            entity_key(document["triggered_by_entity_type"], document["triggered_by_entity_id"]),
+            document["triggered_at"],
+            Status(document["status"]),
+            document["step"],
+            document["attempt"],
+            document["triggered_at" if is_running else "due_at"],
+            document["lane"],
+            Cause(cause["depth"], tuple(cause["chain"])),
+            document.get("failed_steps", 0),
+            document.get("started_at"),
+            document.get("entity"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptExecution(f"{type(error).__name__}: {error}") from error
+    if not is_running and job.status not in QUEUED:
+        raise CorruptExecution(f"status: expected one that is queued, found '{job.status}'")
+    _check(job)
+    return job
+
+
+def _check(job: Job) -> None:
+    for name in ("seq", "step", "attempt", "lane", "failed_steps", "workflow_version"):
+        value = getattr(job, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise CorruptExecution(f"{name}: expected a whole number, 0 or more, found {value!r:.40}")
+    kinds: dict[str, type] = {"due_at": datetime, "triggered_at": datetime, "execution_id": ObjectId}
+    for name, kind in kinds.items():
+        if not isinstance(getattr(job, name), kind):
+            raise CorruptExecution(f"{name}: expected {kind.__name__}, found {getattr(job, name)!r:.40}")

@@ -1,0 +1,167 @@
+"""The queue in memory: which step of which entity starts next.
+
+Due steps of one entity start by (due_at, seq), one at a time; a step that waits for a delay, a retry or a hold
+does not block the others of its entity (promise 3). A lane is direct (what the reader here commits is handed over)
+or polling; it becomes direct only after a poll that was begun after commit S found nothing due that is not in
+memory, and then takes what has seq > S.
+"""
+
+import heapq
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from daemon.executions.job import Job, Key
+
+AHEAD: Final = timedelta(seconds=5)  # how far ahead of their time steps are kept in memory
+_Entry = tuple[datetime, int, int, Job]  # due at, seq, tie-breaker, job
+
+
+class Lanes:
+    """The jobs of the lanes owned here. One event loop only; nothing here waits."""
+
+    def __init__(self, *, capacity: int) -> None:
+        """``capacity``: how many jobs are kept in memory before lanes fall back to polling."""
+        self._capacity = capacity
+        self._jobs: dict[Key, Job] = {}
+        self._heap: list[_Entry] = []
+        self._busy: set[tuple[str, Any]] = set()
+        self._blocked: dict[tuple[str, Any], list[_Entry]] = {}
+        self._running: dict[Key, Job] = {}
+        self._owned: set[int] = set()
+        self._direct: set[int] = set()
+        self._arriving: dict[int, list[Job]] = {}
+        self._ties = 0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether handing over more would make lanes fall back to polling."""
+        return len(self._jobs) >= self._capacity
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The lanes owned here."""
+        return frozenset(self._owned)
+
+    @property
+    def polling(self) -> frozenset[int]:
+        """The owned lanes whose due steps may be missing in memory."""
+        return frozenset(self._owned - self._direct)
+
+    def open(self, lane: int) -> None:
+        """Own a lane; it polls until a poll has caught up."""
+        self._owned.add(lane)
+        self._direct.discard(lane)
+
+    def retire(self, lane: int) -> None:
+        """Start nothing new of a lane; what runs may end."""
+        self._owned.discard(lane)
+        self._direct.discard(lane)
+        self._arriving.pop(lane, None)
+
+    def close(self, lane: int) -> None:
+        """Forget a lane and everything in it."""
+        self.retire(lane)
+        for key in [key for key, job in self._jobs.items() if job.lane == lane]:
+            del self._jobs[key]
+
+    def is_idle(self, lane: int) -> bool:
+        """Return whether no step of the lane is running."""
+        return not any(job.lane == lane for job in self._running.values())
+
+    def make_polling(self) -> None:
+        """Let every lane poll: what another reader commits is not handed over here."""
+        self._direct.clear()
+        self._arriving.clear()
+
+    def hand_over(self, jobs: Iterable[Job]) -> None:
+        """Take what the reader in this process committed, in order; lanes that poll find it by themselves."""
+        for job in jobs:
+            if job.lane in self._arriving:
+                self._arriving[job.lane].append(job)
+            elif job.lane in self._direct:
+                if self.is_full:
+                    self._direct.discard(job.lane)
+                else:
+                    self.add(job)
+
+    def begin_poll(self) -> None:
+        """Note that a poll starts: what is handed over to polling lanes meanwhile is kept aside."""
+        self._arriving = {lane: [] for lane in self.polling}
+
+    def end_poll(self, jobs: Iterable[Job], *, is_complete: bool, is_reader: bool) -> None:
+        """Take what a poll found; lanes it caught up with become direct if the reader is in this process."""
+        for job in jobs:
+            if job.lane in self._owned:
+                self.add(job)
+        arrived, self._arriving = self._arriving, {}
+        for lane, late in arrived.items():
+            if is_complete and is_reader and lane in self._owned and not self.is_full:
+                self._direct.add(lane)
+                self.hand_over(late)
+
+    def add(self, job: Job) -> None:
+        """Queue a job, unless it is in memory already."""
+        if job.key in self._jobs:
+            return
+        self._jobs[job.key] = job
+        self._ties += 1
+        heapq.heappush(self._heap, (job.due_at, job.seq, self._ties, job))
+
+    def has(self, key: Key) -> bool:
+        """Return whether a job is in memory, queued or running."""
+        return key in self._jobs
+
+    def next_due_at(self) -> datetime | None:
+        """Return when the earliest queued job is due, None if there is none."""
+        return self._heap[0][0] if self._heap else None
+
+    def take(self, now: datetime, limit: int) -> list[Job]:
+        """Return up to ``limit`` due jobs of different entities, in order; each entity is busy until ``release``."""
+        taken: list[Job] = []
+        while self._heap and len(taken) < limit and self._heap[0][0] <= now:
+            entry = heapq.heappop(self._heap)
+            job = entry[3]
+            is_known = self._jobs.get(job.key) is job
+            if not is_known or job.lane not in self._owned:
+                if is_known:
+                    del self._jobs[job.key]
+                self._unblock(job.entity_key)
+                continue
+            if job.entity_key in self._busy:
+                heapq.heappush(self._blocked.setdefault(job.entity_key, []), entry)
+                continue
+            self._busy.add(job.entity_key)
+            self._running[job.key] = job
+            taken.append(job)
+        return taken
+
+    def release(self, job: Job, *then: Job) -> None:
+        """Forget a job that was taken, queue what follows it, and let the next step of its entity start."""
+        if self._jobs.get(job.key) is job:
+            del self._jobs[job.key]
+        for following in then:
+            if following.lane in self._owned:
+                self.add(following)
+        self._let_go(job)
+
+    def _let_go(self, job: Job) -> None:
+        """Make the entity of a running job free for its next step."""
+        if self._running.pop(job.key, None) is not None:
+            self._busy.discard(job.entity_key)
+            self._unblock(job.entity_key)
+
+    def set_aside(self, job: Job) -> None:
+        """Keep a job that was taken in memory, so that no poll finds it again, but let its entity go on."""
+        self._let_go(job)
+
+    def _unblock(self, entity: tuple[str, Any]) -> None:
+        """Let the first blocked step of an entity compete again."""
+        blocked = self._blocked.get(entity)
+        if blocked:
+            heapq.heappush(self._heap, heapq.heappop(blocked))
+            if not blocked:
+                del self._blocked[entity]

@@ -1,0 +1,155 @@
+"""Bring due executions from MongoDB into memory: a few seconds ahead, in order.
+
+What the reader in this process commits is handed over directly; everything else (delays, retries, what admins and
+other replicas queue, what did not fit) is found here by polling. A look is full (everything due, while little is in
+memory) or takes only what has come within reach since the last one.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import PyMongoError
+
+from daemon.clock import ServerClock
+from daemon.event import Event
+from daemon.executions.burial import bury
+from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
+from daemon.executions.lanes import AHEAD, Lanes
+from daemon.executions.takeover import TakeOver
+from daemon.executions.workflow_state import WorkflowStates
+from daemon.mongo.failure import is_transient
+from daemon.service import Background
+from daemon.telemetry import emit
+
+POLL_S: Final = 0.15  # while the reader is elsewhere or lanes have fallen behind
+LOOK_S: Final = 1.0  # otherwise
+PAGE: Final = 1_000
+
+
+class Loader:
+    """Polls the queue for the lanes owned here."""
+
+    def __init__(
+        self,
+        executions: AsyncCollection[dict[str, Any]],
+        lanes: Lanes,
+        take_over: TakeOver,
+        states: WorkflowStates,
+        clock: ServerClock,
+        *,
+        is_reader: Callable[[], bool],
+        on_loaded: Callable[[], None],
+        on_unpaused: Callable[[Any], None],
+        on_death: Callable[[str], None],
+    ) -> None:
+        """``is_reader`` tells whether the reader runs in this process, ``on_loaded`` is called when jobs arrived,
+        ``on_unpaused`` with each workflow whose switch was changed elsewhere.
+        """
+        self._executions = executions
+        self._lanes = lanes
+        self._take_over = take_over
+        self._states = states
+        self._clock = clock
+        self._is_reader = is_reader
+        self._on_loaded = on_loaded
+        self._on_unpaused = on_unpaused
+        self._nudge = asyncio.Event()
+        self._task = Background("loader", self._run, on_death)
+        self._new_lanes: set[int] = set()
+        self._covered: datetime | None = None  # everything due until then is in memory
+        self._is_behind = False
+
+    async def start(self) -> None:
+        """Start polling."""
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Stop polling."""
+        await self._task.stop()
+
+    def nudge(self) -> None:
+        """Look at once: something may have been queued."""
+        self._nudge.set()
+
+    def nudge_if_behind(self) -> None:
+        """Look at once if more is due than was loaded, and there is room for it now."""
+        if self._is_behind and len(self._lanes) < PAGE:
+            self._nudge.set()
+
+    def add_lane(self, lane: int) -> None:
+        """Load a lane that is new here, and settle what its former owner left running."""
+        self._new_lanes.add(lane)
+        self._covered = None
+        self._nudge.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if not self._is_reader():
+                    for workflow_id in await self._states.refresh():
+                        self._on_unpaused(workflow_id)
+                await self._settle_new_lanes()
+                await self._look()
+            except PyMongoError as error:
+                if not is_transient(error):
+                    raise
+                emit(Event.STORE_UNAVAILABLE, during="poll of the queue", error=error)
+            pause = POLL_S if self._is_behind or not self._is_reader() else LOOK_S
+            try:
+                async with asyncio.timeout(pause):
+                    await self._nudge.wait()
+            except TimeoutError:
+                pass
+            self._nudge.clear()
+
+    async def _settle_new_lanes(self) -> None:
+        lanes = sorted(self._new_lanes & self._lanes.owned)
+        if lanes:
+            await self._take_over.settle(lanes)
+            self._new_lanes.difference_update(lanes)
+
+    async def _look(self) -> None:
+        if not self._lanes.owned:
+            return
+        until = self._clock.now() + AHEAD
+        crowded = len(self._lanes) >= PAGE
+        if crowded and self._lanes.polling:
+            self._is_behind = True
+            return
+        limit = PAGE if crowded else len(self._lanes) + PAGE
+        self._lanes.begin_poll()
+        jobs: list[Job] = []
+        is_complete = False
+        try:
+            jobs, count = await self._find(self._covered if crowded else None, until, limit)
+            is_complete = count < limit
+        finally:
+            self._lanes.end_poll(jobs, is_complete=is_complete, is_reader=self._is_reader())
+        self._is_behind = not is_complete
+        if is_complete:
+            self._covered = until
+        else:
+            self._lanes.make_polling()
+        if jobs:
+            self._on_loaded()
+
+    async def _find(self, since: datetime | None, until: datetime, limit: int) -> tuple[list[Job], int]:
+        """Return the jobs due after ``since`` and until ``until`` that are not in memory, and how many were found."""
+        due: dict[str, Any] = {"$lte": until, "$type": "date"}
+        if since is not None:
+            due["$gt"] = since
+        found = self._executions.find({"lane": {"$in": sorted(self._lanes.owned)}, "due_at": due}, PROJECTION)
+        jobs: list[Job] = []
+        count = 0
+        async for document in found.sort([("due_at", 1), ("seq", 1)]).limit(limit).batch_size(PAGE):
+            count += 1
+            try:
+                job = job_from(document)
+            except CorruptExecution as error:
+                await bury(self._executions, document, str(error), self._clock.now())
+            else:
+                jobs.append(job)
+        return jobs, count

@@ -1,0 +1,109 @@
+"""Bring the end of a step into MongoDB, and queue what follows it.
+
+Whatever the store answers, the step is settled: committed, dropped because somebody else moved the execution, or
+recorded as skipped or failed where its effect was refused.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from actions.outcome import Fail, Outcome, Skip
+from daemon.clock import ServerClock
+from daemon.event import Event
+from daemon.executions.attempt import Attempt
+from daemon.executions.group_commit import Fate, GroupCommit, Receipt
+from daemon.executions.job import Job
+from daemon.executions.lanes import AHEAD, Lanes
+from daemon.executions.report import report
+from daemon.executions.status import Status
+from daemon.executions.transition import finish
+from daemon.executions.unit import Unit
+from daemon.metrics import Metrics
+from daemon.telemetry import emit
+
+ENTITY_GONE: Final = "entity_gone"
+_Refused = Callable[[Receipt], None]
+
+
+class Recorder:
+    """Submits units to the group commit and deals with their receipts."""
+
+    def __init__(
+        self,
+        commit: GroupCommit,
+        lanes: Lanes,
+        clock: ServerClock,
+        metrics: Metrics,
+        *,
+        on_settled: Callable[[], None],
+        time_scale: float,
+    ) -> None:
+        """``on_settled`` is called whenever a unit is settled: something may start now."""
+        self._commit = commit
+        self._lanes = lanes
+        self._clock = clock
+        self._metrics = metrics
+        self._on_settled = on_settled
+        self._time_scale = time_scale
+        self.in_flight = 0
+
+    def record(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Record how an attempt ended, in the background, and queue what follows."""
+        unit = finish(
+            attempt.job,
+            outcome,
+            epoch=attempt.epoch,
+            began_at=attempt.began_at,
+            now=self._clock.now(),
+            time_scale=self._time_scale,
+        )
+        self.submit(unit, attempt.queued, partial(self._refused, attempt, outcome))
+
+    def submit(self, unit: Unit, queued: Job, refused: _Refused | None = None) -> None:
+        """Commit a unit in the background, then release ``queued``. ``refused`` may still put the step right."""
+        self.in_flight += 1
+        self._commit.submit(unit).add_done_callback(partial(self._settled, unit, queued, refused))
+
+    def _settled(self, unit: Unit, queued: Job, refused: _Refused | None, future: asyncio.Future[Receipt]) -> None:
+        self.in_flight -= 1
+        receipt = Receipt(Fate.LOST) if future.cancelled() else future.result()
+        match receipt.fate:
+            case Fate.COMMITTED:
+                self._count(unit)
+                report(unit)
+                following = unit.following
+                is_soon = following is not None and following.due_at <= self._clock.now() + AHEAD
+                self._lanes.release(queued, *((following,) if following is not None and is_soon else ()))
+            case Fate.LOST:
+                emit(Event.EXECUTOR_LEASE_LOST, execution_id=queued.execution_id, step=queued.step)
+                self._lanes.release(queued)
+            case _ if refused is not None:
+                refused(receipt)
+            case _:
+                emit(Event.STEP_FAILED, **queued.names, step=queued.step, action_type="", error=receipt.error)
+                self._lanes.release(queued)
+        self._on_settled()
+
+    def _refused(self, attempt: Attempt, outcome: Outcome, receipt: Receipt) -> None:
+        """Record the step without the effect that the database did not take."""
+        if receipt.fate is Fate.VANISHED:
+            self.record(attempt, Skip(ENTITY_GONE))
+        elif isinstance(outcome, Fail):
+            emit(Event.STEP_FAILED, **attempt.job.names, step=attempt.job.step, action_type="", error=receipt.error)
+            self._lanes.release(attempt.queued)
+        else:
+            self.record(attempt, Fail(receipt.error))
+
+    def _count(self, unit: Unit) -> None:
+        if unit.record:
+            self._metrics.steps += 1
+        if unit.ended is Status.COMPLETED:
+            self._metrics.completed += 1
+        elif unit.ended is Status.FAILED:
+            self._metrics.failed += 1
+        elif unit.ended is Status.CANCELLED:
+            self._metrics.cancelled += 1
+        elif not unit.record and unit.following is not None and unit.following.status is Status.WAITING:
+            self._metrics.retries += 1

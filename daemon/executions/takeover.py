@@ -1,0 +1,73 @@
+"""Settle what a dead owner left running: at most once means uncertain, at least once means again.
+
+A takeover counts as a crash of the step; after five attempts it fails as ``crashed`` (DESIGN section 4).
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from actions.action import Delivery
+from actions.outcome import Fail, Outcome, Retry, Uncertain
+from config.error import WorkflowError
+from daemon.clock import ServerClock
+from daemon.executions.attempt import Attempt
+from daemon.executions.burial import bury
+from daemon.executions.definition import Definitions, pinned
+from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
+from daemon.executions.recorder import Recorder
+from daemon.executions.status import Status
+from rules.workflow import Step
+
+MAX_CRASHES: Final = 5
+
+
+class TakeOver:
+    """Finds and settles the running executions of lanes that are new here."""
+
+    def __init__(
+        self,
+        executions: AsyncCollection[dict[str, Any]],
+        definitions: Definitions,
+        recorder: Recorder,
+        clock: ServerClock,
+    ) -> None:
+        self._executions = executions
+        self._definitions = definitions
+        self._recorder = recorder
+        self._clock = clock
+
+    async def settle(self, lanes: list[int]) -> None:
+        """Settle every running execution of ``lanes``; raise the driver's error if the database does not answer."""
+        orphans = self._executions.find({"lane": {"$in": lanes}, "status": Status.RUNNING}, PROJECTION)
+        async for document in orphans:
+            try:
+                job = job_from(document, is_running=True)
+            except CorruptExecution as error:
+                await bury(self._executions, document, str(error), self._clock.now())
+            else:
+                await self._settle(job, document)
+
+    async def _settle(self, job: Job, document: Mapping[str, Any]) -> None:
+        found = await self._definitions.load([(job.workflow_id, job.workflow_version)])
+        workflow = found[pinned(job.workflow_id, job.workflow_version)]
+        if isinstance(workflow, WorkflowError):
+            return  # made by a newer daemon: left for a replica that knows how
+        if workflow is None or job.step >= len(workflow.steps):
+            await bury(self._executions, document, "the workflow version it points to is gone", self._clock.now())
+            return
+        job.workflow = workflow
+        step = workflow.steps[job.step]
+        now = self._clock.now()
+        attempt = Attempt(job, job, workflow, step, document.get("epoch", 0), now)
+        self._recorder.record(attempt, _outcome(job, step))
+
+
+def _outcome(job: Job, step: Step) -> Outcome:
+    if step.action.delivery is Delivery.AT_MOST_ONCE:
+        return Uncertain("the daemon died while the action was at work: it may have taken effect")
+    if job.attempt >= MAX_CRASHES:
+        return Fail("crashed")
+    return Retry("the daemon died while the action was at work", timedelta(0))

@@ -1,0 +1,141 @@
+"""How an execution moves on: pure functions from a job and an outcome to the unit that records it.
+
+Every move is a compare-and-set on (_id, step, attempt, epoch, status), so whoever comes second matches nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from actions.outcome import Done, EntityUpdate, Fail, Insert, Outcome, Retry, Skip, Uncertain
+from actions.retry import delay_before
+from daemon.executions.job import Job
+from daemon.executions.status import Status, StepStatus
+from daemon.executions.unit import Unit
+from rules.workflow import OnFailure, Step, Workflow
+
+MAX_RETRY_AFTER: Final = timedelta(hours=1)  # what a remote host may ask for at the most
+_ERROR_CHARACTERS: Final = 2_000
+
+
+def intend(job: Job, epoch: int, now: datetime) -> Unit:
+    """Return the unit that stores the intent to start an attempt outside MongoDB; ``following`` is that attempt."""
+    running = replace(job, attempt=job.attempt + 1, status=Status.RUNNING, started_at=job.started_at or now)
+    fields = {
+        "status": Status.RUNNING,
+        "attempt": running.attempt,
+        "epoch": epoch,
+        "started_at": running.started_at,
+        "step_started_at": now,
+    }
+    return Unit(job, _expected(job), {"$set": fields, "$unset": {"due_at": ""}}, following=running)
+
+
+def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: datetime, time_scale: float) -> Unit:
+    """Return the unit that records how an attempt ended and queues what comes next.
+
+    ``time_scale`` divides delays, for demonstrations; 1 otherwise.
+    """
+    workflow, step = _pinned(job)
+    attempts = job.attempt + (0 if job.status is Status.RUNNING else 1)
+    if isinstance(outcome, Retry):
+        if attempts < step.retry.max_attempts:
+            return _retried(job, outcome, step, attempts, epoch, now, time_scale)
+        outcome = Fail(f"gave up after {attempts} attempts: {outcome.error}" if attempts > 1 else outcome.error)
+    record = {
+        "action_type": step.action_type,
+        **_told(outcome),
+        "attempts": attempts,
+        "started_at": began_at,
+        "executed_at": now,
+    }
+    has_failed = isinstance(outcome, (Fail, Uncertain))
+    failed_steps = job.failed_steps + has_failed
+    is_last = job.step + 1 >= len(workflow.steps) or (has_failed and step.on_failure is OnFailure.STOP)
+    fields: dict[str, Any] = {"step": job.step + 1, "attempt": 0, "started_at": job.started_at or began_at}
+    if has_failed:
+        fields["failed_steps"] = failed_steps
+    update: dict[str, Any] = {"$push": {"actions_executed": record}, "$set": fields}
+    ended: Status | None = None
+    following: Job | None = None
+    if is_last:
+        ended = Status.FAILED if failed_steps else Status.COMPLETED
+        fields |= {"status": ended, "completed_at": now}
+        update["$unset"] = {"due_at": "", "last_error": ""}
+    else:
+        due_at = now + workflow.steps[job.step + 1].delay / time_scale
+        fields |= {"status": Status.WAITING, "due_at": due_at}
+        update["$unset"] = {"last_error": ""}
+        following = replace(
+            job,
+            step=job.step + 1,
+            attempt=0,
+            status=Status.WAITING,
+            due_at=due_at,
+            failed_steps=failed_steps,
+            started_at=fields["started_at"],
+        )
+    writes = outcome.writes if isinstance(outcome, Done) else ()
+    return Unit(
+        job,
+        _expected(job, epoch),
+        update,
+        tuple(write for write in writes if isinstance(write, Insert)),
+        tuple(write for write in writes if isinstance(write, EntityUpdate)),
+        ended,
+        following,
+        record,
+    )
+
+
+def hand_back(job: Job, *, epoch: int, now: datetime) -> Unit:
+    """Return the unit that queues a running attempt again with its number refunded: its effect had not begun."""
+    waiting = replace(job, attempt=job.attempt - 1, status=Status.WAITING, due_at=now)
+    fields = {"status": Status.WAITING, "attempt": waiting.attempt, "due_at": now}
+    return Unit(job, _expected(job, epoch), {"$set": fields, "$inc": {"refunds": 1}}, following=waiting)
+
+
+def end(job: Job, status: Status, reason: str, now: datetime) -> Unit:
+    """Return the unit that ends a queued execution as a whole: cancelled, or failed for ``reason``."""
+    fields = {"status": status, "reason": reason, "completed_at": now}
+    update = {"$set": fields, "$unset": {"due_at": "", "held_due_at": ""}}
+    return Unit(job, _expected(job), update, ended=status)
+
+
+def _retried(job: Job, outcome: Retry, step: Step, attempts: int, epoch: int, now: datetime, time_scale: float) -> Unit:
+    wait = min(outcome.after, MAX_RETRY_AFTER) if outcome.after is not None else delay_before(step.retry, attempts + 1)
+    due_at = now + wait / time_scale
+    waiting = replace(job, attempt=attempts, status=Status.WAITING, due_at=due_at, started_at=job.started_at or now)
+    fields = {
+        "status": Status.WAITING,
+        "attempt": attempts,
+        "due_at": due_at,
+        "started_at": waiting.started_at,
+        "last_error": outcome.error[:_ERROR_CHARACTERS],
+    }
+    return Unit(job, _expected(job, epoch), {"$set": fields}, following=waiting)
+
+
+def _expected(job: Job, epoch: int | None = None) -> dict[str, Any]:
+    state = {"_id": job.execution_id, "step": job.step, "attempt": job.attempt, "status": job.status}
+    return {**state, "epoch": epoch} if job.status is Status.RUNNING else state
+
+
+def _pinned(job: Job) -> tuple[Workflow, Step]:
+    if job.workflow is None:
+        raise ValueError(f"execution {job.execution_id} has no workflow loaded")
+    return job.workflow, job.workflow.steps[job.step]
+
+
+def _told(outcome: Outcome) -> Mapping[str, Any]:
+    """Return the part of the history record that differs by outcome."""
+    match outcome:
+        case Done():
+            return {"status": StepStatus.SUCCESS, "result": dict(outcome.result)}
+        case Skip():
+            return {"status": StepStatus.SKIPPED, "result": {"reason": outcome.reason}}
+        case Uncertain():
+            return {"status": StepStatus.UNCERTAIN, "error": outcome.error[:_ERROR_CHARACTERS]}
+        case Fail() | Retry():
+            return {"status": StepStatus.FAILED, "error": outcome.error[:_ERROR_CHARACTERS]}

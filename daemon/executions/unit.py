@@ -1,0 +1,27 @@
+"""What the group commit writes for one execution: a compare-and-set on it, and the effects that depend on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from actions.outcome import EntityUpdate, Insert
+from daemon.executions.job import Job
+from daemon.executions.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One compare-and-set and its effects; all of it is committed, or nothing.
+
+    ``filter`` names the state that the execution must still be in. ``ended`` is set where the execution ends with
+    this unit: then its workflow's counters grow. ``following`` is what is queued next for the same execution.
+    """
+
+    job: Job
+    filter: Mapping[str, Any]
+    update: Mapping[str, Any]
+    inserts: tuple[Insert, ...] = ()
+    entity_updates: tuple[EntityUpdate, ...] = ()
+    ended: Status | None = None
+    following: Job | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)  # the step as it goes into the history, empty if none

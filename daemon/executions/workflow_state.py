@@ -1,0 +1,61 @@
+"""The switches of workflows as the executor sees them: status, and up to which execution everything is cancelled.
+
+The reader in this process puts what it committed; other replicas look at workflow_versions by its change number.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from rules.head import Head
+from rules.identity import bson_bytes
+from rules.workflow import Status
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowState:
+    """The switch of one workflow. Executions numbered up to ``stopped_seq`` end cancelled, whatever the status."""
+
+    status: Status
+    stopped_seq: int
+
+    def cancels(self, seq: int) -> bool:
+        """Return whether the execution numbered ``seq`` was waiting when the workflow was stopped or deleted."""
+        return seq <= self.stopped_seq
+
+
+_UNKNOWN = WorkflowState(Status.ACTIVE, -1)
+
+
+class WorkflowStates:
+    """The switches of all workflows."""
+
+    def __init__(self, versions: AsyncCollection[dict[str, Any]]) -> None:
+        self._versions = versions
+        self._states: dict[bytes, WorkflowState] = {}
+        self._seen = -1
+
+    def get(self, workflow_id: Any) -> WorkflowState:
+        """Return the switch of a workflow; of one nobody has heard of, active."""
+        return self._states.get(bson_bytes(workflow_id), _UNKNOWN)
+
+    def put(self, heads: list[Head], changed_seq: int) -> None:
+        """Take over what the reader in this process committed as commit number ``changed_seq``."""
+        for head in heads:
+            self._states[bson_bytes(head.workflow_id)] = WorkflowState(head.status, head.stopped_seq)
+        self._seen = max(self._seen, changed_seq)
+
+    async def refresh(self) -> list[Any]:
+        """Read what has changed since the last look; return the ids of the workflows that had."""
+        fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1, "changed_seq": 1}
+        changed = await self._versions.find({"changed_seq": {"$gt": self._seen}, "latest": True}, fields).to_list()
+        for document in changed:
+            self._take(document)
+        return [document["workflow_id"] for document in changed]
+
+    def _take(self, document: Mapping[str, Any]) -> None:
+        state = WorkflowState(Status(document["status"]), document["stopped_seq"])
+        self._states[bson_bytes(document["workflow_id"])] = state
+        self._seen = max(self._seen, document["changed_seq"])

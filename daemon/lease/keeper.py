@@ -1,0 +1,283 @@
+"""Leases on the reader role and on lanes, kept in workflow_state and judged by the server's ``$$NOW``.
+
+A lease is a document ``{_id: "lease/<name>", kind: "lease", holder, epoch, expires_at}``. The epoch grows with
+every change of owner. Locally a lease is trusted until the monotonic deadline counted from before the renewal was
+sent, so the owner stops starting effects before anybody else may take over, whatever its wall clock says.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import pymongo
+from pymongo import UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from daemon.event import Event
+from daemon.lease.share import lanes_to_claim, lanes_to_release
+from daemon.mongo.failure import is_transient
+from daemon.service import Background
+from daemon.telemetry import emit
+
+READER: Final = "reader"
+_LANE: Final = "lane/"
+_LOOK_S: Final = 0.5  # how often other replicas' leases are looked at
+_TRUST: Final = 0.85  # the part of a lease that its owner trusts: what is left pays for a late look at the clock
+_DUPLICATE_KEY: Final = 11000
+_IS_LIVE: Final = {"$gt": ["$expires_at", "$$NOW"]}
+
+
+def lane_name(lane: int) -> str:
+    """Return the name of a lane's lease."""
+    return f"{_LANE}{lane:03d}"
+
+
+def lane_of_name(name: str) -> int:
+    """Return the lane that a lease of that name is for."""
+    return int(name.removeprefix(_LANE))
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A lease held here: its epoch, and the monotonic time in seconds until which it may be trusted."""
+
+    epoch: int
+    trusted_until: float
+
+
+class LeaseUser(Protocol):
+    """What the keeper tells of its leases. Nothing here may wait."""
+
+    def lease_gained(self, name: str, epoch: int) -> None:
+        """The lease is ours from now on."""
+
+    def lease_lost(self, name: str) -> None:
+        """The lease is ours no more: drop everything that was done under it."""
+
+    def lease_retiring(self, name: str) -> None:
+        """The lease will be given up: start nothing new under it."""
+
+    def is_idle(self, name: str) -> bool:
+        """Return whether nothing runs under a retiring lease any more."""
+
+
+class LeaseKeeper:
+    """Claims, renews, shares and gives up the leases of one replica."""
+
+    def __init__(
+        self,
+        state: AsyncCollection[dict[str, Any]],
+        replica: str,
+        *,
+        lanes: int,
+        lease_s: float,
+        users: Iterable[LeaseUser],
+        on_death: Callable[[str], None],
+    ) -> None:
+        """``replica`` must be unique among all daemons, ``lease_s`` is how long an unrenewed lease lasts."""
+        self._users = tuple(users)
+        self._state = state
+        self._replica = replica
+        self._lanes = lanes
+        self._lease_s = lease_s
+        self._held: dict[str, Hold] = {}
+        self._retiring: set[str] = set()
+        self._renewed_at = 0.0
+        self._lock = asyncio.Lock()
+        self._task = Background("lease keeper", self._run, on_death)
+        self._is_closing = False
+
+    @property
+    def replica(self) -> str:
+        """The name of this replica."""
+        return self._replica
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the leases held now."""
+        return frozenset(self._held)
+
+    def epoch(self, name: str) -> int:
+        """Return the epoch of a held lease, -1 if it is not held."""
+        hold = self._held.get(name)
+        return -1 if hold is None else hold.epoch
+
+    def is_trusted(self, name: str) -> bool:
+        """Return whether an effect may start now under this lease."""
+        hold = self._held.get(name)
+        return hold is not None and time.monotonic() < hold.trusted_until
+
+    async def start(self) -> None:
+        """Write the leases that do not exist yet, claim what is free, and keep at it."""
+        self._is_closing = False
+        names = [READER, *(lane_name(lane) for lane in range(self._lanes))]
+        missing = [
+            UpdateOne(
+                {"_id": f"lease/{name}"},
+                {"$setOnInsert": {"kind": "lease", "name": name, "holder": None, "epoch": 0, "expires_at": None}},
+                upsert=True,
+            )
+            for name in names
+        ]
+        try:
+            await self._state.bulk_write(missing, ordered=False)
+        except BulkWriteError as error:
+            if any(item["code"] != _DUPLICATE_KEY for item in error.details["writeErrors"]):
+                raise
+        await self._beat()
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Give up everything held, at once, so that others need not wait for the lease to run out."""
+        self._is_closing = True
+        await self._task.stop()
+        async with self._lock:
+            names = list(self._held)
+            for name in names:
+                self._lose(name)
+            try:
+                with pymongo.timeout(self._lease_s):
+                    await self._free(names)
+                    await self._state.delete_one({"_id": f"replica/{self._replica}"})
+            except PyMongoError as error:
+                emit(Event.STORE_UNAVAILABLE, during="release of leases", error=error)
+        if names:
+            emit(Event.LEASE_RELEASED, count=len(names))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                await self._beat()
+            except PyMongoError as error:
+                if not is_transient(error):
+                    raise
+                emit(Event.STORE_UNAVAILABLE, during="renewal of leases", error=error)
+                self._drop_untrusted()
+
+    async def _beat(self) -> None:
+        async with self._lock:
+            with pymongo.timeout(self._lease_s / 2):
+                if time.monotonic() - self._renewed_at >= self._lease_s / 3:
+                    await self._renew()
+                await self._rebalance()
+
+    async def _renew(self) -> None:
+        """Renew what is held, and the replica's own sign of life, in one round trip."""
+        sent = time.monotonic()
+        expires = {"$add": ["$$NOW", int(self._lease_s * 1000)]}
+        result = await self._state.update_many(
+            {"holder": self._replica, "kind": {"$in": ["lease", "replica"]}}, [{"$set": {"expires_at": expires}}]
+        )
+        known = len(self._held) + 1
+        if result.matched_count != known:
+            await self._state.update_one(
+                {"_id": f"replica/{self._replica}"},
+                [{"$set": {"kind": "replica", "holder": self._replica, "expires_at": expires}}],
+                upsert=True,
+            )
+        self._renewed_at = sent
+        until = sent + self._lease_s * _TRUST
+        self._held = {name: Hold(hold.epoch, until) for name, hold in self._held.items()}
+
+    async def _rebalance(self) -> None:
+        """Look at everybody's leases; drop what was lost, claim what is free, give up what is over the share."""
+        sent = time.monotonic()
+        leases: dict[str, dict[str, Any]] = {}
+        replicas: dict[str, int] = {self._replica: 0}
+        async for found in await self._state.aggregate(
+            [
+                {"$match": {"kind": {"$in": ["lease", "replica"]}}},
+                {
+                    "$project": {
+                        "kind": 1,
+                        "name": 1,
+                        "holder": 1,
+                        "epoch": 1,
+                        "live": {"$gt": ["$expires_at", "$$NOW"]},
+                    }
+                },
+            ]
+        ):
+            if found["kind"] == "lease":
+                leases[found["name"]] = found
+            elif found["live"]:
+                replicas.setdefault(found["holder"], 0)
+        for name, hold in list(self._held.items()):
+            lease = leases.get(name)
+            if lease is None or lease["holder"] != self._replica or lease["epoch"] != hold.epoch:
+                emit(Event.LEASE_LOST, lease=name)
+                self._lose(name)
+        free = [name for name, lease in leases.items() if not lease["live"] or lease["holder"] is None]
+        for lease in leases.values():
+            if lease["live"] and lease["name"] != READER and lease["holder"] in replicas:
+                replicas[lease["holder"]] += 1
+        wanted = [READER] if READER in free and READER not in self._held else []
+        held_lanes = sorted(name for name in self._held if name != READER)
+        wanted += lanes_to_claim(
+            sorted(name for name in free if name != READER and name not in self._held),
+            len(held_lanes),
+            self._lanes,
+            len(replicas),
+        )
+        if wanted:
+            await self._claim(wanted, sent)
+        for name in lanes_to_release(
+            [name for name in held_lanes if name not in self._retiring], self._lanes, len(replicas), replicas
+        ):
+            self._retiring.add(name)
+            for user in self._users:
+                user.lease_retiring(name)
+        await self._give_up_idle()
+
+    async def _claim(self, names: Iterable[str], sent: float) -> None:
+        names = list(names)
+        expires = {"$add": ["$$NOW", int(self._lease_s * 1000)]}
+        free = {"$or": [{"holder": None}, {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}]}
+        change = [{"$set": {"holder": self._replica, "epoch": {"$add": ["$epoch", 1]}, "expires_at": expires}}]
+        await self._state.bulk_write(
+            [UpdateOne({"_id": f"lease/{name}", **free}, change) for name in names], ordered=False
+        )
+        until = sent + self._lease_s * _TRUST
+        gained: list[tuple[str, int]] = []
+        async for lease in self._state.find(
+            {"_id": {"$in": [f"lease/{name}" for name in names]}, "holder": self._replica}
+        ):
+            self._held[lease["name"]] = Hold(lease["epoch"], until)
+            gained.append((lease["name"], lease["epoch"]))
+        if gained:
+            emit(Event.LEASE_ACQUIRED, leases=[name for name, _ in gained])
+        for name, epoch in gained:
+            for user in self._users:
+                user.lease_gained(name, epoch)
+
+    async def _give_up_idle(self) -> None:
+        """Free the retiring leases under which nothing runs any more."""
+        idle = [name for name in self._retiring if all(user.is_idle(name) for user in self._users)]
+        for name in idle:
+            self._lose(name)
+        if idle:
+            await self._free(idle)
+
+    async def _free(self, names: Iterable[str]) -> None:
+        ids = [f"lease/{name}" for name in names]
+        await self._state.update_many(
+            {"_id": {"$in": ids}, "holder": self._replica}, {"$set": {"holder": None, "expires_at": None}}
+        )
+
+    def _lose(self, name: str) -> None:
+        self._retiring.discard(name)
+        if self._held.pop(name, None) is not None:
+            for user in self._users:
+                user.lease_lost(name)
+
+    def _drop_untrusted(self) -> None:
+        """Forget the leases that ran out while the server did not answer: somebody else may have them."""
+        now = time.monotonic()
+        for name, hold in list(self._held.items()):
+            if now >= hold.trusted_until:
+                emit(Event.LEASE_LOST, lease=name)
+                self._lose(name)

@@ -1,0 +1,24 @@
+"""Who should own which lanes: a pure function of what is held now. About lanes ÷ replicas each."""
+
+from collections.abc import Mapping, Sequence
+
+
+def lanes_to_claim(free: Sequence[str], held: int, lanes: int, replicas: int) -> list[str]:
+    """Return which of the ``free`` lanes a replica that holds ``held`` should claim: up to its share, rounded up."""
+    share = -(-lanes // max(replicas, 1))
+    return list(free[: max(share - held, 0)])
+
+
+def lanes_to_release(held: Sequence[str], lanes: int, replicas: int, holders: Mapping[str, int]) -> list[str]:
+    """Return which of the ``held`` lanes to give up, so that others reach at least their share, rounded down.
+
+    ``holders`` maps every live replica to the number of lanes it holds. Nothing is released while nobody else is
+    short of lanes: lanes do not wander without need.
+    """
+    least = lanes // max(replicas, 1)
+    most = -(-lanes // max(replicas, 1))
+    if len(held) <= least:
+        return []
+    short = sum(max(least - count, 0) for count in holders.values())
+    surplus = max(len(held) - most, min(short, len(held) - least))
+    return list(held[len(held) - surplus :]) if surplus > 0 else []

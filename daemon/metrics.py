@@ -1,0 +1,20 @@
+"""What the daemon counts about itself, for the regular status line."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Totals since the start of the process, each only ever growing, and the newest positions."""
+
+    changes: int = 0  # changes of entities read from the stream
+    executions: int = 0  # executions created
+    refusals: int = 0  # candidates that did not run
+    steps: int = 0  # steps recorded, whatever their outcome
+    retries: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    last_change_at: datetime | None = None  # the server's time of the last change committed
+    caught_up_at: datetime | None = None  # when the stream last had nothing more to read

@@ -1,0 +1,69 @@
+"""What an error from MongoDB means for the one who got it: wait and repeat, give up, or stop.
+
+Errors are classified by code and label, never by their text (MONGODB.md, "Stream position").
+"""
+
+from typing import Final
+
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from config.error import StoreUnavailable
+
+HISTORY_LOST_CODES: Final = frozenset({286, 136})  # when opening; on an open cursor, there without any label
+UNRESUMABLE_CODES: Final = frozenset({280})  # the token's own event is hidden by the pipeline
+CORRUPT_TOKEN_CODES: Final = frozenset({9, 15, 40647, 50811, 50816, 260})
+EVENT_TOO_LARGE_CODE: Final = 10334
+MISSING_PRIVILEGE_CODE: Final = 13
+_TRANSIENT_CODES: Final = frozenset(
+    {
+        6,  # HostUnreachable
+        7,  # HostNotFound
+        18,  # AuthenticationFailed: credentials revoked and, one hopes, restored
+        43,  # CursorNotFound
+        89,  # NetworkTimeout
+        91,  # ShutdownInProgress
+        112,  # WriteConflict
+        133,  # FailedToSatisfyReadPreference
+        175,  # QueryPlanKilled
+        189,  # PrimarySteppedDown
+        216,  # ElectionInProgress
+        234,  # RetryChangeStream
+        237,  # CursorKilled
+        246,  # SnapshotUnavailable
+        251,  # NoSuchTransaction
+        262,  # ExceededTimeLimit
+        9001,  # SocketException
+        10107,  # NotWritablePrimary
+        11600,  # InterruptedAtShutdown
+        11602,  # InterruptedDueToReplStateChange
+        13388,  # StaleConfig
+        13435,  # NotPrimaryNoSecondaryOk
+        13436,  # NotPrimaryOrSecondary
+    }
+)
+_TRANSIENT_LABELS: Final = (
+    "TransientTransactionError",
+    "UnknownTransactionCommitResult",
+    "RetryableWriteError",
+    "ResumableChangeStreamError",
+)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether the same call may succeed later, with nothing changed by us."""
+    if isinstance(error, StoreUnavailable):
+        return True
+    if not isinstance(error, PyMongoError):
+        return False
+    if isinstance(error, (AutoReconnect, ConnectionFailure, ExecutionTimeout, WTimeoutError)) or error.timeout:
+        return True
+    if any(error.has_error_label(label) for label in _TRANSIENT_LABELS):
+        return True
+    return isinstance(error, OperationFailure) and error.code in _TRANSIENT_CODES

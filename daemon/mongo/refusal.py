@@ -1,0 +1,30 @@
+"""Say why MongoDB refused a write, without repeating what was to be written: that may be anybody's secret."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+
+_REASONS: Final[Mapping[int, str]] = {
+    2: "a value or a name that it does not take",
+    28: "a parent of the field is not a document",
+    40: "two writes to the same field",
+    52: "a field name that it does not take",
+    66: "an immutable field",
+    121: "document validation failed",
+    10334: "the document would be larger than 16 MB",
+    11000: "a document with this key exists",
+    17280: "a key that is too long",
+    17419: "the document would be larger than 16 MB",
+}
+
+
+def refusal_text(error: PyMongoError) -> str:
+    """Return a sentence with the reason and the server's code."""
+    code = error.code if isinstance(error, OperationFailure) else None
+    if isinstance(error, BulkWriteError) and error.details:
+        failures: list[Mapping[str, Any]] = error.details.get("writeErrors") or []
+        code = failures[0].get("code") if failures else code
+    if code is None:
+        return f"the database refused the write: {type(error).__name__}"
+    return f"the database refused the write: {_REASONS.get(code, 'see its manual')} (code {code})"

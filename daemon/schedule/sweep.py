@@ -1,0 +1,162 @@
+"""One run of a scheduled workflow: page through every entity that meets the conditions and enqueue it.
+
+Each page is committed in one transaction with the position it reached, so a crash in mid-sweep resumes there. Ids
+may have any mix of types: pages are told apart by the order of BSON, not by a range of one type.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo import UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.settings import Collections
+from daemon.stream.entrant import Entrant
+from daemon.stream.intake import Intake
+from daemon.stream.workflow_index import WorkflowIndex
+from rules.cause import OUTSIDE
+from rules.condition import Subject
+from rules.explain import Refusal
+from rules.identity import bson_bytes, change_id, scheduled_execution_id
+from rules.query import is_exact, to_filter
+from rules.workflow import Status, Workflow
+
+PAGE: Final = 500
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a sweep has come. ``after`` holds the last id handled, in a list; empty before the first page."""
+
+    fire_at: datetime
+    after: list[Any] = field(default_factory=list)
+    matched: int = 0
+    enqueued: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the stored form."""
+        return {
+            "fire_at": self.fire_at,
+            "after": list(self.after),
+            "matched": self.matched,
+            "enqueued": self.enqueued,
+            "refused": dict(self.refused),
+        }
+
+
+def schedule_id(workflow_id: Any) -> str:
+    """Return the id of a workflow's schedule document in workflow_state."""
+    return f"schedule/{bson_bytes(workflow_id).hex()}"
+
+
+class Sweep:
+    """Runs sweeps through the intake, so that they are numbered and fenced like everything else."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        names: Collections,
+        entities: Mapping[str, str],
+        intake: Intake,
+        index: WorkflowIndex,
+    ) -> None:
+        """``entities`` maps entity type to collection."""
+        self._database = database
+        self._names = names
+        self._entities = entities
+        self._intake = intake
+        self._index = index
+
+    async def run(self, workflow: Workflow, progress: Progress) -> bool:
+        """Enqueue every entity that meets the conditions; return False if the workflow was switched or edited.
+
+        Raises as ``Intake.take`` does; then the stored progress is where the next run goes on.
+        """
+        entity_type = workflow.trigger.entity_type or ""
+        wanted = to_filter(workflow.conditions, progress.fire_at)
+        if progress.after:
+            last = {"$expr": {"$gt": ["$_id", {"$literal": progress.after[0]}]}}
+            wanted = {"$and": [wanted, last]} if wanted else last
+        must_judge = not is_exact(workflow.conditions)
+        cursor = self._database[self._entities[entity_type]].find(wanted).sort("_id", 1).batch_size(PAGE)
+        async with cursor:
+            page: list[Mapping[str, Any]] = []
+            async for entity in cursor:
+                page.append(entity)
+                if len(page) >= PAGE:
+                    if not await self._commit(workflow, progress, page, must_judge, is_last=False):
+                        return False
+                    page = []
+            return await self._commit(workflow, progress, page, must_judge, is_last=True)
+
+    async def _commit(
+        self,
+        workflow: Workflow,
+        progress: Progress,
+        page: Sequence[Mapping[str, Any]],
+        must_judge: bool,
+        *,
+        is_last: bool,
+    ) -> bool:
+        """Commit one page and the progress; return False, and commit nothing, if the workflow was switched."""
+        async with self._intake.lock:
+            head = self._index.get(workflow.id)
+            if head is None or head.version != workflow.version or head.status is not Status.ACTIVE:
+                return False
+            entrants = [
+                _entrant(workflow, entity, progress.fire_at)
+                for entity in page
+                if not must_judge or workflow.conditions.judge(Subject(entity, progress.fire_at)) is True
+            ]
+
+            def write(enqueued: int, refusals: Sequence[Refusal]) -> list[tuple[str, list[UpdateOne]]]:
+                if page:
+                    progress.after = [page[-1]["_id"]]
+                progress.matched += len(entrants)
+                progress.enqueued += enqueued
+                for refusal in refusals:
+                    reason = str(refusal.reason)
+                    progress.refused[reason] = progress.refused.get(reason, 0) + 1
+                return self._position(workflow, progress, is_last=is_last)
+
+            await self._intake.take_entrants(entrants, write)
+        return True
+
+    def _position(self, workflow: Workflow, progress: Progress, *, is_last: bool) -> list[tuple[str, list[UpdateOne]]]:
+        """Return the writes that store how far the sweep has come, and its summary when it is at its end."""
+        where = {"_id": schedule_id(workflow.id)}
+        if not is_last:
+            return [(self._names.state, [UpdateOne(where, {"$set": {"sweep": progress.to_document()}})])]
+        done = {"$set": {"position": progress.fire_at}, "$unset": {"sweep": ""}}
+        summary = {
+            "kind": "sweep",
+            "workflow_id": workflow.id,
+            "workflow_name": workflow.name,
+            "entity_type": workflow.trigger.entity_type,
+            "at": progress.fire_at,
+            "matched": progress.matched,
+            "enqueued": progress.enqueued,
+            "refused": dict(progress.refused),
+        }
+        summary_id = change_id(int(progress.fire_at.timestamp()), "sweep", workflow.id, progress.fire_at)
+        return [
+            (self._names.state, [UpdateOne(where, done)]),
+            (self._names.decisions, [UpdateOne({"_id": summary_id}, {"$set": summary}, upsert=True)]),
+        ]
+
+
+def _entrant(workflow: Workflow, entity: Mapping[str, Any], fire_at: datetime) -> Entrant:
+    entity_type = workflow.trigger.entity_type or ""
+    return Entrant(
+        workflow,
+        entity_type,
+        entity["_id"],
+        entity,
+        scheduled_execution_id(fire_at, workflow.id, entity_type, entity["_id"]),
+        fire_at,
+        OUTSIDE,
+        {"type": workflow.trigger.type, "kind": "scheduled", "at": fire_at},
+    )

@@ -1,0 +1,60 @@
+"""The contract of everything that runs, and the supervised task that most of them are made of.
+
+``start()`` returns once the service runs; ``stop()`` waits, and tolerates not-started and twice. A side task that
+dies stops the whole and says why.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from daemon.event import Event
+from daemon.telemetry import emit
+
+
+class Service(Protocol):
+    """What the app starts in order and stops in reverse order."""
+
+    async def start(self) -> None:
+        """Return once the service runs."""
+
+    async def stop(self) -> None:
+        """Return once nothing of the service runs any more."""
+
+
+class Background:
+    """One named task that is expected to run until it is stopped."""
+
+    def __init__(
+        self, name: str, run: Callable[[], Coroutine[Any, Any, None]], on_death: Callable[[str], None]
+    ) -> None:
+        """``on_death`` is told the name when the task ends by itself, whether by an error or not."""
+        self.name = name
+        self._run = run
+        self._on_death = on_death
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Start the task; nothing happens if it runs already."""
+        if self._task is None:
+            self._is_stopping = False
+            self._task = asyncio.create_task(self._run(), name=self.name)
+            self._task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """Cancel the task and wait until it has ended."""
+        self._is_stopping = True
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.wait([task])
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if self._is_stopping and error is None:
+            return
+        emit(Event.SERVICE_FAILED, service=self.name, error=error if error is not None else "ended by itself")
+        if not self._is_stopping:
+            self._on_death(self.name)

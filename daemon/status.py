@@ -1,0 +1,111 @@
+"""The regular sign of life: one ``status`` line with rates, queue depth, oldest due and stream lag.
+
+It also keeps the server's clock in step: the offset is sampled anew before every line at the latest.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import PyMongoError
+
+from daemon.clock import ServerClock
+from daemon.event import Event
+from daemon.metrics import Metrics
+from daemon.mongo.failure import is_transient
+from daemon.service import Background
+from daemon.telemetry import emit
+
+CLOCK_SAMPLE_S: Final = 10.0
+_MOST_COUNTED: Final = 100_000  # a deeper queue is told as this number
+
+
+class StatusReporter:
+    """Emits the status line and samples the clock."""
+
+    def __init__(
+        self,
+        executions: AsyncCollection[dict[str, Any]],
+        clock: ServerClock,
+        metrics: Metrics,
+        *,
+        interval_s: float,
+        all_lanes: int,
+        running: Callable[[], int],
+        lanes: Callable[[], int],
+        is_reader: Callable[[], bool],
+        on_death: Callable[[str], None],
+    ) -> None:
+        """``interval_s``: seconds between two lines; ``all_lanes``: how many lanes there are, here and elsewhere.
+
+        The functions tell what the other services do now.
+        """
+        self._all_lanes = all_lanes
+        self._executions = executions
+        self._clock = clock
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._running = running
+        self._lanes = lanes
+        self._is_reader = is_reader
+        self._before = (time.monotonic(), 0, 0)
+        self._task = Background("status", self._run, on_death)
+
+    async def start(self) -> None:
+        """Report from now on."""
+        self._before = (time.monotonic(), 0, 0)
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Stop reporting."""
+        await self._task.stop()
+
+    async def _run(self) -> None:
+        report_at = time.monotonic() + self._interval_s
+        while True:
+            await asyncio.sleep(max(min(CLOCK_SAMPLE_S, report_at - time.monotonic()), 0.01))
+            try:
+                await self._clock.sample()
+                if time.monotonic() >= report_at:
+                    report_at += self._interval_s
+                    await self._report()
+            except PyMongoError as error:
+                if not is_transient(error):
+                    raise
+                emit(Event.STORE_UNAVAILABLE, during="status", error=error)
+
+    async def _report(self) -> None:
+        metrics, now = self._metrics, self._clock.now()
+        queued: dict[str, Any] = {"lane": {"$in": list(range(self._all_lanes))}, "due_at": {"$type": "date"}}
+        due = {**queued, "due_at": {"$lte": now, "$type": "date"}}
+        waiting = await self._executions.count_documents(queued, limit=_MOST_COUNTED)
+        overdue = await self._executions.count_documents(due, limit=_MOST_COUNTED)
+        oldest = await self._executions.find(due, {"due_at": 1}).sort("due_at", 1).limit(1).to_list()
+        at, changes, steps = self._before
+        seconds = max(time.monotonic() - at, 0.001)
+        self._before = (time.monotonic(), metrics.changes, metrics.steps)
+        emit(
+            Event.STATUS,
+            changes_per_s=round((metrics.changes - changes) / seconds, 1),
+            steps_per_s=round((metrics.steps - steps) / seconds, 1),
+            lag_s=self._lag_s(),
+            due=overdue,
+            oldest_due_s=round((now - oldest[0]["due_at"]).total_seconds(), 3) if oldest else 0.0,
+            waiting=waiting - overdue,
+            running=self._running(),
+            lanes=self._lanes(),
+            is_reader=self._is_reader(),
+            executions=metrics.executions,
+            completed=metrics.completed,
+            failed=metrics.failed,
+            cancelled=metrics.cancelled,
+        )
+
+    def _lag_s(self) -> float | None:
+        """Return how far the stream is behind, in seconds; None on a replica that does not read."""
+        if not self._is_reader():
+            return None
+        newest = [at for at in (self._metrics.last_change_at, self._metrics.caught_up_at) if at is not None]
+        return round(max((self._clock.now() - max(newest)).total_seconds(), 0.0), 3) if newest else None

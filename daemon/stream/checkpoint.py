@@ -1,0 +1,90 @@
+"""The stored position of the stream: one document, moved only by compare-and-set on its commit number.
+
+``{_id: "checkpoint", kind, commit, seq, token, cluster_time, done, causes, transaction, due_floor, pipeline,
+replica_set, saved_at}``. ``commit`` counts the transactions, ``seq`` the executions made. ``done``: how many
+workflows of the change after ``token`` were handled already. Correctness rests on the compare-and-set, not on who
+holds the reader's lease (DESIGN section 4).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from bson.timestamp import Timestamp
+
+from config.error import CheckpointCorrupt
+from daemon.stream.open_causes import OpenCauses
+
+CHECKPOINT_ID: Final = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A position of the stream and everything that must move with it."""
+
+    commit: int
+    seq: int
+    token: Mapping[str, Any] | None  # None until the first event after a first start
+    cluster_time: Timestamp
+    done: int
+    causes: OpenCauses
+    due_floor: datetime  # due_at of an immediate step never runs backwards
+    pipeline: str
+    replica_set: str
+
+    def to_document(self, saved_at: datetime) -> dict[str, Any]:
+        """Return the stored form."""
+        return {
+            "_id": CHECKPOINT_ID,
+            "kind": "checkpoint",
+            "commit": self.commit,
+            "seq": self.seq,
+            "token": self.token,
+            "cluster_time": self.cluster_time,
+            "done": self.done,
+            **self.causes.to_document(),
+            "due_floor": self.due_floor,
+            "pipeline": self.pipeline,
+            "replica_set": self.replica_set,
+            "saved_at": saved_at,
+        }
+
+
+def checkpoint_from(document: Mapping[str, Any], replica_set: str) -> Checkpoint:
+    """Return the checkpoint that a document holds.
+
+    Raise CheckpointCorrupt, naming the field, if it cannot be one, or if it is of another replica set: a foreign
+    token resumes in silence (MONGODB.md, "Stream position").
+    """
+    expected: dict[str, type | tuple[type, ...]] = {
+        "commit": int,
+        "seq": int,
+        "token": (dict, type(None)),
+        "cluster_time": Timestamp,
+        "done": int,
+        "due_floor": datetime,
+        "pipeline": str,
+        "replica_set": str,
+    }
+    for name, kind in expected.items():
+        if not isinstance(document.get(name), kind):
+            raise CheckpointCorrupt(f"checkpoint: {name} is no {kind}, found {document.get(name)!r:.60}")
+    token = document["token"]
+    if token is not None and not isinstance(token.get("_data"), str):
+        raise CheckpointCorrupt("checkpoint: token has no _data")
+    if document["replica_set"] != replica_set:
+        raise CheckpointCorrupt(
+            f"checkpoint: written for replica set '{document['replica_set']}', found '{replica_set}'"
+        )
+    return Checkpoint(
+        document["commit"],
+        document["seq"],
+        token,
+        document["cluster_time"],
+        document["done"],
+        OpenCauses.from_document(document),
+        document["due_floor"],
+        document["pipeline"],
+        document["replica_set"],
+    )

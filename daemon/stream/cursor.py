@@ -1,0 +1,126 @@
+"""One open change stream, read in whole batches with own getMore commands.
+
+The driver's iterator costs several times more per event and resumes on its own terms; here every error reaches
+the reader, which reopens from its own checkpoint (MONGODB.md, "Driver"). The pipeline is constant: workflows are
+matched in Python, so that a token never meets a filter that hides its own event.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, cast
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from daemon.mongo.codec import RAW_CODEC
+
+BATCH_EVENTS: Final = 500
+_STRUCTURE_OPERATIONS: Final = ["drop", "rename", "dropDatabase", "invalidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a stream starts: just after ``token``, or at the first event of ``cluster_time`` (inclusive)."""
+
+    token: Mapping[str, Any] | None = None
+    cluster_time: Timestamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBatch:
+    """What one round trip brought: undecoded events, and the position after all of them."""
+
+    events: Sequence[RawBSONDocument]
+    token: Mapping[str, Any]
+
+
+def pipeline_for(entity_collections: Sequence[str], workflows: str, insert_only: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the constant pipeline: what happens to entities and workflows, what is inserted for the daemon, and
+    what happens to collections."""
+    return [
+        {
+            "$match": {
+                "$or": [
+                    {
+                        "ns.coll": {"$in": [*sorted(entity_collections), workflows]},
+                        "operationType": {"$in": ["insert", "update", "replace", "delete"]},
+                    },
+                    {"ns.coll": {"$in": list(insert_only)}, "operationType": "insert"},
+                    {"operationType": {"$in": _STRUCTURE_OPERATIONS}},
+                ]
+            }
+        }
+    ]
+
+
+def pipeline_hash(pipeline: Sequence[Mapping[str, Any]]) -> str:
+    """Return a short hash of the pipeline, stored with the token it was read under."""
+    return blake2b(bson.encode({"pipeline": list(pipeline)}), digest_size=8).hexdigest()
+
+
+class ChangeCursor:
+    """A change stream over one database. Not for use by more than one task."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        session: AsyncClientSession,
+        pipeline: Sequence[Mapping[str, Any]],
+        *,
+        await_ms: int,
+    ) -> None:
+        """``await_ms``: how long the server waits for an event before it answers with none, in milliseconds."""
+        self._database = database
+        self._session = session
+        self._pipeline = pipeline
+        self._await_ms = await_ms
+        self._id = Int64(0)
+
+    async def open(self, position: Position) -> StreamBatch:
+        """Open the stream at ``position`` and return its first batch, often empty.
+
+        Raise the driver's OperationFailure when the position cannot be used: see daemon.mongo.failure.
+        """
+        options: dict[str, Any] = {"fullDocument": "whenAvailable", "fullDocumentBeforeChange": "whenAvailable"}
+        if position.token is not None:
+            options["startAfter"] = dict(position.token)
+        else:
+            options["startAtOperationTime"] = position.cluster_time
+        return await self._run(
+            {
+                "aggregate": 1,
+                "pipeline": [{"$changeStream": options}, *self._pipeline],
+                "cursor": {"batchSize": BATCH_EVENTS},
+            },
+            "firstBatch",
+        )
+
+    async def next_batch(self) -> StreamBatch:
+        """Return the next events in order, or none after ``await_ms``; the position moves either way."""
+        return await self._run(
+            {
+                "getMore": self._id,
+                "collection": "$cmd.aggregate",
+                "batchSize": BATCH_EVENTS,
+                "maxTimeMS": self._await_ms,
+            },
+            "nextBatch",
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server still keeps the cursor: it ends after an invalidate event."""
+        return self._id != 0
+
+    async def _run(self, command: dict[str, Any], batch_name: str) -> StreamBatch:
+        codec = cast(CodecOptions[Mapping[str, Any]], RAW_CODEC)  # the driver's own annotation is narrower than it is
+        reply = await self._database.command(command, codec_options=codec, session=self._session)
+        cursor = reply["cursor"]
+        self._id = Int64(cursor["id"])
+        return StreamBatch(cursor[batch_name], bson.decode(cursor["postBatchResumeToken"].raw))

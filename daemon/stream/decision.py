@@ -1,0 +1,59 @@
+"""The stored reasons why candidates did not run: one document per change (promise 7).
+
+``{_id, kind, entity_type, entity_id, change, at, judged_on?, entries: [...], more?}``: up to 100 entries, then a count.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from daemon.event import Event as LogEvent
+from daemon.stream.decode import Event
+from daemon.telemetry import emit
+from rules.change import Change
+from rules.explain import Reason, Refusal
+from rules.identity import change_id
+
+MAX_ENTRIES: Final = 100
+
+
+def decision_document(change: Change, refusals: Sequence[Refusal], chunk: int) -> dict[str, Any]:
+    """Return the decision on one change; ``chunk`` tells the parts of a change apart that spans transactions."""
+    document: dict[str, Any] = {
+        "_id": change_id(change.cluster_time[0], change.token, "decision", chunk),
+        "kind": "change",
+        "entity_type": change.entity_type,
+        "entity_id": change.entity_id,
+        "change": change.kind,
+        "at": change.at,
+        "judged_on": change.judged_on,
+        "entries": [refusal.to_document() for refusal in refusals[:MAX_ENTRIES]],
+    }
+    if len(refusals) > MAX_ENTRIES:
+        document["more"] = len(refusals) - MAX_ENTRIES
+    return document
+
+
+def skipped_change_document(event: Event, entity_type: str, error: str) -> dict[str, Any]:
+    """Return the decision on a change that could not be taken in at all."""
+    return {
+        "_id": change_id(event.cluster_time.time, event.token, "skipped"),
+        "kind": "change",
+        "entity_type": entity_type,
+        "entity_id": event.document_id,
+        "change": event.operation,
+        "at": event.at,
+        "entries": [{"reason": str(Reason.INTAKE_ERROR), "detail": {"error": error}}],
+    }
+
+
+def log_refusal(refusal: Refusal, entity_type: str, entity_id: Any) -> None:
+    """Log the refusals that an operator wants to hear of: loops, throttling and defects."""
+    names = {"workflow_id": refusal.workflow_id, "entity_type": entity_type, "entity_id": entity_id}
+    detail = refusal.detail or {}
+    match refusal.reason:
+        case Reason.REENTRY | Reason.DEPTH:
+            emit(LogEvent.LOOP_SUPPRESSED, **names, chain=detail.get("chain"), reason=refusal.reason)
+        case Reason.THROTTLED:
+            emit(LogEvent.THROTTLE_REFUSED, **names, runs=detail.get("runs"))
+        case Reason.INTAKE_ERROR:
+            emit(LogEvent.INTAKE_ERROR, **names, error=detail.get("error", ""))

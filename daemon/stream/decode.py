@@ -1,0 +1,126 @@
+"""From a raw change event to a decoded value. Pure: no I/O, no clock.
+
+Updates and replaces alike are changes; a hand edit in Compass arrives as a replace. Images that the server does
+not have stay unknown here: whoever may read decides how to judge without them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import bson
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
+
+from daemon.mongo.codec import CODEC
+from rules.change import Change, Kind
+
+_KINDS: Final = {"insert": Kind.CREATED, "update": Kind.UPDATED, "replace": Kind.UPDATED, "delete": Kind.DELETED}
+
+
+class Subject(StrEnum):
+    """What an event is about."""
+
+    ENTITY = "entity"
+    WORKFLOW = "workflow"
+    REQUEST = "request"
+    CAUSES = "causes"
+    STRUCTURE = "structure"  # a collection or the database was dropped or renamed
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of the stream.
+
+    ``transaction`` is (session id, number) of the transaction it belongs to, None for a plain write. ``body`` is
+    the decoded event; ``change`` is set for entities only.
+    """
+
+    subject: Subject
+    token: str
+    cluster_time: Timestamp
+    transaction: tuple[bytes, int] | None
+    at: datetime
+    operation: str
+    collection: str
+    document_id: Any
+    body: Mapping[str, Any]
+    change: Change | None = None
+
+    @property
+    def document(self) -> Mapping[str, Any] | None:
+        """The document after the event, None where it was deleted or is not known."""
+        found: Mapping[str, Any] | None = self.body.get("fullDocument")
+        return found
+
+
+class Decoder:
+    """Decode events of the collections it was told about."""
+
+    def __init__(self, entity_types: Mapping[str, str], workflows: str, requests: str, effects: str) -> None:
+        """``entity_types`` maps collection to entity type; the others are names of collections."""
+        self._entity_types = entity_types
+        self._subjects = {
+            workflows: Subject.WORKFLOW,
+            requests: Subject.REQUEST,
+            effects: Subject.CAUSES,
+            **dict.fromkeys(entity_types, Subject.ENTITY),
+        }
+
+    def decode(self, raw: RawBSONDocument) -> Event:
+        """Return the event that ``raw`` holds."""
+        body = bson.decode(raw.raw, CODEC)
+        operation = body["operationType"]
+        collection = body.get("ns", {}).get("coll", "")
+        subject = self._subjects.get(collection) if operation in _KINDS else None
+        token = body["_id"]["_data"]
+        cluster_time = body["clusterTime"]
+        at = body.get("wallTime") or datetime.fromtimestamp(cluster_time.time, UTC)
+        document_id = body.get("documentKey", {}).get("_id")
+        return Event(
+            subject or Subject.STRUCTURE,
+            token,
+            cluster_time,
+            _transaction_of(body),
+            at,
+            operation,
+            collection,
+            document_id,
+            body,
+            self._change(body, collection, document_id, token, cluster_time, at) if subject is Subject.ENTITY else None,
+        )
+
+    def _change(
+        self, body: Mapping[str, Any], collection: str, entity_id: Any, token: str, at_time: Timestamp, at: datetime
+    ) -> Change:
+        return Change(
+            self._entity_types[collection],
+            entity_id,
+            _KINDS[body["operationType"]],
+            touched_paths(body),
+            body.get("fullDocumentBeforeChange"),
+            body.get("fullDocument"),
+            at,
+            token,
+            (at_time.time, at_time.inc),
+        )
+
+
+def touched_paths(body: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the dotted paths that an event names, None for a replace: it names none, and any may have changed."""
+    if body["operationType"] == "replace":
+        return None
+    description = body.get("updateDescription")
+    if description is None:
+        return frozenset()
+    truncated = (item["field"] for item in description.get("truncatedArrays") or ())
+    return frozenset((*description["updatedFields"], *description["removedFields"], *truncated))
+
+
+def _transaction_of(body: Mapping[str, Any]) -> tuple[bytes, int] | None:
+    """Return what all events of one transaction share; plain writes carry no lsid (MONGODB.md, "Events")."""
+    if "lsid" not in body or "txnNumber" not in body:
+        return None
+    return bytes(body["lsid"]["id"]), int(body["txnNumber"])

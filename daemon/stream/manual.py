@@ -1,0 +1,154 @@
+"""Requests: documents that people insert to run a workflow by hand, answered in place.
+
+``{workflow_id, entity_id, entity_type?, force?}`` runs a workflow for an entity. Ids may be given as text: tried as
+they are, then as an ObjectId. Conditions and enrollment are asked unless ``force`` is true; a workflow that is not
+active runs for nobody.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bson import ObjectId
+
+from config.error import ReflexdError, nearest
+from daemon.stream.decode import Event, Subject
+from daemon.stream.entrant import Entrant
+from daemon.stream.workflow_index import WorkflowIndex
+from rules.cause import OUTSIDE
+from rules.condition import Subject as ConditionSubject
+from rules.explain import finding_document
+from rules.head import Head
+from rules.identity import change_id, entity_key
+from rules.path import MISSING
+from rules.workflow import Status, Workflow
+
+_RUN_KEYS: Final = ("workflow_id", "entity_id", "entity_type", "force")
+
+
+class RequestRefused(ReflexdError):
+    """A request cannot be done; the message is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManualRun:
+    """A request that may run: its entrant has still to be enrolled."""
+
+    request_id: Any
+    entrant: Entrant
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request that is refused, and why."""
+
+    request_id: Any
+    reason: str
+
+
+class Manual:
+    """Plans requests against the workflow index."""
+
+    def __init__(self, index: WorkflowIndex, entity_types: Sequence[str]) -> None:
+        self._index = index
+        self._entity_types = entity_types
+
+    def plan(self, event: Event, entities: Mapping[tuple[str, Any], Mapping[str, Any]]) -> ManualRun:
+        """Return the run that a request asks for; raise RequestRefused with the answer otherwise."""
+        request = event.document or {}
+        _check(request)
+        head = self._head(request["workflow_id"])
+        workflow = self._runnable(head)
+        entity_type, entity = self._entity(request, workflow, entities)
+        is_forced = request.get("force", False)
+        if not is_forced:
+            subject = ConditionSubject(entity, event.at)
+            if workflow.conditions.judge(subject) is not True:
+                findings = [finding_document(finding) for finding in workflow.conditions.explain(subject)[:3]]
+                raise RequestRefused(f"condition_not_met: {findings}")
+        entrant = Entrant(
+            workflow,
+            entity_type,
+            entity["_id"],
+            entity,
+            change_id(event.cluster_time.time, event.token, workflow.id),
+            event.at,
+            OUTSIDE,
+            {"type": "manual", "kind": "manual", "at": event.at, "request_id": event.document_id},
+            is_forced,
+            event.document_id,
+        )
+        return ManualRun(event.document_id, entrant)
+
+    def entities_of(self, events: Sequence[Event]) -> list[tuple[str, Any]]:
+        """Return every (type, id) that the requests among ``events`` could mean."""
+        wanted: list[tuple[str, Any]] = []
+        for event in events:
+            request = event.document
+            if event.subject is not Subject.REQUEST or request is None or "entity_id" not in request:
+                continue
+            wanted += [(kind, each) for kind in self._types(request) for each in _readings(request["entity_id"])]
+        return wanted
+
+    def _types(self, request: Mapping[str, Any]) -> list[str]:
+        named = request.get("entity_type")
+        if named is None:
+            head = next(filter(None, map(self._index.get, _readings(request.get("workflow_id")))), None)
+            named = head.workflow.trigger.entity_type if head is not None and head.workflow is not None else None
+        if named is None:
+            return list(self._entity_types)
+        return [named] if named in self._entity_types else []
+
+    def _head(self, workflow_id: Any) -> Head:
+        for reading in _readings(workflow_id):
+            head = self._index.get(reading)
+            if head is not None and not head.is_deleted:
+                return head
+        raise RequestRefused("workflow_not_found")
+
+    def _runnable(self, head: Head) -> Workflow:
+        if head.workflow is None:
+            raise RequestRefused(f"workflow_invalid: {head.error}")
+        if head.status is not Status.ACTIVE:
+            raise RequestRefused(str(head.status))
+        return head.workflow
+
+    def _entity(
+        self,
+        request: Mapping[str, Any],
+        workflow: Workflow,
+        entities: Mapping[tuple[str, Any], Mapping[str, Any]],
+    ) -> tuple[str, Mapping[str, Any]]:
+        named, own = request.get("entity_type"), workflow.trigger.entity_type
+        if named is not None and own is not None and named != own:
+            raise RequestRefused(f"entity_type: expected '{own}', as the workflow says, found '{named}'")
+        if named is not None and named not in self._entity_types:
+            raise RequestRefused(
+                f"entity_type: expected one of {', '.join(self._entity_types)}{nearest(str(named), self._entity_types)}"
+            )
+        for kind in self._types(request):
+            for reading in _readings(request["entity_id"]):
+                entity = entities.get(entity_key(kind, reading))
+                if entity is not None:
+                    return kind, entity
+        raise RequestRefused("entity_not_found")
+
+
+def _check(request: Mapping[str, Any]) -> None:
+    for name in ("workflow_id", "entity_id"):
+        if request.get(name, MISSING) is MISSING:
+            raise RequestRefused(f"{name}: expected an id, found nothing")
+    for name in request:
+        if name not in _RUN_KEYS and name != "_id":
+            raise RequestRefused(f"{name[:80]}: unknown key{nearest(name[:80], _RUN_KEYS)}")
+    if not isinstance(request.get("force", False), bool):
+        raise RequestRefused("force: expected true or false")
+    if not isinstance(request.get("entity_type", ""), str):
+        raise RequestRefused("entity_type: expected a text")
+
+
+def _readings(given: Any) -> list[Any]:
+    """Return what an id in a request may mean: itself, and the ObjectId that a text spells."""
+    if isinstance(given, str) and ObjectId.is_valid(given):
+        return [given, ObjectId(given)]
+    return [given]

@@ -1,0 +1,175 @@
+"""What a batch of events asks for, in stream order: the first half of intake, without any I/O.
+
+Workflow edits take effect at their own place among the changes around them. Enrollment, throttling and numbers come
+afterwards: they need what is stored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from config.error import ReflexdError
+from daemon.stream.decode import Event, Subject
+from daemon.stream.entrant import Entrant, entrant_of
+from daemon.stream.manual import Answer, Manual, ManualRun
+from daemon.stream.open_causes import OpenCauses
+from daemon.stream.workflow_index import WorkflowIndex
+from rules.change import Change, JudgedOn
+from rules.explain import Reason, Refusal
+from rules.head import Head
+from rules.identity import bson_bytes, entity_key
+from rules.judgement import NotConcerned, judge
+from rules.workflow import Workflow
+
+MAX_WRITES: Final = 2_000  # of one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One change and what its workflows say of it; ``chunk`` is above 0 where a change spans transactions."""
+
+    change: Change
+    entrants: Sequence[Entrant]
+    refusals: Sequence[Refusal]
+    chunk: int
+
+
+Item = Candidate | Head | ManualRun | Answer
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to commit together: the items in order, and the position after them."""
+
+    items: list[Item] = field(default_factory=list)
+    consumed: int = 0  # events handled completely
+    done: int = 0  # workflows of the next event that were handled
+    causes: OpenCauses = field(default_factory=OpenCauses)
+    last: Event | None = None  # the last event handled completely
+    structures: list[Event] = field(default_factory=list)
+    writes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """Documents as they are now, for events that came without an after-image, and for requests."""
+
+    entities: Mapping[tuple[str, Any], Mapping[str, Any]]
+    workflows: Mapping[bytes, Mapping[str, Any]]
+
+
+class Planner:
+    """Plans batches against the workflow index, which it moves along."""
+
+    def __init__(self, index: WorkflowIndex, manual: Manual, *, max_depth: int) -> None:
+        self._index = index
+        self._manual = manual
+        self._max_depth = max_depth
+
+    def plan(self, events: Sequence[Event], done: int, causes: OpenCauses, current: Current) -> Plan:
+        """Return the plan for as many of ``events`` as fit one transaction.
+
+        ``done``: how many workflows of the first event were handled by an earlier transaction.
+        """
+        plan = Plan(done=done, causes=causes)
+        for event in events:
+            if plan.writes >= MAX_WRITES:
+                break
+            self._add(plan, event, current)
+            if plan.done:
+                break
+            plan.consumed += 1
+            plan.last = event
+        return plan
+
+    def _add(self, plan: Plan, event: Event, current: Current) -> None:
+        plan.causes = plan.causes.within(event.transaction)
+        match event.subject:
+            case Subject.ENTITY if event.change is not None:
+                self._add_change(plan, event.change, current)
+            case Subject.WORKFLOW:
+                self._add_edit(plan, event, current)
+            case Subject.REQUEST:
+                self._add_request(plan, event, current)
+            case Subject.CAUSES:
+                plan.causes = plan.causes.with_records(event.transaction, (event.document or {}).get("causes"))
+            case _:
+                plan.structures.append(event)
+
+    def _add_change(self, plan: Plan, change: Change, current: Current) -> None:
+        candidates = self._index.candidates(change)
+        if not candidates:
+            plan.done = 0
+            return
+        change = _completed(change, plan.causes, current)
+        start, room = plan.done, max(MAX_WRITES - plan.writes, 1)
+        entrants: list[Entrant] = []
+        refusals: list[Refusal] = []
+        for workflow, head in candidates[start : start + room]:
+            verdict = self._judge(workflow, head, change)
+            if verdict is None:
+                entrants.append(entrant_of(workflow, change))
+            elif isinstance(verdict, Refusal):
+                refusals.append(verdict)
+        end = start + room
+        plan.done = end if end < len(candidates) else 0
+        plan.writes += len(entrants) * 2 + 1
+        if entrants or refusals:
+            plan.items.append(Candidate(change, entrants, refusals, start))
+
+    def _judge(self, workflow: Workflow, head: Head, change: Change) -> Refusal | NotConcerned | None:
+        """Judge one workflow; a defect in it harms nobody else (promise 8)."""
+        try:
+            return judge(workflow, head.status, change, self._max_depth)
+        except Exception as error:
+            detail = {"error": f"{type(error).__name__}: {error}"[:500]}
+            return Refusal(workflow.id, workflow.name, workflow.version, Reason.INTAKE_ERROR, (), detail)
+
+    def _add_edit(self, plan: Plan, event: Event, current: Current) -> None:
+        document: Mapping[str, Any] | None = None
+        if event.operation != "delete":
+            document = event.document or current.workflows.get(bson_bytes(event.document_id))
+            if document is None:
+                return  # deleted since: that event follows
+        head = self._index.edit(event.document_id, document)
+        if head is not None:
+            plan.items.append(head)
+            plan.writes += 2
+
+    def _add_request(self, plan: Plan, event: Event, current: Current) -> None:
+        if event.document is None:
+            return
+        plan.writes += 3
+        try:
+            plan.items.append(self._manual.plan(event, current.entities))
+        except ReflexdError as error:
+            plan.items.append(Answer(event.document_id, str(error)))
+
+
+def _completed(change: Change, causes: OpenCauses, current: Current) -> Change:
+    """Return the change with its cause, and with the entity as it is now where no after-image was stored."""
+    cause = causes.cause_of(change.entity_type, change.entity_id)
+    if change.after is not None or change.kind is change.kind.DELETED:
+        return change if cause is change.cause else replace(change, cause=cause)
+    after = current.entities.get(entity_key(change.entity_type, change.entity_id))
+    return replace(change, cause=cause, after=after, judged_on=JudgedOn.CURRENT)
+
+
+def missing_documents(events: Sequence[Event]) -> tuple[list[tuple[str, Any]], list[Any]]:
+    """Return the entities (type, id) and the ids of workflows whose after-image is missing in ``events``."""
+    entities: list[tuple[str, Any]] = []
+    workflows: list[Any] = []
+    for event in events:
+        if event.operation == "delete" or event.document is not None:
+            continue
+        if event.subject is Subject.ENTITY and event.change is not None:
+            entities.append((event.change.entity_type, event.change.entity_id))
+        elif event.subject is Subject.WORKFLOW:
+            workflows.append(event.document_id)
+    return entities, workflows
+
+
+def earliest(now: datetime, floor: datetime) -> datetime:
+    """Return when an immediate step made now is due: never before one made earlier."""
+    return max(now, floor)

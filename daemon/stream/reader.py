@@ -1,0 +1,269 @@
+"""Read the stream under the reader's lease: open, read ahead, commit whatever has gathered, reopen after a failure.
+
+One task reads batches into a bounded queue; a second takes what has gathered and commits it (natural batching: no
+timer, no added latency when idle). A stream that ends is an error; it is opened again from the own checkpoint with
+jittered back-off. What cannot be resumed stops the reader loudly; the queue of executions goes on.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from config.error import CheckpointCorrupt, HistoryLost, LeaseLost
+from config.settings import Collections
+from daemon.clock import ServerClock
+from daemon.event import Event as LogEvent
+from daemon.metrics import Metrics
+from daemon.mongo.failure import CORRUPT_TOKEN_CODES, HISTORY_LOST_CODES, UNRESUMABLE_CODES, is_transient
+from daemon.service import Background
+from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, checkpoint_from
+from daemon.stream.cursor import BATCH_EVENTS, ChangeCursor, Position, StreamBatch, pipeline_hash
+from daemon.stream.decode import Decoder, Event
+from daemon.stream.first_start import begin
+from daemon.stream.gap import record_gap
+from daemon.stream.intake import Intake
+from daemon.telemetry import emit
+from rules.head import Parse
+
+AWAIT_MS: Final = 1_000
+BATCH_BYTES: Final = 8 * 1024 * 1024
+IDLE_SAVE_S: Final = 10.0
+_READ_AHEAD: Final = 4  # batches
+_BACK_OFF_S: Final = (0.1, 30.0)
+_ROOM_S: Final = 0.5  # how long at the most a commit waits for an executor that is behind
+_ROOM_LOOK_S: Final = 0.005
+
+
+class Reader:
+    """Reads the stream while this replica holds the reader's lease."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        names: Collections,
+        pipeline: Sequence[Mapping[str, Any]],
+        decoder: Decoder,
+        intake: Intake,
+        clock: ServerClock,
+        metrics: Metrics,
+        parse: Parse,
+        *,
+        has_room: Callable[[], bool],
+        on_structure: Callable[[Sequence[Event]], None],
+        on_started: Callable[[], None],
+        on_death: Callable[[str], None],
+    ) -> None:
+        """``database`` is that of a client of the reader's own: its open getMore holds a connection.
+
+        ``has_room`` tells whether the executor keeps up; ``on_structure`` is told of dropped and renamed
+        collections, ``on_started`` whenever the workflow index has been loaded.
+        """
+        self._database = database
+        self._names = names
+        self._pipeline = pipeline
+        self._pipeline_hash = pipeline_hash(pipeline)
+        self._decoder = decoder
+        self._intake = intake
+        self._clock = clock
+        self._metrics = metrics
+        self._parse = parse
+        self._has_room = has_room
+        self._on_structure = on_structure
+        self._on_started = on_started
+        self._may_read = asyncio.Event()
+        self._stream: asyncio.Task[None] | None = None
+        self._task = Background("reader", self._run, on_death)
+        self._saved_at = 0.0
+        self.is_reading = False
+        self.halted: str | None = None
+
+    async def start(self) -> None:
+        """Wait for the lease, then read."""
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Stop reading; what was read and not committed is read again by the next reader."""
+        await self._task.stop()
+        self.is_reading = False
+
+    def allow(self, epoch: int) -> None:
+        """Read from now on: the lease is ours."""
+        emit(LogEvent.READER_STARTED, epoch=epoch, position=None)
+        self._may_read.set()
+
+    def forbid(self) -> None:
+        """Stop reading: the lease is not ours any more."""
+        if self._may_read.is_set():
+            emit(LogEvent.READER_STOPPED, reason="the reader's lease was lost")
+        self._may_read.clear()
+        self.is_reading = False
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def _run(self) -> None:
+        pause, attempt = _BACK_OFF_S[0], 0
+        while True:
+            await self._may_read.wait()
+            began = time.monotonic()
+            error = await self._read_once()
+            self.is_reading = False
+            if isinstance(error, (HistoryLost, CheckpointCorrupt)):
+                await self._halt(error)
+            if error is None:
+                continue
+            if time.monotonic() - began > _BACK_OFF_S[1]:
+                pause, attempt = _BACK_OFF_S[0], 0
+            attempt += 1
+            delay = pause * random.uniform(0.5, 1.0)
+            emit(LogEvent.READER_REOPENED, attempt=attempt, delay_s=round(delay, 3), error=error)
+            await asyncio.sleep(delay)
+            pause = min(pause * 2, _BACK_OFF_S[1])
+
+    async def _read_once(self) -> Exception | None:
+        """Read until something fails; return the failure, None if the lease was lost."""
+        self._stream = asyncio.create_task(self._read(), name="stream")
+        try:
+            await asyncio.wait([self._stream])
+        finally:
+            self._stream.cancel()
+        if self._stream.cancelled():
+            return None
+        error = self._stream.exception()
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        if error is None or isinstance(error, (HistoryLost, CheckpointCorrupt, LeaseLost)) or is_transient(error):
+            return error
+        if isinstance(error, OperationFailure):
+            return error
+        raise error
+
+    async def _halt(self, error: Exception) -> None:
+        """Stop for good: a person has to decide. The queue of executions goes on."""
+        self.halted = str(error)
+        if isinstance(error, CheckpointCorrupt):
+            emit(LogEvent.CHECKPOINT_CORRUPT, error=error)
+        await asyncio.Event().wait()
+
+    async def _read(self) -> None:
+        checkpoint = await self._load()
+        self._on_started()
+        async with self._database.client.start_session() as session:
+            cursor = ChangeCursor(self._database, session, self._pipeline, await_ms=AWAIT_MS)
+            first, seen = await self._open(cursor, checkpoint)
+            self.is_reading = True
+            queue: asyncio.Queue[StreamBatch] = asyncio.Queue(_READ_AHEAD)
+            await queue.put(first)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read_ahead(cursor, queue), name="read ahead")
+                tasks.create_task(self._commit_all(queue, seen), name="intake")
+
+    async def _load(self) -> Checkpoint:
+        """Return the stored checkpoint, after making the first one where there is none."""
+        hello = await self._database.command("hello")
+        replica_set = hello.get("setName", "")
+        state = self._database[self._names.state]
+        document = await state.find_one({"_id": CHECKPOINT_ID})
+        if document is None:
+            await begin(
+                self._database,
+                self._names,
+                self._clock,
+                self._parse,
+                pipeline=self._pipeline_hash,
+                replica_set=replica_set,
+            )
+            document = await state.find_one({"_id": CHECKPOINT_ID}) or {}
+        checkpoint = checkpoint_from(document, replica_set)
+        await self._intake.load(replace(checkpoint, pipeline=self._pipeline_hash))
+        self._saved_at = time.monotonic()
+        return checkpoint
+
+    async def _open(self, cursor: ChangeCursor, checkpoint: Checkpoint) -> tuple[StreamBatch, str]:
+        """Open the stream; return its first batch, and the token up to which events were handled before.
+
+        Under another pipeline a token may meet a filter that hides its own event; then the stream starts at the
+        cluster time of the last event, which comes again with its neighbours. Tokens sort as their text does.
+        """
+        position = Position(checkpoint.token, checkpoint.cluster_time)
+        seen = "" if checkpoint.token is None else str(checkpoint.token["_data"])
+        try:
+            if checkpoint.token is None or checkpoint.pipeline == self._pipeline_hash:
+                return await cursor.open(position), ""
+            return await cursor.open(Position(None, checkpoint.cluster_time)), seen
+        except OperationFailure as error:
+            if error.code in UNRESUMABLE_CODES:
+                return await cursor.open(Position(None, checkpoint.cluster_time)), seen
+            raise await self._explained(error, checkpoint) from error
+
+    async def _explained(self, error: OperationFailure, checkpoint: Checkpoint) -> Exception:
+        """Return what a stream error means for the reader."""
+        if error.code in HISTORY_LOST_CODES:
+            await record_gap(self._database[self._names.state], checkpoint, self._clock.now(), error)
+            return HistoryLost(f"the stream position of {checkpoint.cluster_time} is no longer in the oplog")
+        if error.code in CORRUPT_TOKEN_CODES:
+            return CheckpointCorrupt(f"checkpoint: its token cannot be used (code {error.code})")
+        return error
+
+    async def _read_ahead(self, cursor: ChangeCursor, queue: "asyncio.Queue[StreamBatch]") -> None:
+        while cursor.is_open:
+            try:
+                batch = await cursor.next_batch()
+            except OperationFailure as error:
+                raise await self._explained(error, self._intake.checkpoint) from error
+            await queue.put(batch)
+        raise LeaseLost("the stream ended: the database was dropped or the stream was invalidated")
+
+    async def _commit_all(self, queue: "asyncio.Queue[StreamBatch]", seen: str) -> None:
+        while True:
+            batches = await self._gathered(queue)
+            events = [self._decoder.decode(raw) for batch in batches for raw in batch.events]
+            if seen:
+                events = [event for event in events if event.token > seen]
+            token = batches[-1].token
+            if events:
+                await self._take(events, token)
+            elif time.monotonic() - self._saved_at >= IDLE_SAVE_S and token != self._intake.checkpoint.token:
+                await self._intake.save(token)
+                self._saved_at = time.monotonic()
+            self._metrics.caught_up_at = self._clock.now() if queue.empty() else self._metrics.caught_up_at
+
+    async def _gathered(self, queue: "asyncio.Queue[StreamBatch]") -> list[StreamBatch]:
+        """Return what has gathered in the queue, at least one batch, bounded by events and bytes."""
+        batches = [await queue.get()]
+        events, size = len(batches[0].events), _size(batches[0].events)
+        while not queue.empty() and events < BATCH_EVENTS and size < BATCH_BYTES:
+            batch = queue.get_nowait()
+            batches.append(batch)
+            events, size = events + len(batch.events), size + _size(batch.events)
+        return batches
+
+    async def _take(self, events: list[Event], token: Mapping[str, Any]) -> None:
+        structures = await self._intake.take(events, token)
+        self._saved_at = time.monotonic()
+        changes = [event for event in events if event.change is not None]
+        self._metrics.changes += len(changes)
+        self._metrics.last_change_at = events[-1].at
+        if structures:
+            self._on_structure(structures)
+        await self._let_executor_breathe()
+
+    async def _let_executor_breathe(self) -> None:
+        """Wait a moment if the executor is far behind: reading its work back later costs more than waiting now."""
+        until = time.monotonic() + _ROOM_S
+        while not self._has_room():
+            if time.monotonic() > until:
+                return
+            await asyncio.sleep(_ROOM_LOOK_S)
+
+
+def _size(events: Sequence[RawBSONDocument]) -> int:
+    return sum(len(event.raw) for event in events)

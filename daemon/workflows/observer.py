@@ -1,0 +1,170 @@
+"""Answer back in the workflow documents: what the daemon observed, and the counters (promise 5).
+
+``observed`` is ``{state, version, error, in_flight, held, at}``, written after the commit from workflow_versions,
+and reconciled when this replica becomes the reader. Counters are mirrored at most once a second.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pymongo import UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from config.settings import Collections
+from daemon.clock import ServerClock
+from daemon.event import Event
+from daemon.executions.status import Status
+from daemon.mongo.failure import is_transient
+from daemon.service import Background
+from daemon.telemetry import emit
+from rules.identity import bson_bytes
+
+_PAUSE_S: Final = 1.0
+_PAGE: Final = 500
+_OVERLAP: Final = timedelta(seconds=5)
+
+
+class Observer:
+    """Writes what the daemon knows of workflows into their documents, while this replica is the reader."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        names: Collections,
+        clock: ServerClock,
+        *,
+        is_reader: Callable[[], bool],
+        on_death: Callable[[str], None],
+    ) -> None:
+        self._workflows = database[names.workflows]
+        self._versions = database[names.versions]
+        self._executions = database[names.executions]
+        self._state = database[names.state]
+        self._clock = clock
+        self._is_reader = is_reader
+        self._changed: dict[bytes, Any] = {}
+        self._must_reconcile = True
+        self._mirrored_at: datetime | None = None
+        self._nudge = asyncio.Event()
+        self._task = Background("observer", self._run, on_death)
+
+    async def start(self) -> None:
+        """Write back from now on."""
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Stop; the next reader reconciles."""
+        await self._task.stop()
+
+    def note(self, workflow_ids: Iterable[Any]) -> None:
+        """Answer back for these workflows soon."""
+        for workflow_id in workflow_ids:
+            self._changed[bson_bytes(workflow_id)] = workflow_id
+        self._nudge.set()
+
+    def reconcile(self) -> None:
+        """Compare all documents with the versions: an answer may have been lost with the reader before us."""
+        self._must_reconcile = True
+        self._nudge.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if self._is_reader():
+                    await self._answer()
+                    await self._mirror()
+            except PyMongoError as error:
+                if not is_transient(error):
+                    raise
+                emit(Event.STORE_UNAVAILABLE, during="answer to admins", error=error)
+            try:
+                async with asyncio.timeout(_PAUSE_S):
+                    await self._nudge.wait()
+            except TimeoutError:
+                pass
+            self._nudge.clear()
+
+    async def _answer(self) -> None:
+        if self._must_reconcile:
+            async for version in self._versions.find({"latest": True}, {"workflow_id": 1}):
+                self._changed.setdefault(bson_bytes(version["workflow_id"]), version["workflow_id"])
+            self._must_reconcile = False
+        while self._changed:
+            page = dict(list(self._changed.items())[:_PAGE])
+            await self._answer_page(list(page.values()))
+            for key in page:
+                self._changed.pop(key, None)
+
+    async def _answer_page(self, ids: list[Any]) -> None:
+        counts = await self._counts(ids)
+        found = self._workflows.find({"_id": {"$in": ids}}, {"observed": 1})
+        stored = {bson_bytes(document["_id"]): document.get("observed") async for document in found}
+        writes = []
+        async for version in self._versions.find({"workflow_id": {"$in": ids}, "latest": True}):
+            key = bson_bytes(version["workflow_id"])
+            observed = observed_of(version, counts.get(key, {}))
+            if key in stored and not _says(stored[key], observed):
+                observed["at"] = self._clock.now()
+                writes.append(UpdateOne({"_id": version["workflow_id"]}, {"$set": {"observed": observed}}))
+        if writes:
+            await self._workflows.bulk_write(writes, ordered=False)
+
+    async def _counts(self, ids: list[Any]) -> Mapping[bytes, Mapping[str, int]]:
+        """Return how many executions of each workflow are in each unfinished state."""
+        unfinished = [Status.PENDING, Status.RUNNING, Status.WAITING, Status.HELD]
+        counts: dict[bytes, dict[str, int]] = {}
+        async for group in await self._executions.aggregate(
+            [
+                {"$match": {"workflow_id": {"$in": ids}, "status": {"$in": unfinished}}},
+                {"$group": {"_id": {"workflow_id": "$workflow_id", "status": "$status"}, "count": {"$sum": 1}}},
+            ]
+        ):
+            counts.setdefault(bson_bytes(group["_id"]["workflow_id"]), {})[group["_id"]["status"]] = group["count"]
+        return counts
+
+    async def _mirror(self) -> None:
+        """Write the sums of the counters that have changed into their workflows."""
+        changed: dict[str, Any] = {"kind": "counter"}
+        if self._mirrored_at is not None:
+            changed["changed_at"] = {"$gt": self._mirrored_at}
+        ids: dict[bytes, Any] = {}
+        looked_at = self._clock.now()
+        async for counter in self._state.find(changed, {"workflow_id": 1}):
+            ids[bson_bytes(counter["workflow_id"])] = counter["workflow_id"]
+        # A transaction that was still open may carry an older time: the next look reaches back a little.
+        self._mirrored_at = looked_at - _OVERLAP
+        if not ids:
+            return
+        sums = {
+            "execution_count": {"$sum": "$execution_count"},
+            "success_count": {"$sum": "$success_count"},
+            "failure_count": {"$sum": "$failure_count"},
+            "last_executed_at": {"$max": "$last_executed_at"},
+        }
+        wanted = {"kind": "counter", "workflow_id": {"$in": list(ids.values())}}
+        totals = await self._state.aggregate([{"$match": wanted}, {"$group": {"_id": "$workflow_id", **sums}}])
+        writes = [UpdateOne({"_id": total.pop("_id")}, {"$set": total}) async for total in totals]
+        if writes:
+            await self._workflows.bulk_write(writes, ordered=False)
+
+
+def observed_of(version: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return what the daemon says of a workflow, without the time it says so.
+
+    ``state`` is the status in force, or ``invalid`` where no version is; ``error`` is that of the document as it is.
+    """
+    error = version["error"]
+    return {
+        "state": version["status"] if version["definition"] is not None else "invalid",
+        "version": version["version"],
+        "error": f"{error['path']}: {error['problem']}" if error and error["path"] else (error or {}).get("problem"),
+        "in_flight": sum(counts.get(status, 0) for status in (Status.PENDING, Status.RUNNING, Status.WAITING)),
+        "held": counts.get(Status.HELD, 0),
+    }
+
+
+def _says(stored: Any, observed: Mapping[str, Any]) -> bool:
+    return isinstance(stored, Mapping) and all(stored.get(name) == value for name, value in observed.items())

@@ -1,0 +1,182 @@
+"""Apply the switch of a workflow to the executions that waited at its position: hold, release, cancel.
+
+The versions carry what is still to be done, so a crash in between loses nothing. Each is applied to executions
+numbered up to its position, page by page, and again a little later: an executor may have queued a next step
+meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from config.settings import Collections
+from daemon.clock import ServerClock
+from daemon.event import Event
+from daemon.executions.group_commit import counter_id, counter_update
+from daemon.executions.status import Status
+from daemon.metrics import Metrics
+from daemon.mongo.failure import is_transient
+from daemon.mongo.transaction import in_transaction
+from daemon.service import Background
+from daemon.telemetry import emit
+from rules.head import Transition
+
+PAGE: Final = 500
+AGAIN_S: Final = (1.0, 5.0)  # when a switch is applied again, for what was in flight
+_TIMEOUT_S: Final = 30.0
+_WAITING: Final = [Status.PENDING, Status.WAITING]
+_LOOK_S: Final = 60.0
+
+
+class Switcher:
+    """Applies transitions, oldest first, while this replica is the reader."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        names: Collections,
+        clock: ServerClock,
+        metrics: Metrics,
+        *,
+        is_reader: Callable[[], bool],
+        on_applied: Callable[[Any], None],
+        on_death: Callable[[str], None],
+    ) -> None:
+        """``on_applied`` is told the workflow id when a transition was applied."""
+        self._database = database
+        self._versions = database[names.versions]
+        self._executions = database[names.executions]
+        self._state = database[names.state]
+        self._clock = clock
+        self._metrics = metrics
+        self._is_reader = is_reader
+        self._on_applied = on_applied
+        self._nudge = asyncio.Event()
+        self._again: list[tuple[float, Mapping[str, Any]]] = []
+        self._task = Background("switcher", self._run, on_death)
+
+    async def start(self) -> None:
+        """Apply what is still to be done, then wait for more."""
+        self._nudge.set()
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Stop; what is not applied yet is applied by the next reader."""
+        await self._task.stop()
+
+    def nudge(self) -> None:
+        """Look at once: a switch was committed."""
+        self._nudge.set()
+
+    async def _run(self) -> None:
+        while True:
+            pause = _LOOK_S
+            try:
+                if self._is_reader():
+                    await self._apply_all()
+                    pause = await self._apply_again()
+            except PyMongoError as error:
+                if not is_transient(error):
+                    raise
+                emit(Event.STORE_UNAVAILABLE, during="switching of workflows", error=error)
+                pause = 1.0
+            try:
+                async with asyncio.timeout(pause):
+                    await self._nudge.wait()
+            except TimeoutError:
+                pass
+            self._nudge.clear()
+
+    async def _apply_all(self) -> None:
+        pending = await self._versions.find({"transition": {"$exists": True}}).sort("changed_seq", 1).to_list()
+        pending.sort(key=lambda version: (version["changed_seq"], version["version"]))
+        now = asyncio.get_running_loop().time()
+        for version in pending:
+            await self._apply(version)
+            await self._versions.update_one({"_id": version["_id"]}, {"$unset": {"transition": ""}})
+            self._again += [(now + later, version) for later in AGAIN_S]
+            self._on_applied(version["workflow_id"])
+
+    async def _apply_again(self) -> float:
+        """Apply once more what is due for it; return the seconds until the next one is."""
+        now = asyncio.get_running_loop().time()
+        due = [version for at, version in self._again if at <= now]
+        self._again = [(at, version) for at, version in self._again if at > now]
+        for version in due:
+            newest = await self._versions.find_one({"workflow_id": version["workflow_id"], "latest": True})
+            is_cancelling = version["transition"] == Transition.CANCEL
+            if newest is not None and (is_cancelling or newest["version"] == version["version"]):
+                await self._apply(version)
+        return max(min((at for at, _ in self._again), default=now + _LOOK_S) - now, 0.01)
+
+    async def _apply(self, version: Mapping[str, Any]) -> None:
+        match Transition(version["transition"]):
+            case Transition.HOLD:
+                await self._hold(version)
+            case Transition.RELEASE:
+                await self._release(version)
+            case Transition.CANCEL:
+                await self._cancel(version)
+
+    async def _hold(self, version: Mapping[str, Any]) -> None:
+        """Take what waits out of the queue; when it was due is kept in ``held_due_at``."""
+        await self._executions.update_many(
+            self._of(version, {"status": {"$in": _WAITING}, "due_at": {"$type": "date"}}),
+            [
+                {"$set": {"held_due_at": "$due_at", "held_status": "$status", "status": Status.HELD}},
+                {"$unset": "due_at"},
+            ],
+        )
+
+    async def _release(self, version: Mapping[str, Any]) -> None:
+        """Queue what was held, due at once and in the order in which it was due (DESIGN section 3)."""
+        now = self._clock.now()
+        await self._executions.update_many(
+            self._of(version, {"status": Status.HELD}),
+            [
+                {
+                    "$set": {
+                        "due_at": {"$min": ["$held_due_at", now]},
+                        "status": {"$ifNull": ["$held_status", Status.WAITING]},
+                    }
+                },
+                {"$unset": ["held_due_at", "held_status"]},
+            ],
+        )
+
+    async def _cancel(self, version: Mapping[str, Any]) -> None:
+        """End everything that waited, held or not, a page in a transaction with its counters."""
+        waiting = self._of(version, {"status": {"$in": [*_WAITING, Status.HELD]}})
+        while page := await self._executions.find(waiting, {"_id": 1}).limit(PAGE).to_list():
+            ids = [document["_id"] for document in page]
+            ended = await in_transaction(
+                self._database.client,
+                partial(self._cancel_page, {**waiting, "_id": {"$in": ids}}, version["workflow_id"]),
+                timeout_s=_TIMEOUT_S,
+            )
+            self._metrics.cancelled += ended
+
+    async def _cancel_page(self, waiting: Mapping[str, Any], workflow_id: Any, session: AsyncClientSession) -> int:
+        now = self._clock.now()
+        result = await self._executions.update_many(
+            waiting,
+            {
+                "$set": {"status": Status.CANCELLED, "reason": "stopped", "completed_at": now},
+                "$unset": {"due_at": "", "held_due_at": "", "held_status": ""},
+            },
+            session=session,
+        )
+        if result.modified_count:
+            counts = (result.modified_count, 0, 0)
+            update = counter_update(counter_id(workflow_id, "switcher"), workflow_id, counts, now)
+            await self._state.bulk_write([update], session=session)
+        return result.modified_count
+
+    @staticmethod
+    def _of(version: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+        return {"workflow_id": version["workflow_id"], "seq": {"$lte": version["at_seq"]}, **state}

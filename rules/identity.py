@@ -1,0 +1,50 @@
+"""Ids and lanes that follow from what they stand for: the same change can only ever make the same ones.
+
+Deterministic ids absorb repeats of the stream (MONGODB.md, "Stream position"), and a stable lane keeps all
+executions of one entity with one owner.
+"""
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import bson
+from bson import ObjectId
+
+from rules.change import Change
+
+
+def bson_bytes(value: Any) -> bytes:
+    """Return the BSON form of a value: equal for equal values of equal type, whatever the type."""
+    return bson.encode({"": value})
+
+
+def change_id(change_seconds: int, token: str, *parts: Any) -> ObjectId:
+    """Return the id that belongs to an event (its cluster time in seconds and its token) and ``parts``."""
+    digest = blake2b(token.encode(), digest_size=8)
+    for part in parts:
+        digest.update(bson_bytes(part))
+    return ObjectId((change_seconds & 0xFFFFFFFF).to_bytes(4, "big") + digest.digest())
+
+
+def execution_id(change: Change, workflow_id: Any) -> ObjectId:
+    """Return the id of the execution that ``change`` makes for a workflow (DESIGN section 3)."""
+    return change_id(change.cluster_time[0], change.token, workflow_id)
+
+
+def scheduled_execution_id(fire_at: datetime, workflow_id: Any, entity_type: str, entity_id: Any) -> ObjectId:
+    """Return the id of the execution of one entity in one scheduled run."""
+    return change_id(int(fire_at.timestamp()), "schedule", workflow_id, fire_at, entity_type, entity_id)
+
+
+def entity_key(entity_type: str, entity_id: Any) -> tuple[str, Any]:
+    """Return a hashable key for an entity; ids may have any BSON type."""
+    if isinstance(entity_id, (ObjectId, str)):
+        return entity_type, entity_id
+    return entity_type, bson_bytes(entity_id)
+
+
+def lane_of(entity_type: str, entity_id: Any, lanes: int) -> int:
+    """Return the lane of an entity, 0 to ``lanes`` - 1."""
+    digest = blake2b(bson_bytes(entity_id), digest_size=4, key=entity_type.encode()[:64])
+    return int.from_bytes(digest.digest(), "big") % lanes

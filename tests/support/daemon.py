@@ -1,0 +1,27 @@
+"""A whole daemon inside the test's own event loop, against a real MongoDB."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from daemon.app import Daemon
+from daemon.mongo.client import open_client
+from daemon.mongo.initialise import initialise
+from tests.support.settings import settings_for
+
+
+@asynccontextmanager
+async def running_daemon(uri: str, database: str, **changes: Any) -> AsyncIterator[Daemon]:
+    """Yield a daemon that takes part in ``database``; ``changes`` are settings. It must not have died at the end."""
+    settings = settings_for(uri, database, **changes)
+    dead: list[str] = []
+    async with open_client(settings, "test") as client, open_client(settings, "test-reader") as reader_client:
+        if settings.init_on_start:
+            await initialise(client[database], settings)
+        daemon = Daemon(settings, client, reader_client, on_death=dead.append)
+        await daemon.start()
+        try:
+            yield daemon
+        finally:
+            await daemon.stop()
+    assert not dead, f"services died: {dead}"
