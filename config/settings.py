@@ -170,7 +170,10 @@ class Settings(BaseSettings):
         None, description="Sender of e-mails, for example `CRM <crm@example.com>`; needed with smtp_host."
     )
     smtp_timeout_s: float = Field(
-        30.0, gt=0, le=300, description="Seconds for a whole conversation with the mail server."
+        20.0,
+        gt=0,
+        le=300,
+        description="Seconds for a whole conversation with the mail server; less than the `timeout` of the step.",
     )
     smtp_allow_plain_login: bool = Field(
         False, description="Whether the password may go over an unprotected connection to a host that is not loopback."

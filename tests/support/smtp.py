@@ -9,7 +9,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
@@ -52,8 +52,7 @@ class MailServer:
         self.messages.append(message)
         self.recipients.extend(envelope.rcpt_tos)
         if self.behaviour.data == "drop":
-            assert isinstance(server.transport, asyncio.WriteTransport)
-            server.transport.abort()
+            cast(asyncio.WriteTransport, server.transport).abort()  # uvloop's are of a class of their own
         if self.behaviour.data in ("drop", "hang"):
             await asyncio.Event().wait()  # until the connection is lost
         return self.behaviour.data
