@@ -126,6 +126,17 @@ class Settings(BaseSettings):
         1.0, ge=1, le=1_000_000, description="Divides every delay: for demonstrations only, never in earnest."
     )
 
+    # Leads
+    scorecard: Path | None = Field(
+        None,
+        description="Scorecard of qualify_lead, a JSON file like the shipped config/scorecard.json; else that one.",
+    )
+    phone_region: str | None = Field(
+        None,
+        pattern="^[A-Z]{2}$",
+        description="Region, such as BR, of phone numbers that do not say their own; used by enrich_lead.",
+    )
+
     # Replicas
     replica_name: str = Field(
         default_factory=_replica_name,

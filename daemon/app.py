@@ -14,8 +14,8 @@ from typing import Any, Final
 from pymongo.asynchronous.mongo_client import AsyncMongoClient
 
 from actions.registry import parse_action
-from actions.services import Services
 from config.settings import Settings
+from daemon.action_services import action_services
 from daemon.clock import ServerClock
 from daemon.event import Event as LogEvent
 from daemon.executions.definition import Definitions
@@ -100,7 +100,7 @@ class Daemon:
         self._grace = timedelta(seconds=settings.grace_s)
         self.clock = ServerClock(database)
         self.metrics = Metrics()
-        services = Services()
+        services = action_services(settings, database)
 
         self.lanes = Lanes(capacity=MEMORY_JOBS)
         self._states = WorkflowStates(versions)
