@@ -113,7 +113,10 @@ def _bounds_of_empty(field: str, _: Any) -> Bounds:
     """Empty values, but not arrays that hold one: those have an element 0."""
     empty: Filter = {field: {"$in": [None, "", [], {}]}}
     surely = all_of([empty, {f"{field}.0": {"$exists": False}}])
-    return exact(surely) if "." not in field else Bounds(surely, any_of([empty, {field: {"$exists": False}}]))
+    if "." not in field:
+        return exact(surely)
+    absent: Filter = {field: {"$exists": False}}
+    return Bounds(any_of([absent, surely]), any_of([absent, empty]))
 
 
 def _bounds_of_match(field: str, _: Any) -> Bounds:

@@ -85,6 +85,23 @@ def test_unknown_entity_makes_every_condition_unknown() -> None:
     assert judge([{"field": "a.b", "operator": "is_empty"}], None) is None
 
 
+def test_name_below_an_array_without_documents_is_missing() -> None:
+    entity = {"a": [1, 2]}
+    assert judge([{"field": "a.b", "operator": "exists"}], entity) is False
+    assert judge([{"field": "a.b", "operator": "is_empty"}], entity) is True
+    assert judge([{"field": "a.b", "operator": "contains", "value": ""}], entity) is False
+
+
+def test_condition_on_a_path_through_an_array_is_met_by_any_document_there() -> None:
+    entity = {"a": [{"b": 1}, {"b": [2, 3]}]}
+    assert [judge([{"field": "a.b", "operator": "equals", "value": value}], entity) for value in (1, 3, [2, 3], 4)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
 @pytest.mark.parametrize(
     ("operator", "value", "change", "verdict"),
     [
