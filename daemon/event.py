@@ -65,6 +65,7 @@ class Event(StrEnum):
         ("MONGODB_URI is not set: an embedded MongoDB runs, for trying things out."),
     )
     CONFIG_REFUSED = "config.refused", Level.ERROR, "error", "A setting is wrong: the daemon does not start."
+    LOG_LEFT_OUT = "log.left_out", Level.INFO, "left_out count", "An event came too often: so many lines were left out."
     LIBRARY = "library", Level.WARNING, "logger", "A library had something to say."
 
     # Preparation of the database

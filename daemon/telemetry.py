@@ -1,10 +1,42 @@
-"""Saying what happened: one line per event of the catalogue."""
+"""Saying what happened: one line per event of the catalogue, and no flood.
 
-from typing import Any
+An event that comes too often is written a limited number of times a second; how many lines were left out is said as
+soon as the second is over. So a burst costs neither the daemon nor the log shipper, and no loop fills a disk.
+"""
+
+import time
+from typing import Any, Final
 
 from loguru import logger
 
-from daemon.event import Event
+from daemon.event import Event, Level
+
+LINES_PER_SECOND: Final = 50  # of one event below error
+
+
+class LineBudget:
+    """Counts lines per event within the current second of the monotonic clock."""
+
+    def __init__(self, lines_per_second: int) -> None:
+        self._limit = lines_per_second
+        self._second = 0
+        self._counts: dict[Event, int] = {}
+
+    def take(self, event: Event, now: float) -> tuple[bool, dict[Event, int]]:
+        """Return whether ``event`` may be written, and what was left out in a second that has ended."""
+        left_out: dict[Event, int] = {}
+        if int(now) != self._second:
+            left_out = {each: count - self._limit for each, count in self._counts.items() if count > self._limit}
+            self._second = int(now)
+            self._counts.clear()
+        if event.level is Level.ERROR:
+            return True, left_out
+        count = self._counts.get(event, 0) + 1
+        self._counts[event] = count
+        return count <= self._limit, left_out
+
+
+_budget: Final = LineBudget(LINES_PER_SECOND)
 
 
 def emit(event: Event, **fields: Any) -> None:
@@ -13,4 +45,12 @@ def emit(event: Event, **fields: Any) -> None:
     Nothing is checked here: a test holds every call in the source to the catalogue. Ids may be of any BSON type,
     ``error`` an exception (its stack goes into the line) or a text.
     """
-    logger.bind(event=event.value, fields=fields).opt(depth=1).log(event.level.value, event.meaning)
+    may_write, left_out = _budget.take(event, time.monotonic())
+    for each, count in left_out.items():
+        _write(Event.LOG_LEFT_OUT, {"left_out": each.value, "count": count})
+    if may_write:
+        _write(event, fields)
+
+
+def _write(event: Event, fields: dict[str, Any]) -> None:
+    logger.bind(event=event.value, fields=fields).opt(depth=2).log(event.level.value, event.meaning)

@@ -1,0 +1,28 @@
+"""No event floods the log, and what was left out is told."""
+
+from daemon.event import Event
+from daemon.telemetry import LineBudget
+
+
+def test_an_event_is_written_a_limited_number_of_times_a_second() -> None:
+    budget = LineBudget(3)
+    assert [budget.take(Event.EXECUTION_COMPLETED, 10.0)[0] for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_what_was_left_out_is_told_once_the_second_is_over() -> None:
+    budget = LineBudget(3)
+    for _ in range(5):
+        budget.take(Event.EXECUTION_COMPLETED, 10.0)
+    assert budget.take(Event.STATUS, 11.0) == (True, {Event.EXECUTION_COMPLETED: 2})
+    assert budget.take(Event.STATUS, 11.5) == (True, {})
+
+
+def test_events_do_not_use_up_one_anothers_lines() -> None:
+    budget = LineBudget(1)
+    budget.take(Event.EXECUTION_COMPLETED, 10.0)
+    assert budget.take(Event.EXECUTION_FAILED, 10.0)[0]
+
+
+def test_errors_are_always_written() -> None:
+    budget = LineBudget(1)
+    assert all(budget.take(Event.SERVICE_FAILED, 10.0)[0] for _ in range(3))
