@@ -27,6 +27,7 @@ _LANE: Final = "lane/"
 _LOOK_S: Final = 0.5  # how often other replicas' leases are looked at
 _TRUST: Final = 0.85  # the part of a lease that its owner trusts: what is left pays for a late look at the clock
 _DUPLICATE_KEY: Final = 11000
+_LONG_AGO: Final = {"$subtract": ["$$NOW", 24 * 3600 * 1000]}  # replicas that died without a word are forgotten
 _IS_LIVE: Final = {"$gt": ["$expires_at", "$$NOW"]}
 
 
@@ -127,6 +128,7 @@ class LeaseKeeper:
         except BulkWriteError as error:
             if any(item["code"] != _DUPLICATE_KEY for item in error.details["writeErrors"]):
                 raise
+        await self._state.delete_many({"kind": "replica", "$expr": {"$lt": ["$expires_at", _LONG_AGO]}})
         await self._beat()
         self._task.start()
 

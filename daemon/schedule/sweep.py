@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.collation import Collation
 
 from config.settings import Collections
 from daemon.stream.entrant import Entrant
@@ -24,6 +25,7 @@ from rules.query import is_exact, to_filter
 from rules.workflow import Status, Workflow
 
 PAGE: Final = 500
+_SIMPLE: Final = Collation("simple")  # whatever the collection's own is: conditions compare text byte by byte
 
 
 @dataclass(slots=True)
@@ -81,7 +83,8 @@ class Sweep:
             last = {"$expr": {"$gt": ["$_id", {"$literal": progress.after[0]}]}}
             wanted = {"$and": [wanted, last]} if wanted else last
         must_judge = not is_exact(workflow.conditions)
-        cursor = self._database[self._entities[entity_type]].find(wanted).sort("_id", 1).batch_size(PAGE)
+        found = self._database[self._entities[entity_type]].find(wanted).collation(_SIMPLE)
+        cursor = found.sort("_id", 1).batch_size(PAGE)
         async with cursor:
             page: list[Mapping[str, Any]] = []
             async for entity in cursor:
