@@ -22,12 +22,13 @@ from config.redaction import redacted
 # Kubernetes describes every Service called reflexd… to its pods by variables that look like ours.
 _SERVICE_LINK: Final = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
+_READ_ELSEWHERE: Final = ("REFLEXD_CRASH_AT",)  # by daemon.crash_point, for tests only
 
 
 def unknown_variables(model: type[BaseSettings], prefix: str) -> list[str]:
     """Return a problem for every variable, of the process or in ``.env``, with our prefix that no setting reads."""
     dotenv = {name: value or "" for name, value in DotEnvSettingsSource(model).env_vars.items()}
-    known = list(variable_names(model, prefix))
+    known = [*variable_names(model, prefix), *_READ_ELSEWHERE]
     return [
         f"{name.upper()}: expected the name of a setting, found an unknown one{nearest(name.upper(), known)}"
         for name, value in sorted({**dotenv, **os.environ}.items())

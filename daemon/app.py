@@ -18,6 +18,7 @@ from actions.registry import parse_action
 from config.settings import Settings
 from daemon.action_services import action_services
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.executions.definition import Definitions
 from daemon.executions.entity import EntityReader
@@ -251,6 +252,8 @@ class Daemon:
         except TimeoutError:
             emit(LogEvent.STORE_UNAVAILABLE, during="stop", error="results could not be stored in time")
         await self._commit.stop()
+        if CRASH_AT is not None:
+            reach(CrashPoint.BEFORE_HANDOVER)
         await self._leases.stop()
 
     # What the keeper of leases tells.

@@ -18,6 +18,7 @@ from actions.outcome import Skip
 from actions.services import Services
 from config.error import WorkflowError
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.attempt import Attempt, context_of
 from daemon.executions.definition import Definitions, pinned
@@ -134,6 +135,8 @@ class Executor:
             emit(Event.STORE_UNAVAILABLE, during="read of entities", error=error)
             await asyncio.sleep(_BACK_OFF_S)
             return
+        if CRASH_AT is not None:
+            reach(CrashPoint.BEFORE_EFFECT)
         for job, workflow in ready:
             await self._step(job, workflow, entities.get(job.entity_key))
 

@@ -22,6 +22,7 @@ from pymongo.errors import PyMongoError
 
 from config.error import StoreUnavailable
 from config.settings import Collections
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.status import Status
 from daemon.executions.unit import Unit
@@ -116,6 +117,8 @@ class GroupCommit:
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH_UNITS, len(self._queue)))]
             receipts = await self._settle([unit for unit, _ in batch])
+            if CRASH_AT is not None:
+                reach(CrashPoint.AFTER_GROUP_COMMIT)
             for (_, future), receipt in zip(batch, receipts, strict=True):
                 if not future.done():
                     future.set_result(receipt)
@@ -189,6 +192,8 @@ class GroupCommit:
         for collection, documents in inserts.items():
             await self._database[collection].bulk_write(documents, ordered=False, session=session)
         await self._count(units, session)
+        if CRASH_AT is not None:
+            reach(CrashPoint.IN_GROUP_COMMIT)
 
     async def _write_entities(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
         writers = [unit for unit in units if unit.entity_updates]

@@ -17,6 +17,7 @@ from actions.outcome import Fail, Outcome, Retry, Uncertain
 from actions.services import Services
 from config.error import PermanentActionError, TransientActionError
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.attempt import Attempt, context_of
 from daemon.executions.group_commit import Fate, GroupCommit
@@ -94,8 +95,14 @@ class OutsideRunner:
     async def _attempt(self, attempt: Attempt, entity: dict[str, Any]) -> None:
         try:
             started = await self._intend(attempt)
-            if started is not None:
-                self._recorder.record(started, await self._perform(started, entity))
+            if started is None:
+                return
+            if CRASH_AT is not None:
+                reach(CrashPoint.AFTER_INTENT)
+            outcome = await self._perform(started, entity)
+            if CRASH_AT is not None:
+                reach(CrashPoint.AFTER_EFFECT)
+            self._recorder.record(started, outcome)
         except asyncio.CancelledError:
             raise
         finally:

@@ -11,6 +11,7 @@ from typing import Final
 
 from actions.outcome import Fail, Outcome, Skip
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.attempt import Attempt
 from daemon.executions.group_commit import Fate, GroupCommit, Receipt
@@ -74,6 +75,8 @@ class Recorder:
                 self._count(unit)
                 report(unit)
                 following = unit.following
+                if following is not None and CRASH_AT is not None:
+                    reach(CrashPoint.BETWEEN_STEPS)
                 is_soon = following is not None and following.due_at <= self._clock.now() + AHEAD
                 self._lanes.release(queued, *((following,) if following is not None and is_soon else ()))
             case Fate.LOST:

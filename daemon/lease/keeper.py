@@ -16,6 +16,7 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.lease.share import lanes_to_claim, lanes_to_release
 from daemon.mongo.failure import is_transient
@@ -244,6 +245,8 @@ class LeaseKeeper:
             [UpdateOne({"_id": f"lease/{name}", **free}, change) for name in names], ordered=False
         )
         until = sent + self._lease_s * _TRUST
+        if CRASH_AT is not None:
+            reach(CrashPoint.AFTER_CLAIM)
         gained: list[tuple[str, int]] = []
         async for lease in self._state.find(
             {"_id": {"$in": [f"lease/{name}" for name in names]}, "holder": self._replica}

@@ -14,6 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.collation import Collation
 
 from config.settings import Collections
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.stream.entrant import Entrant
 from daemon.stream.intake import Intake
 from daemon.stream.workflow_index import WorkflowIndex
@@ -126,6 +127,8 @@ class Sweep:
                 return self._position(workflow, progress, is_last=is_last)
 
             await self._intake.take_entrants(entrants, write)
+            if CRASH_AT is not None:
+                reach(CrashPoint.AFTER_PAGE)
         return True
 
     def _position(self, workflow: Workflow, progress: Progress, *, is_last: bool) -> list[tuple[str, list[UpdateOne]]]:

@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError
 
 from config.settings import Collections
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.mongo.codec import CODEC
 from daemon.mongo.transaction import in_transaction
 from daemon.stream.checkpoint import Checkpoint
@@ -64,6 +65,8 @@ async def begin(
 
     try:
         await in_transaction(database.client, store, timeout_s=_TIMEOUT_S)
+        if CRASH_AT is not None:
+            reach(CrashPoint.FIRST_START)
     except DuplicateKeyError:
         return  # another replica was first
 

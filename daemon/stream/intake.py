@@ -19,6 +19,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from config.error import LeaseLost
 from config.settings import Collections
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.executions.entity import EntityReader
 from daemon.executions.job import Job, job_from
@@ -178,6 +179,8 @@ class Intake:
         remaining = events[plan.consumed :]
         try:
             writes = await self._writes(plan)
+            if CRASH_AT is not None:
+                reach(CrashPoint.AFTER_MATCH)
             await self._commit(writes, self._moved(plan, writes, token if not remaining else None))
         except LeaseLost:
             raise
@@ -299,6 +302,8 @@ class Intake:
             except BulkWriteError as error:
                 if not _is_duplicate(error) or not await self._drop_replayed(writes):
                     raise
+        if CRASH_AT is not None:
+            reach(CrashPoint.AFTER_INTAKE)
         self._checkpoint = moved
         self._metrics.executions += len(writes.executions)
         self._metrics.refusals += len(writes.refusals)
@@ -324,6 +329,8 @@ class Intake:
             await self._database[self._names.requests].bulk_write(writes.answers, ordered=False, session=session)
         for name, operations in writes.extra:
             await self._database[name].bulk_write(operations, session=session)
+        if CRASH_AT is not None:
+            reach(CrashPoint.IN_INTAKE)
 
     async def _drop_replayed(self, writes: Writes) -> bool:
         """Leave out what an earlier reading of the same events stored; return whether there was anything."""

@@ -19,6 +19,7 @@ from pymongo.errors import OperationFailure
 from config.error import CheckpointCorrupt, HistoryLost, LeaseLost
 from config.settings import Collections
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.metrics import Metrics
 from daemon.mongo.failure import CORRUPT_TOKEN_CODES, HISTORY_LOST_CODES, UNRESUMABLE_CODES, is_transient
@@ -229,6 +230,8 @@ class Reader:
             if seen:
                 events = [event for event in events if event.token > seen]
             token = batches[-1].token
+            if events and CRASH_AT is not None:
+                reach(CrashPoint.AFTER_READ)
             if events:
                 await self._take(events, token)
             elif time.monotonic() - self._saved_at >= IDLE_SAVE_S and token != self._intake.checkpoint.token:

@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 
 from config.settings import Collections
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.status import Status
 from daemon.mongo.failure import is_transient
@@ -109,6 +110,8 @@ class Observer:
             if key in stored and not _says(stored[key], observed):
                 observed["at"] = self._clock.now()
                 writes.append(UpdateOne({"_id": version["workflow_id"]}, {"$set": {"observed": observed}}))
+        if writes and CRASH_AT is not None:
+            reach(CrashPoint.BEFORE_ANSWER)
         if writes:
             await self._workflows.bulk_write(writes, ordered=False)
 

@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from config.settings import Collections
 from daemon.clock import ServerClock
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.group_commit import counter_id, counter_update
 from daemon.executions.status import Status
@@ -98,6 +99,8 @@ class Switcher:
         now = asyncio.get_running_loop().time()
         for version in pending:
             await self._apply(version)
+            if CRASH_AT is not None:
+                reach(CrashPoint.AFTER_SWITCH)
             await self._versions.update_one({"_id": version["_id"]}, {"$unset": {"transition": ""}})
             self._again += [(now + later, version) for later in AGAIN_S]
             self._on_applied(version["workflow_id"])
