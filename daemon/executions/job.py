@@ -34,6 +34,8 @@ PROJECTION: Final = {
     "started_at": 1,
     "epoch": 1,
     "entity": 1,
+    "redo": 1,
+    "completed_at": 1,
 }
 
 
@@ -65,6 +67,7 @@ class Job:
     failed_steps: int
     started_at: datetime | None
     last_entity: Mapping[str, Any] | None  # of a deleted entity: the document as it last was
+    redo: tuple[int, ...] = ()  # after a retry: the steps after this one, the last of them the first that never ran
 
     @property
     def key(self) -> Key:
@@ -110,12 +113,15 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             document.get("failed_steps", 0),
             document.get("started_at"),
             document.get("entity"),
+            tuple(document.get("redo") or ()),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptExecution(f"{type(error).__name__}: {error}") from error
     if not is_running and job.status not in QUEUED:
         raise CorruptExecution(f"status: expected one that is queued, found '{job.status}'")
     _check(job)
+    if any(step <= job.step for step in job.redo):
+        raise CorruptExecution(f"redo: expected steps after {job.step}, found {job.redo!r:.40}")
     return job
 
 

@@ -52,24 +52,31 @@ def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: d
     }
     has_failed = isinstance(outcome, (Fail, Uncertain))
     failed_steps = job.failed_steps + has_failed
-    is_last = job.step + 1 >= len(workflow.steps) or (has_failed and step.on_failure is OnFailure.STOP)
-    fields: dict[str, Any] = {"step": job.step + 1, "attempt": 0, "started_at": job.started_at or began_at}
+    next_step = job.redo[0] if job.redo else job.step + 1
+    is_last = next_step >= len(workflow.steps) or (has_failed and step.on_failure is OnFailure.STOP)
+    fields: dict[str, Any] = {"step": next_step, "attempt": 0, "started_at": job.started_at or began_at}
     if has_failed:
         fields["failed_steps"] = failed_steps
-    update: dict[str, Any] = {"$push": {"actions_executed": record}, "$set": fields}
+    update: dict[str, Any] = {"$set": fields}
+    if job.redo:
+        fields |= {f"actions_executed.{job.step}": record, "redo": list(job.redo[1:])}
+    else:
+        update["$push"] = {"actions_executed": record}
     ended: Status | None = None
     following: Job | None = None
     if is_last:
         ended = Status.FAILED if failed_steps else Status.COMPLETED
-        fields |= {"status": ended, "completed_at": now}
+        fields |= {"status": ended, "counted_as": ended, "completed_at": now}
         update["$unset"] = {"due_at": "", "last_error": ""}
     else:
-        due_at = now + workflow.steps[job.step + 1].delay / time_scale
+        has_waited = len(job.redo) > 1  # another step that is repeated: its delay is over
+        due_at = now if has_waited else now + workflow.steps[next_step].delay / time_scale
         fields |= {"status": Status.WAITING, "due_at": due_at}
         update["$unset"] = {"last_error": ""}
         following = replace(
             job,
-            step=job.step + 1,
+            step=next_step,
+            redo=job.redo[1:],
             attempt=0,
             status=Status.WAITING,
             due_at=due_at,
@@ -98,7 +105,7 @@ def hand_back(job: Job, *, epoch: int, now: datetime) -> Unit:
 
 def end(job: Job, status: Status, reason: str, now: datetime) -> Unit:
     """Return the unit that ends a queued execution as a whole: cancelled, or failed for ``reason``."""
-    fields = {"status": status, "reason": reason, "completed_at": now}
+    fields = {"status": status, "counted_as": status, "reason": reason, "completed_at": now}
     update = {"$set": fields, "$unset": {"due_at": "", "held_due_at": ""}}
     return Unit(job, _expected(job), update, ended=status)
 

@@ -55,12 +55,21 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
     """Return every index the daemon wants."""
     names = settings.collections
     queued = {"due_at": {"$type": "date"}}  # $$NOW comparisons match null and strings too (MONGODB.md, "Queries")
+    # Not the pending ones: they come and go at once, and an index entry costs as much as the write itself.
+    unfinished = {"status": {"$in": ["running", "waiting", "held"]}}
     ended = {"status": {"$in": ["completed", "failed", "cancelled"]}}
     return (
         Index(names.executions, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
         Index(names.executions, "running", (("lane", 1), ("status", 1)), {"status": "running"}),
+        # Holds just what somebody cancelled by editing the document: nearly nothing.
+        Index(
+            names.executions,
+            "cancelled_by_hand",
+            (("status", 1), ("completed_at", 1)),
+            {"status": "cancelled", "completed_at": {"$type": "null"}},
+        ),
         Index(names.executions, "history", (("workflow_id", 1), ("_id", -1))),
-        Index(names.executions, "by_status", (("workflow_id", 1), ("status", 1))),
+        Index(names.executions, "unfinished", (("workflow_id", 1), ("status", 1)), unfinished),
         Index(names.executions, "by_entity", (("triggered_by_entity_id", 1), ("workflow_id", 1), ("triggered_at", -1))),
         Index(names.executions, "retention", (("completed_at", 1),), ended, _days(settings.execution_retention_days)),
         Index(names.decisions, "retention", (("at", 1),), expire_after_s=_days(settings.decision_retention_days)),

@@ -169,7 +169,12 @@ class Switcher:
         result = await self._executions.update_many(
             waiting,
             {
-                "$set": {"status": Status.CANCELLED, "reason": "stopped", "completed_at": now},
+                "$set": {
+                    "status": Status.CANCELLED,
+                    "counted_as": Status.CANCELLED,
+                    "reason": "stopped",
+                    "completed_at": now,
+                },
                 "$unset": {"due_at": "", "held_due_at": "", "held_status": ""},
             },
             session=session,

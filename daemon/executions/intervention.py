@@ -1,0 +1,183 @@
+"""Carry out what people ask of executions, by command or by editing the document: each in one transaction.
+
+The transaction reads the execution, so nobody moves it meanwhile: an executor that tries conflicts and finds its
+compare-and-set lost. The counters move with it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from pymongo import UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.collection_names import Collections
+from daemon.executions.command import (
+    Command,
+    CommandRefused,
+    Do,
+    Move,
+    cancelled,
+    cancelled_by_hand,
+    put_back,
+    resolved,
+    retried,
+)
+from daemon.executions.group_commit import counter_id
+from daemon.executions.status import QUEUED, Status
+from daemon.mongo.transaction import in_transaction
+from rules.workflow import Status as WorkflowStatus
+
+_TIMEOUT_S: Final = 30.0
+_COUNTED: Final = {Status.COMPLETED: "success_count", Status.FAILED: "failure_count"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """What a command needs to know of an execution's workflow: its pinned actions, and its switch as it is now."""
+
+    actions: Sequence[Mapping[str, Any]]
+    is_stopped: bool
+    stopped_seq: int
+
+
+class Interventions:
+    """Moves executions on behalf of people."""
+
+    def __init__(
+        self, database: AsyncDatabase[dict[str, Any]], names: Collections, now: Callable[[], datetime]
+    ) -> None:
+        """``now`` tells the server's time."""
+        self._database = database
+        self._executions = database[names.executions]
+        self._versions = database[names.versions]
+        self._state = database[names.state]
+        self._now = now
+
+    async def perform(self, command: Command) -> Status:
+        """Carry out a command and return the execution's new status; raise CommandRefused, or the driver's error."""
+        return await in_transaction(self._database.client, partial(self.apply, command), timeout_s=_TIMEOUT_S)
+
+    async def apply(self, command: Command, session: AsyncClientSession) -> Status:
+        """Do as ``perform`` within the caller's transaction; nothing is written where it raises CommandRefused."""
+        execution = await self._executions.find_one({"_id": command.execution_id}, session=session)
+        if execution is None:
+            raise CommandRefused("execution_not_found")
+        pinned = await self._pinned(execution, session)
+        try:
+            move = self._move(command, execution, pinned)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise CommandRefused(f"corrupt: the document is not what the daemon wrote: {error!r:.80}") from error
+        await self._store(execution, move, session)
+        return move.status
+
+    async def settle(self, execution_id: Any) -> Status | None:
+        """Complete what somebody began by editing ``status`` by hand; return the new status, None if nothing was."""
+        return await in_transaction(self._database.client, partial(self._settle, execution_id), timeout_s=_TIMEOUT_S)
+
+    async def find_cancelled_by_hand(self) -> list[Any]:
+        """Return the ids of some executions whose status somebody set to cancelled; a small index holds just those."""
+        found = self._executions.find({"status": Status.CANCELLED, "completed_at": {"$type": "null"}}, {"_id": 1})
+        return [document["_id"] for document in await found.limit(100).to_list()]
+
+    def _move(self, command: Command, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
+        now = self._now()
+        match command.do:
+            case Do.CANCEL:
+                return cancelled(execution, now)
+            case Do.RETRY:
+                return _admitted(
+                    retried(execution, execution["status"], len(pinned.actions), now, now), execution, pinned
+                )
+            case Do.RESOLVE:
+                return _admitted(resolved(execution, command, pinned.actions, now), execution, pinned)
+
+    async def _settle(self, execution_id: Any, session: AsyncClientSession) -> Status | None:
+        execution = await self._executions.find_one({"_id": execution_id}, session=session)
+        if execution is None or not is_edited(execution):
+            return None
+        pinned = await self._pinned(execution, session)
+        try:
+            move = self._settled(execution, pinned)
+        except (KeyError, TypeError, IndexError, AttributeError):
+            was = Status.CANCELLED if execution["status"] == Status.CANCELLED else execution.get("counted_as")
+            move = put_back(was, "the document is not what the daemon wrote", self._now())
+        await self._store(execution, move, session)
+        return move.status
+
+    def _settled(self, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
+        now, was = self._now(), execution.get("counted_as")
+        if execution["status"] == Status.CANCELLED:
+            actions, step = pinned.actions, execution["step"]
+            return cancelled_by_hand(execution, str(actions[step]["type"]) if step < len(actions) else "", now)
+        due_at = execution.get("due_at")
+        try:
+            move = retried(execution, was, len(pinned.actions), due_at if isinstance(due_at, datetime) else now, now)
+            return _admitted(move, execution, pinned)
+        except CommandRefused as refused:
+            return put_back(was, str(refused), now)
+
+    async def _pinned(self, execution: Mapping[str, Any], session: AsyncClientSession) -> _Pinned:
+        workflow_id = execution.get("workflow_id")
+        version_id = {"workflow_id": workflow_id, "version": execution.get("workflow_version")}
+        version = await self._versions.find_one({"_id": version_id}, session=session)
+        head = await self._versions.find_one({"workflow_id": workflow_id, "latest": True}, session=session)
+        actions = ((version or {}).get("definition") or {}).get("actions") or ()
+        is_stopped = head is not None and head["status"] == WorkflowStatus.STOPPED
+        return _Pinned(actions, is_stopped, head["stopped_seq"] if head is not None else -1)
+
+    async def _store(self, execution: Mapping[str, Any], move: Move, session: AsyncClientSession) -> None:
+        counted_as = execution.get("counted_as")
+        update = dict(move.update)
+        if move.counted_as is None:
+            update["$unset"] = {**update.get("$unset", {}), "counted_as": ""}
+        else:
+            update["$set"] = {**update["$set"], "counted_as": move.counted_as}
+        await self._executions.update_one({"_id": execution["_id"]}, update, session=session)
+        change = _counter_change(counted_as, move.counted_as)
+        if change:
+            workflow_id = execution.get("workflow_id")
+            counter = {"_id": counter_id(workflow_id, "command")}
+            values: dict[str, Any] = {
+                "$inc": change,
+                "$set": {"kind": "counter", "workflow_id": workflow_id},
+                "$currentDate": {"changed_at": True},
+            }
+            if change.get("execution_count", 0) > 0:
+                values["$max"] = {"last_executed_at": self._now()}
+            await self._state.bulk_write([UpdateOne(counter, values, upsert=True)], session=session)
+
+
+def is_edited(execution: Mapping[str, Any]) -> bool:
+    """Return whether somebody set the status by hand: cancelled without an end, or queued with one."""
+    status, has_ended = execution.get("status"), isinstance(execution.get("completed_at"), datetime)
+    return (status == Status.CANCELLED and not has_ended) or (status in QUEUED and has_ended)
+
+
+def _admitted(move: Move, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
+    """Return a move that queues with a number that the last stop of the workflow does not cancel."""
+    if move.status not in QUEUED:
+        return move
+    if not pinned.actions:
+        raise CommandRefused("the workflow version it points to is gone")
+    if pinned.is_stopped:
+        raise CommandRefused("stopped: its workflow is stopped or deleted")
+    if execution["seq"] > pinned.stopped_seq:
+        return move
+    return Move(
+        move.status, {**move.update, "$set": {**move.update["$set"], "seq": pinned.stopped_seq + 1}}, move.counted_as
+    )
+
+
+def _counter_change(before: Any, after: Status | None) -> dict[str, int]:
+    """Return how the counters move when an execution counted as ``before`` is counted as ``after``."""
+    change: dict[str, int] = {}
+    for counted_as, by in ((before, -1), (after, 1)):
+        if counted_as is None:
+            continue
+        for name in filter(None, ("execution_count", _COUNTED.get(counted_as))):
+            change[name] = change.get(name, 0) + by
+    return {name: by for name, by in change.items() if by}
