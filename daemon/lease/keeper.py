@@ -7,7 +7,7 @@ sent, so the owner stops starting effects before anybody else may take over, wha
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -25,7 +25,7 @@ from daemon.telemetry import emit
 
 READER: Final = "reader"
 _LANE: Final = "lane/"
-_LOOK_S: Final = 0.5  # how often other replicas' leases are looked at
+_BEAT_S: Final = 0.5  # how often other replicas' leases are looked at
 _TRUST: Final = 0.85  # the part of a lease that its owner trusts: what is left pays for a late look at the clock
 _DUPLICATE_KEY: Final = 11000
 _LONG_AGO: Final = {"$subtract": ["$$NOW", 24 * 3600 * 1000]}  # replicas that died without a word are forgotten
@@ -90,7 +90,6 @@ class LeaseKeeper:
         self._renewed_at = 0.0
         self._lock = asyncio.Lock()
         self._task = Background("lease keeper", self._run, on_death)
-        self._is_closing = False
 
     @property
     def replica(self) -> str:
@@ -114,7 +113,6 @@ class LeaseKeeper:
 
     async def start(self) -> None:
         """Write the leases that do not exist yet, claim what is free, and keep at it."""
-        self._is_closing = False
         names = [READER, *(lane_name(lane) for lane in range(self._lanes))]
         missing = [
             UpdateOne(
@@ -135,7 +133,6 @@ class LeaseKeeper:
 
     async def stop(self) -> None:
         """Give up everything held, at once, so that others need not wait for the lease to run out."""
-        self._is_closing = True
         await self._task.stop()
         async with self._lock:
             names = list(self._held)
@@ -143,7 +140,7 @@ class LeaseKeeper:
                 self._lose(name)
             try:
                 with pymongo.timeout(self._lease_s):
-                    await self._free(names)
+                    await self._free({"kind": "lease"})  # also what a claim that was cut off may have got
                     await self._state.delete_one({"_id": f"replica/{self._replica}"})
             except PyMongoError as error:
                 emit(Event.STORE_UNAVAILABLE, during="release of leases", error=error)
@@ -152,7 +149,7 @@ class LeaseKeeper:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_BEAT_S)
             try:
                 await self._beat()
             except PyMongoError as error:
@@ -164,12 +161,16 @@ class LeaseKeeper:
     async def _beat(self) -> None:
         async with self._lock:
             with pymongo.timeout(self._lease_s / 2):
+                renewed_at = None
                 if time.monotonic() - self._renewed_at >= self._lease_s / 3:
-                    await self._renew()
-                await self._rebalance()
+                    renewed_at = await self._renew()
+                await self._rebalance(renewed_at)
 
-    async def _renew(self) -> None:
-        """Renew what is held, and the replica's own sign of life, in one round trip."""
+    async def _renew(self) -> float:
+        """Renew what is held, and the replica's own sign of life; return the monotonic time before it was asked.
+
+        Nothing is trusted longer for it yet: a replica that was frozen may renew leases that others have by now.
+        """
         sent = time.monotonic()
         expires = {"$add": ["$$NOW", int(self._lease_s * 1000)]}
         result = await self._state.update_many(
@@ -182,13 +183,18 @@ class LeaseKeeper:
                 [{"$set": {"kind": "replica", "holder": self._replica, "expires_at": expires}}],
                 upsert=True,
             )
-        self._renewed_at = sent
-        until = sent + self._lease_s * _TRUST
-        self._held = {name: Hold(hold.epoch, until) for name, hold in self._held.items()}
+        return sent
 
-    async def _rebalance(self) -> None:
+    async def _rebalance(self, renewed_at: float | None) -> None:
         """Look at everybody's leases; drop what was lost, claim what is free, give up what is over the share."""
-        sent = time.monotonic()
+        leases, replicas = await self._read()
+        self._verify(leases, renewed_at)
+        await self._claim_share(leases, replicas)
+        self._retire_surplus(replicas)
+        await self._give_up_idle()
+
+    async def _read(self) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        """Return all leases by name, and how many lanes each living replica holds."""
         leases: dict[str, dict[str, Any]] = {}
         replicas: dict[str, int] = {self._replica: 0}
         async for found in await self._state.aggregate(
@@ -200,7 +206,7 @@ class LeaseKeeper:
                         "name": 1,
                         "holder": 1,
                         "epoch": 1,
-                        "live": {"$gt": ["$expires_at", "$$NOW"]},
+                        "live": _IS_LIVE,
                     }
                 },
             ]
@@ -209,37 +215,50 @@ class LeaseKeeper:
                 leases[found["name"]] = found
             elif found["live"]:
                 replicas.setdefault(found["holder"], 0)
+        for lease in leases.values():
+            if lease["live"] and lease["name"] != READER and lease["holder"] in replicas:
+                replicas[lease["holder"]] += 1
+        return leases, replicas
+
+    def _verify(self, leases: Mapping[str, Mapping[str, Any]], renewed_at: float | None) -> None:
+        """Trust what is still ours for another while if it was renewed; drop what is not ours any more."""
         for name, hold in list(self._held.items()):
             lease = leases.get(name)
             if lease is None or lease["holder"] != self._replica or lease["epoch"] != hold.epoch:
                 emit(Event.LEASE_LOST, lease=name)
                 self._lose(name)
-        free = [name for name, lease in leases.items() if not lease["live"] or lease["holder"] is None]
-        for lease in leases.values():
-            if lease["live"] and lease["name"] != READER and lease["holder"] in replicas:
-                replicas[lease["holder"]] += 1
-        wanted = [READER] if READER in free and READER not in self._held else []
-        held_lanes = sorted(name for name in self._held if name != READER)
-        wanted += lanes_to_claim(
-            sorted(name for name in free if name != READER and name not in self._held),
-            len(held_lanes),
-            self._lanes,
-            len(replicas),
-        )
+            elif renewed_at is not None:
+                self._held[name] = Hold(hold.epoch, renewed_at + self._lease_s * _TRUST)
+        if renewed_at is not None:
+            self._renewed_at = renewed_at
+
+    async def _claim_share(self, leases: Mapping[str, Mapping[str, Any]], replicas: Mapping[str, int]) -> None:
+        """Claim what is free. What is ours in MongoDB but not here was lost on the way: it is claimed anew."""
+        free = [
+            name
+            for name, lease in leases.items()
+            if name not in self._held and (not lease["live"] or lease["holder"] in (None, self._replica))
+        ]
+        lanes = sorted(name for name in free if name != READER)
+        wanted = [READER] if READER in free else []
+        wanted += lanes_to_claim(lanes, len(self._held_lanes()), self._lanes, len(replicas))
         if wanted:
-            await self._claim(wanted, sent)
-        for name in lanes_to_release(
-            [name for name in held_lanes if name not in self._retiring], self._lanes, len(replicas), replicas
-        ):
+            await self._claim(wanted)
+
+    def _retire_surplus(self, replicas: Mapping[str, int]) -> None:
+        staying = [name for name in self._held_lanes() if name not in self._retiring]
+        for name in lanes_to_release(staying, self._lanes, len(replicas), replicas):
             self._retiring.add(name)
             for user in self._users:
                 user.lease_retiring(name)
-        await self._give_up_idle()
 
-    async def _claim(self, names: Iterable[str], sent: float) -> None:
-        names = list(names)
+    def _held_lanes(self) -> list[str]:
+        return sorted(name for name in self._held if name != READER)
+
+    async def _claim(self, names: Sequence[str]) -> None:
+        sent = time.monotonic()
         expires = {"$add": ["$$NOW", int(self._lease_s * 1000)]}
-        free = {"$or": [{"holder": None}, {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}]}
+        free = {"$or": [{"holder": {"$in": [None, self._replica]}}, {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}]}
         change = [{"$set": {"holder": self._replica, "epoch": {"$add": ["$epoch", 1]}, "expires_at": expires}}]
         await self._state.bulk_write(
             [UpdateOne({"_id": f"lease/{name}", **free}, change) for name in names], ordered=False
@@ -265,12 +284,11 @@ class LeaseKeeper:
         for name in idle:
             self._lose(name)
         if idle:
-            await self._free(idle)
+            await self._free({"_id": {"$in": [f"lease/{name}" for name in idle]}})
 
-    async def _free(self, names: Iterable[str]) -> None:
-        ids = [f"lease/{name}" for name in names]
+    async def _free(self, leases: Mapping[str, Any]) -> None:
         await self._state.update_many(
-            {"_id": {"$in": ids}, "holder": self._replica}, {"$set": {"holder": None, "expires_at": None}}
+            {**leases, "holder": self._replica}, {"$set": {"holder": None, "expires_at": None}}
         )
 
     def _lose(self, name: str) -> None:

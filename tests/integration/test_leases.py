@@ -1,0 +1,124 @@
+"""Leases between replicas, on a real MongoDB."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from daemon.lease.keeper import READER, LeaseKeeper, lane_name
+from tests.support.poll import eventually
+
+LANES = 8
+Database = AsyncDatabase[dict[str, Any]]
+
+
+class User:
+    """Remembers what the keeper told it; idle unless it is told to be busy."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+        self.lost: list[str] = []
+        self.retiring: list[str] = []
+        self.is_busy = False
+
+    def lease_gained(self, name: str, epoch: int) -> None:
+        self.held[name] = epoch
+
+    def lease_lost(self, name: str) -> None:
+        self.held.pop(name, None)
+        self.lost.append(name)
+
+    def lease_retiring(self, name: str) -> None:
+        self.retiring.append(name)
+
+    def is_idle(self, name: str) -> bool:
+        return not self.is_busy
+
+
+Start = Callable[[str], Awaitable[tuple[LeaseKeeper, User]]]
+
+
+@pytest.fixture
+async def start(database: Database) -> AsyncIterator[Start]:
+    """Start a replica of the given name; all are stopped at the end, and none may have died."""
+    dead: list[str] = []
+    async with AsyncExitStack() as stack:
+
+        async def start_one(replica: str) -> tuple[LeaseKeeper, User]:
+            user = User()
+            keeper = LeaseKeeper(database.state, replica, lanes=LANES, lease_s=1.5, users=(user,), on_death=dead.append)
+            await keeper.start()
+            stack.push_async_callback(keeper.stop)
+            return keeper, user
+
+        yield start_one
+    assert not dead
+
+
+def lanes_of(user: User) -> set[str]:
+    return set(user.held) - {READER}
+
+
+async def test_a_single_replica_gets_every_lease_before_its_start_returns(start: Start) -> None:
+    keeper, user = await start("a")
+    assert set(user.held) == {READER, *map(lane_name, range(LANES))}
+    assert all(keeper.is_trusted(name) and keeper.epoch(name) == epoch for name, epoch in user.held.items())
+
+
+async def test_two_replicas_share_the_lanes_evenly_and_no_lane_has_two_owners(start: Start) -> None:
+    _, a = await start("a")
+    _, b = await start("b")
+    await eventually(lambda: len(lanes_of(a)) == len(lanes_of(b)) == LANES // 2)
+    assert not lanes_of(a) & lanes_of(b)
+
+
+async def test_a_lane_is_not_given_up_while_something_runs_in_it(start: Start) -> None:
+    _, a = await start("a")
+    a.is_busy = True
+    _, b = await start("b")
+    await eventually(lambda: len(a.retiring) == LANES // 2)
+    assert not lanes_of(b)
+    a.is_busy = False
+    await eventually(lambda: lanes_of(b) == set(a.retiring))
+
+
+async def test_a_replica_that_stops_hands_its_leases_over_at_once(start: Start) -> None:
+    first, _ = await start("a")
+    await first.stop()
+    _, b = await start("b")
+    assert len(b.held) == LANES + 1
+
+
+async def test_the_epoch_grows_with_every_owner(start: Start) -> None:
+    first, a = await start("a")
+    before = dict(a.held)
+    await first.stop()
+    _, b = await start("b")
+    assert all(b.held[name] > epoch for name, epoch in before.items())
+
+
+async def test_a_lease_that_others_have_taken_is_lost_here(start: Start, database: Database) -> None:
+    keeper, a = await start("a")
+    name = lane_name(3)
+    await database.state.update_one({"_id": f"lease/{name}"}, {"$set": {"holder": "b"}, "$inc": {"epoch": 1}})
+    await eventually(lambda: name in a.lost)
+    assert not keeper.is_trusted(name)
+
+
+async def test_a_lease_whose_claim_was_never_answered_is_claimed_anew(start: Start, database: Database) -> None:
+    """Nobody else can claim it while this replica renews everything that bears its name."""
+    first, _ = await start("a")
+    await first.stop()
+    later = {"$add": ["$$NOW", 60_000]}
+    await database.state.update_many({"kind": "lease"}, [{"$set": {"holder": "b", "expires_at": later}}])
+    _, b = await start("b")
+    assert len(b.held) == LANES + 1
+
+
+async def test_a_stop_frees_also_what_a_lost_answer_left_behind(start: Start, database: Database) -> None:
+    keeper, _ = await start("a")
+    await database.state.update_one({"_id": f"lease/{lane_name(3)}"}, {"$inc": {"epoch": 1}})
+    await keeper.stop()
+    assert await database.state.count_documents({"kind": "lease", "holder": "a"}) == 0

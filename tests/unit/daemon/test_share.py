@@ -1,0 +1,39 @@
+"""Who should own which lanes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.lease.share import lanes_to_claim, lanes_to_release
+
+
+def test_a_single_replica_claims_every_free_lane() -> None:
+    assert lanes_to_claim(["a", "b", "c"], held=0, lanes=3, replicas=1) == ["a", "b", "c"]
+
+
+def test_a_replica_claims_no_more_than_its_share_rounded_up() -> None:
+    assert lanes_to_claim(["a", "b", "c"], held=1, lanes=5, replicas=2) == ["a", "b"]
+
+
+def test_nothing_is_released_while_nobody_is_short_of_lanes() -> None:
+    assert lanes_to_release(["a", "b"], 3, 2, {"here": 2, "there": 1}) == []
+
+
+def test_half_is_released_for_a_replica_that_has_just_come() -> None:
+    held = [f"lane-{number:02}" for number in range(32)]
+    assert lanes_to_release(held, 32, 2, {"here": 32, "there": 0}) == held[16:]
+
+
+@given(st.integers(1, 64), st.lists(st.integers(0, 40), min_size=1, max_size=6))
+def test_claiming_and_releasing_end_in_even_shares_wherever_they_begin(lanes: int, start: list[int]) -> None:
+    free = [f"lane-{number}" for number in range(lanes)]
+    held = [[free.pop() for _ in range(min(count, len(free)))] for count in start]
+    for _ in range(3 * len(held) + 3):
+        for mine in held:
+            mine += (claimed := lanes_to_claim(free, len(mine), lanes, len(held)))
+            free = [lane for lane in free if lane not in claimed]
+            counts = {str(number): len(each) for number, each in enumerate(held)}
+            released = lanes_to_release(mine, lanes, len(held), counts)
+            mine[:] = [lane for lane in mine if lane not in released]
+            free += released
+    assert not free
+    assert max(map(len, held)) - min(map(len, held)) <= 1
