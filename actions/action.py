@@ -35,6 +35,7 @@ class Action(BaseModel, ABC):
 
     type: ClassVar[str]
     reach: ClassVar[Reach] = Reach.INSIDE
+    only_inserts: ClassVar[bool] = False  # whether it does nothing but insert documents of its own
 
     @property
     def delivery(self) -> Delivery:

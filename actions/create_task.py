@@ -19,6 +19,7 @@ class CreateTask(Action):
     """
 
     type: ClassVar[str] = "create_task"
+    only_inserts: ClassVar[bool] = True
 
     title: Annotated[str, Field(min_length=1, max_length=1_000)] = "Follow-up"
     description: Annotated[str, Field(max_length=20_000)] = ""

@@ -15,6 +15,7 @@ class SendNotification(Action):
     """Insert one unread notification; without a ``recipient`` it is for everybody."""
 
     type: ClassVar[str] = "send_notification"
+    only_inserts: ClassVar[bool] = True
 
     message: Annotated[str, Field(min_length=1, max_length=20_000)]
     title: Annotated[str, Field(max_length=1_000)] = ""

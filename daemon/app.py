@@ -42,6 +42,8 @@ from daemon.status import StatusReporter
 from daemon.stream.admission import Admission
 from daemon.stream.cursor import pipeline_for
 from daemon.stream.decode import Decoder, Event
+from daemon.stream.enroller import Enroller
+from daemon.stream.immediate import Immediate
 from daemon.stream.intake import Committed, Intake
 from daemon.stream.manual import Manual
 from daemon.stream.plan import Planner
@@ -162,12 +164,17 @@ class Daemon:
             self._index,
             Planner(self._index, manual, max_depth=settings.max_depth),
             manual,
-            Admission(database[names.enrollments], Throttle(executions, limit=settings.max_runs_per_hour)),
+            Enroller(
+                self._index,
+                Admission(database[names.enrollments], Throttle(executions, limit=settings.max_runs_per_hour)),
+                Immediate(services),
+                self.clock,
+                lanes=settings.lanes,
+                time_scale=settings.time_scale,
+            ),
             entity_reader,
             self.clock,
             self.metrics,
-            lanes=settings.lanes,
-            time_scale=settings.time_scale,
             on_commit=self._committed,
         )
         by_collection = {collection: entity_type for entity_type, collection in entities.items()}
@@ -309,6 +316,10 @@ class Daemon:
             self._observer.note(head.workflow_id for head in committed.heads)
             self._switcher.nudge()
             self._scheduler.nudge()
+        for job in committed.ended:
+            emit(LogEvent.EXECUTION_COMPLETED, **job.names)
+        self.metrics.completed += len(committed.ended)
+        self.metrics.steps += sum(len(job.workflow.steps) for job in committed.ended if job.workflow is not None)
         until = self.clock.now() + AHEAD
         self.lanes.hand_over(job for job in committed.jobs if job.due_at <= until)
         self._executor.wake()

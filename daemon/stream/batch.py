@@ -1,0 +1,121 @@
+"""Everything that one intake transaction writes, and how it is written."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError
+
+from actions.outcome import Insert
+from config.error import LeaseLost
+from config.settings import Collections
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
+from daemon.executions.group_commit import counter_id, counter_update
+from daemon.executions.job import Job
+from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
+from rules.explain import Refusal
+from rules.head import Head
+
+_DUPLICATE_KEY: Final = 11000
+Operations = list[tuple[str, list[UpdateOne]]]  # collection and what to do there
+
+
+@dataclass(slots=True)
+class Batch:
+    """The writes of one transaction but the checkpoint, and what the daemon wants to know once they are committed.
+
+    ``jobs`` are the executions that are queued; ``ended`` holds, by execution, the job of those that end in this
+    very transaction and what they insert.
+    """
+
+    executions: list[dict[str, Any]] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    ended: dict[ObjectId, tuple[Job, tuple[Insert, ...]]] = field(default_factory=dict)
+    enrollments: list[ReplaceOne[dict[str, Any]]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    versions: list[UpdateOne | InsertOne[dict[str, Any]]] = field(default_factory=list)
+    answers: list[UpdateOne] = field(default_factory=list)
+    extra: Operations = field(default_factory=list)
+    heads: list[Head] = field(default_factory=list)
+    refusals: list[tuple[Refusal, str, Any]] = field(default_factory=list)
+
+
+class BatchStore:
+    """Writes batches inside transactions, fenced by the checkpoint."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], names: Collections) -> None:
+        self._database = database
+        self._names = names
+
+    async def write(
+        self, batch: Batch, expected: int, moved: Checkpoint, now: datetime, session: AsyncClientSession
+    ) -> None:
+        """Move the checkpoint from commit ``expected`` and write the batch; raise LeaseLost if it was moved."""
+        result = await self._database[self._names.state].replace_one(
+            {"_id": CHECKPOINT_ID, "commit": expected}, moved.to_document(now), session=session
+        )
+        if result.matched_count != 1:
+            raise LeaseLost("another reader has moved the checkpoint")
+        if batch.versions:
+            await self._database[self._names.versions].bulk_write(batch.versions, session=session)
+        for collection, documents in self._inserts(batch).items():
+            await self._database[collection].insert_many(documents, ordered=False, session=session)
+        for collection, operations in self._updates(batch, now):
+            await self._database[collection].bulk_write(operations, ordered=False, session=session)
+        if CRASH_AT is not None:
+            reach(CrashPoint.IN_INTAKE)
+
+    async def drop_replayed(self, batch: Batch) -> bool:
+        """Leave out what an earlier reading of the same events stored; return whether there was anything."""
+        executions = await self._stored(self._names.executions, batch.executions)
+        decisions = await self._stored(self._names.decisions, batch.decisions)
+        batch.executions[:] = [document for document in batch.executions if document["_id"] not in executions]
+        batch.decisions[:] = [document for document in batch.decisions if document["_id"] not in decisions]
+        batch.jobs[:] = [job for job in batch.jobs if job.execution_id not in executions]
+        for execution_id in executions:
+            batch.ended.pop(execution_id, None)
+        return bool(executions or decisions)
+
+    async def _stored(self, collection: str, documents: Sequence[dict[str, Any]]) -> set[Any]:
+        ids = [document["_id"] for document in documents]
+        return {found["_id"] async for found in self._database[collection].find({"_id": {"$in": ids}}, {"_id": 1})}
+
+    def _inserts(self, batch: Batch) -> dict[str, list[dict[str, Any]]]:
+        """Return the documents to insert by collection, without the collections that get none."""
+        inserts: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        inserts[self._names.executions] = batch.executions
+        inserts[self._names.decisions] = batch.decisions
+        for _, made in batch.ended.values():
+            for insert in made:
+                inserts[insert.collection].append(dict(insert.document))
+        return {collection: documents for collection, documents in inserts.items() if documents}
+
+    def _updates(self, batch: Batch, now: datetime) -> list[tuple[str, Sequence[Any]]]:
+        updates: list[tuple[str, Sequence[Any]]] = [
+            (self._names.enrollments, batch.enrollments),
+            (self._names.requests, batch.answers),
+            (self._names.state, _counts(batch, now)),
+            *batch.extra,
+        ]
+        return [(collection, operations) for collection, operations in updates if operations]
+
+
+def is_duplicate(error: BulkWriteError) -> bool:
+    """Return whether a write met a document with its key."""
+    failures = (error.details or {}).get("writeErrors") or []
+    return any(failure.get("code") == _DUPLICATE_KEY for failure in failures)
+
+
+def _counts(batch: Batch, now: datetime) -> list[UpdateOne]:
+    """Return the counters of the executions that end in this transaction: all of them complete."""
+    totals: dict[str, tuple[Any, int]] = {}
+    for job, _ in batch.ended.values():
+        key = counter_id(job.workflow_id, "intake")
+        totals[key] = (job.workflow_id, totals.get(key, (None, 0))[1] + 1)
+    return [counter_update(key, workflow_id, (count, count, 0), now) for key, (workflow_id, count) in totals.items()]

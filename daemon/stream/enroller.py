@@ -1,0 +1,147 @@
+"""From a plan to a batch: who enters, numbered in stream order, and why the others do not.
+
+The second half of intake. Everything here follows the order of the plan, so the numbers that executions get are
+their commit order (promise 3), and a workflow's switch knows the last number before it (promise 5).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import UpdateOne
+
+from daemon.clock import ServerClock
+from daemon.executions.job import job_from
+from daemon.stream.admission import Admission
+from daemon.stream.batch import Batch
+from daemon.stream.checkpoint import Checkpoint
+from daemon.stream.decision import decision_document
+from daemon.stream.entrant import Entrant, execution_document
+from daemon.stream.immediate import Immediate
+from daemon.stream.manual import Answer, ManualRun
+from daemon.stream.plan import Candidate, Plan
+from daemon.stream.version import version_writes
+from daemon.stream.workflow_index import WorkflowIndex
+from rules.explain import Refusal
+from rules.head import Head
+
+
+class Enroller:
+    """Makes batches. Not for use by more than one task at a time."""
+
+    def __init__(
+        self,
+        index: WorkflowIndex,
+        admission: Admission,
+        immediate: Immediate,
+        clock: ServerClock,
+        *,
+        lanes: int,
+        time_scale: float,
+    ) -> None:
+        self._index = index
+        self._admission = admission
+        self._immediate = immediate
+        self._clock = clock
+        self._lanes = lanes
+        self._time_scale = time_scale
+
+    async def enrol(self, plan: Plan, checkpoint: Checkpoint, *, at_once: bool) -> Batch:
+        """Return the batch of a plan. ``at_once``: whether executions may end in the transaction that makes them."""
+        batch = Batch()
+        await self._admission.load(entrant for item in plan.items for entrant in _entrants(item))
+        now = self._now(checkpoint)
+        queued: set[tuple[str, Any]] = set()
+        for item in plan.items:
+            seq = checkpoint.seq + len(batch.executions)
+            match item:
+                case Candidate():
+                    await self._add_candidate(batch, item, seq, now, queued if at_once else None)
+                case Head():
+                    self._add_head(batch, item.at(seq), checkpoint, now)
+                case ManualRun():
+                    self._add_manual(batch, item, seq, now)
+                case Answer():
+                    batch.answers.append(_answer(item.request_id, {"status": "refused", "reason": item.reason}, now))
+        batch.enrollments = self._admission.writes()
+        return batch
+
+    async def enrol_page(self, entrants: Sequence[Entrant], checkpoint: Checkpoint) -> tuple[Batch, list[Refusal]]:
+        """Return the batch of one page of a sweep, and why some did not enter."""
+        batch, refusals = Batch(), []
+        await self._admission.load(entrants)
+        now = self._now(checkpoint)
+        for entrant in entrants:
+            refusal = self._admission.refusal(entrant)
+            if refusal is not None:
+                refusals.append(refusal)
+            else:
+                self._add_execution(batch, entrant, checkpoint.seq + len(batch.executions) + 1, now)
+        batch.enrollments = self._admission.writes()
+        return batch, refusals
+
+    def _now(self, checkpoint: Checkpoint) -> datetime:
+        """Return when an immediate step made now is due: never before one made earlier."""
+        return max(self._clock.now(), checkpoint.due_floor)
+
+    async def _add_candidate(
+        self, batch: Batch, item: Candidate, seq: int, now: datetime, queued: set[tuple[str, Any]] | None
+    ) -> None:
+        """Add what one change starts. ``queued``: entities with queued executions in this batch; None: end none."""
+        refusals = list(item.refusals)
+        for entrant in item.entrants:
+            refusal = self._admission.refusal(entrant)
+            if refusal is not None:
+                refusals.append(refusal)
+                continue
+            seq += 1
+            self._add_execution(batch, entrant, seq, now)
+            if queued is not None:
+                await self._end_at_once(batch, entrant, now, queued)
+        if refusals:
+            batch.decisions.append(decision_document(item.change, refusals, item.chunk))
+            change = item.change
+            batch.refusals += [(refusal, change.entity_type, change.entity_id) for refusal in refusals]
+
+    async def _end_at_once(self, batch: Batch, entrant: Entrant, now: datetime, queued: set[tuple[str, Any]]) -> None:
+        """End the execution that was added last, unless an earlier one of its entity is still queued."""
+        job = batch.jobs[-1]
+        if job.entity_key not in queued and self._immediate.may_end(entrant):
+            inserts = await self._immediate.end(job, entrant, batch.executions[-1], now)
+            if inserts is not None:
+                batch.jobs.pop()
+                batch.ended[job.execution_id] = (job, inserts)
+                return
+        queued.add(job.entity_key)
+
+    def _add_manual(self, batch: Batch, item: ManualRun, seq: int, now: datetime) -> None:
+        refusal = self._admission.refusal(item.entrant)
+        if refusal is not None:
+            batch.answers.append(_answer(item.request_id, {"status": "refused", "reason": str(refusal.reason)}, now))
+            return
+        self._add_execution(batch, item.entrant, seq + 1, now)
+        answer = {"status": "accepted", "execution_id": item.entrant.execution_id}
+        batch.answers.append(_answer(item.request_id, answer, now))
+
+    def _add_head(self, batch: Batch, head: Head, checkpoint: Checkpoint, now: datetime) -> None:
+        self._index.put(head)
+        batch.heads.append(head)
+        batch.versions += version_writes(head, checkpoint.commit + 1, now)
+
+    def _add_execution(self, batch: Batch, entrant: Entrant, seq: int, now: datetime) -> None:
+        document = execution_document(entrant, seq, now=now, lanes=self._lanes, time_scale=self._time_scale)
+        batch.executions.append(document)
+        batch.jobs.append(job_from(document, entrant.workflow))
+
+
+def _entrants(item: object) -> Sequence[Entrant]:
+    match item:
+        case Candidate():
+            return item.entrants
+        case ManualRun():
+            return [item.entrant]
+    return ()
+
+
+def _answer(request_id: Any, answer: Mapping[str, Any], now: datetime) -> UpdateOne:
+    return UpdateOne({"_id": request_id}, {"$set": {**answer, "answered_at": now}})
