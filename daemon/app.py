@@ -24,6 +24,8 @@ from daemon.executions.definition import Definitions
 from daemon.executions.entity import EntityReader
 from daemon.executions.executor import Executor
 from daemon.executions.group_commit import GroupCommit
+from daemon.executions.hand_edit import HandEdits
+from daemon.executions.intervention import Interventions
 from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.loader import Loader
 from daemon.executions.outside import OutsideRunner
@@ -144,6 +146,10 @@ class Daemon:
             on_death=on_death,
         )
         take_over = TakeOver(executions, definitions, self._recorder, self.clock)
+        interventions = Interventions(database, names, self.clock.now)
+        self._hand_edits = HandEdits(
+            interventions, is_reader=self._is_reader, on_settled=self._edited, on_death=on_death
+        )
         self._loader = Loader(
             executions,
             self.lanes,
@@ -151,6 +157,7 @@ class Daemon:
             self._states,
             self.clock,
             is_reader=self._is_reader,
+            settle=self._hand_edits.settle,
             on_loaded=self._executor.wake,
             on_unpaused=self._executor.unpark,
             on_death=on_death,
@@ -243,6 +250,7 @@ class Daemon:
             self._observer,
             self._switcher,
             self._scheduler,
+            self._hand_edits,
             self._status,
             self._leases,
         ):
@@ -250,7 +258,15 @@ class Daemon:
 
     async def stop(self) -> None:
         """Let steps in flight end within the grace, hand the rest over, give up the leases."""
-        for service in (self._status, self._scheduler, self._switcher, self._observer, self._reader, self._loader):
+        for service in (
+            self._status,
+            self._hand_edits,
+            self._scheduler,
+            self._switcher,
+            self._observer,
+            self._reader,
+            self._loader,
+        ):
             await service.stop()
         await self._executor.stop(self._grace)
         try:
@@ -303,6 +319,9 @@ class Daemon:
 
     def _settled(self) -> None:
         self._executor.wake()
+
+    def _edited(self) -> None:
+        self._loader.nudge()
 
     def _has_room_again(self) -> None:
         self._loader.nudge_if_behind()

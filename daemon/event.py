@@ -173,6 +173,12 @@ class Event(StrEnum):
         f"{EXECUTION_FIELDS} reason",
         ("An execution was ended before its last step."),
     )
+    EXECUTION_EDITED = (
+        "execution.edited",
+        Level.INFO,
+        "execution_id status",
+        ("Somebody changed the status of an execution document by hand; it was followed, or put back."),
+    )
     EXECUTION_CORRUPT = (
         "execution.corrupt",
         Level.ERROR,

@@ -6,7 +6,7 @@ memory) or takes only what has come within reach since the last one.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.executions.burial import bury
+from daemon.executions.intervention import is_edited
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.takeover import TakeOver
@@ -41,12 +42,14 @@ class Loader:
         clock: ServerClock,
         *,
         is_reader: Callable[[], bool],
+        settle: Callable[[Any], Awaitable[None]],
         on_loaded: Callable[[], None],
         on_unpaused: Callable[[Any], None],
         on_death: Callable[[str], None],
     ) -> None:
-        """``is_reader`` tells whether the reader runs in this process, ``on_loaded`` is called when jobs arrived,
-        ``on_unpaused`` with each workflow whose switch was changed elsewhere.
+        """``is_reader`` tells whether the reader runs in this process, ``settle`` is given the id of an execution
+        that somebody edited by hand. ``on_loaded`` is called when jobs arrived, ``on_unpaused`` with each workflow
+        whose switch was changed elsewhere.
         """
         self._executions = executions
         self._lanes = lanes
@@ -54,6 +57,7 @@ class Loader:
         self._states = states
         self._clock = clock
         self._is_reader = is_reader
+        self._settle = settle
         self._on_loaded = on_loaded
         self._on_unpaused = on_unpaused
         self._nudge = asyncio.Event()
@@ -146,6 +150,9 @@ class Loader:
         count = 0
         async for document in found.sort([("due_at", 1), ("seq", 1)]).limit(limit).batch_size(PAGE):
             count += 1
+            if is_edited(document):
+                await self._settle(document["_id"])
+                continue
             try:
                 job = job_from(document)
             except CorruptExecution as error:
