@@ -199,12 +199,15 @@ class Daemon:
             on_started=self._reader_started,
             on_death=on_death,
         )
-        self._observer = Observer(database, names, self.clock, is_reader=self._is_reader, on_death=on_death)
+        self._observer = Observer(
+            database, names, self.clock, lanes=settings.lanes, is_reader=self._is_reader, on_death=on_death
+        )
         self._switcher = Switcher(
             database,
             names,
             self.clock,
             self.metrics,
+            lanes=settings.lanes,
             is_reader=self._is_reader,
             on_applied=self._switched,
             on_death=on_death,

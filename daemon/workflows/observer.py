@@ -37,6 +37,7 @@ class Observer:
         names: Collections,
         clock: ServerClock,
         *,
+        lanes: int,
         is_reader: Callable[[], bool],
         on_death: Callable[[str], None],
     ) -> None:
@@ -45,6 +46,7 @@ class Observer:
         self._executions = database[names.executions]
         self._state = database[names.state]
         self._clock = clock
+        self._lanes = lanes
         self._is_reader = is_reader
         self._changed: dict[bytes, Any] = {}
         self._must_reconcile = True
@@ -116,16 +118,21 @@ class Observer:
             await self._workflows.bulk_write(writes, ordered=False)
 
     async def _counts(self, ids: list[Any]) -> Mapping[bytes, Mapping[str, int]]:
-        """Return how many executions of each workflow are in each unfinished state."""
-        unfinished = [Status.PENDING, Status.RUNNING, Status.WAITING, Status.HELD]
+        """Return how many executions of each workflow are in each unfinished state.
+
+        The pending ones are looked up in the queue, the others by the index on unfinished executions.
+        """
+        ours = {"workflow_id": {"$in": ids}}
+        queued = {"lane": {"$in": list(range(self._lanes))}, "due_at": {"$type": "date"}}
         counts: dict[bytes, dict[str, int]] = {}
-        async for group in await self._executions.aggregate(
-            [
-                {"$match": {"workflow_id": {"$in": ids}, "status": {"$in": unfinished}}},
-                {"$group": {"_id": {"workflow_id": "$workflow_id", "status": "$status"}, "count": {"$sum": 1}}},
-            ]
+        for wanted in (
+            {**ours, "status": {"$in": [Status.RUNNING, Status.WAITING, Status.HELD]}},
+            {**ours, "status": Status.PENDING, **queued},
         ):
-            counts.setdefault(bson_bytes(group["_id"]["workflow_id"]), {})[group["_id"]["status"]] = group["count"]
+            group = {"_id": {"workflow_id": "$workflow_id", "status": "$status"}, "count": {"$sum": 1}}
+            async for found in await self._executions.aggregate([{"$match": wanted}, {"$group": group}]):
+                key = bson_bytes(found["_id"]["workflow_id"])
+                counts.setdefault(key, {})[found["_id"]["status"]] = found["count"]
         return counts
 
     async def _mirror(self) -> None:

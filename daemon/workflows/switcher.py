@@ -30,7 +30,6 @@ from rules.head import Transition
 PAGE: Final = 500
 AGAIN_S: Final = (1.0, 5.0)  # when a switch is applied again, for what was in flight
 _TIMEOUT_S: Final = 30.0
-_WAITING: Final = [Status.PENDING, Status.WAITING]
 _LOOK_S: Final = 60.0
 
 
@@ -44,17 +43,19 @@ class Switcher:
         clock: ServerClock,
         metrics: Metrics,
         *,
+        lanes: int,
         is_reader: Callable[[], bool],
         on_applied: Callable[[Any], None],
         on_death: Callable[[str], None],
     ) -> None:
-        """``on_applied`` is told the workflow id when a transition was applied."""
+        """``lanes``: how many there are in all. ``on_applied`` is told the workflow when a transition was applied."""
         self._database = database
         self._versions = database[names.versions]
         self._executions = database[names.executions]
         self._state = database[names.state]
         self._clock = clock
         self._metrics = metrics
+        self._lanes = lanes
         self._is_reader = is_reader
         self._on_applied = on_applied
         self._nudge = asyncio.Event()
@@ -128,12 +129,13 @@ class Switcher:
 
     async def _hold(self, version: Mapping[str, Any]) -> None:
         """Take what waits out of the queue; when it was due is kept in ``held_due_at``."""
+        hold: list[Mapping[str, Any]] = [
+            {"$set": {"held_due_at": "$due_at", "held_status": "$status", "status": Status.HELD}},
+            {"$unset": "due_at"},
+        ]
+        await self._executions.update_many(self._pending(version), hold)
         await self._executions.update_many(
-            self._of(version, {"status": {"$in": _WAITING}, "due_at": {"$type": "date"}}),
-            [
-                {"$set": {"held_due_at": "$due_at", "held_status": "$status", "status": Status.HELD}},
-                {"$unset": "due_at"},
-            ],
+            self._of(version, {"status": Status.WAITING, "due_at": {"$type": "date"}}), hold
         )
 
     async def _release(self, version: Mapping[str, Any]) -> None:
@@ -154,7 +156,10 @@ class Switcher:
 
     async def _cancel(self, version: Mapping[str, Any]) -> None:
         """End everything that waited, held or not, a page in a transaction with its counters."""
-        waiting = self._of(version, {"status": {"$in": [*_WAITING, Status.HELD]}})
+        await self._cancel_all(self._pending(version), version)
+        await self._cancel_all(self._of(version, {"status": {"$in": [Status.WAITING, Status.HELD]}}), version)
+
+    async def _cancel_all(self, waiting: Mapping[str, Any], version: Mapping[str, Any]) -> None:
         while page := await self._executions.find(waiting, {"_id": 1}).limit(PAGE).to_list():
             ids = [document["_id"] for document in page]
             ended = await in_transaction(
@@ -184,6 +189,11 @@ class Switcher:
             update = counter_update(counter_id(workflow_id, "switcher"), workflow_id, counts, now)
             await self._state.bulk_write([update], session=session)
         return result.modified_count
+
+    def _pending(self, version: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what finds the pending executions before a switch: in the queue, where all of them are."""
+        queued = {"lane": {"$in": list(range(self._lanes))}, "due_at": {"$type": "date"}}
+        return self._of(version, {"status": Status.PENDING, **queued})
 
     @staticmethod
     def _of(version: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
