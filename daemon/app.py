@@ -180,6 +180,7 @@ class Daemon:
                 time_scale=settings.time_scale,
             ),
             entity_reader,
+            interventions,
             self.clock,
             self.metrics,
             on_commit=self._committed,

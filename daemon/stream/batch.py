@@ -16,9 +16,12 @@ from actions.outcome import Insert
 from config.error import LeaseLost
 from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
+from daemon.executions.command import CommandRefused
 from daemon.executions.group_commit import counter_id, counter_update
+from daemon.executions.intervention import Interventions
 from daemon.executions.job import Job
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
+from daemon.stream.manual import ExecutionRequest
 from rules.explain import Refusal
 from rules.head import Head
 
@@ -41,6 +44,7 @@ class Batch:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     versions: list[UpdateOne | InsertOne[dict[str, Any]]] = field(default_factory=list)
     answers: list[UpdateOne] = field(default_factory=list)
+    commands: list[ExecutionRequest] = field(default_factory=list)
     extra: Operations = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
     refusals: list[tuple[Refusal, str, Any]] = field(default_factory=list)
@@ -49,9 +53,12 @@ class Batch:
 class BatchStore:
     """Writes batches inside transactions, fenced by the checkpoint."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], names: Collections) -> None:
+    def __init__(
+        self, database: AsyncDatabase[dict[str, Any]], names: Collections, interventions: Interventions
+    ) -> None:
         self._database = database
         self._names = names
+        self._interventions = interventions
 
     async def write(
         self, batch: Batch, expected: int, moved: Checkpoint, now: datetime, session: AsyncClientSession
@@ -68,6 +75,8 @@ class BatchStore:
             await self._database[collection].insert_many(documents, ordered=False, session=session)
         for collection, operations in self._updates(batch, now):
             await self._database[collection].bulk_write(operations, ordered=False, session=session)
+        for request in batch.commands:
+            await self._answer(request, now, session)
         if CRASH_AT is not None:
             reach(CrashPoint.IN_INTAKE)
 
@@ -81,6 +90,17 @@ class BatchStore:
         for execution_id in executions:
             batch.ended.pop(execution_id, None)
         return bool(executions or decisions)
+
+    async def _answer(self, request: ExecutionRequest, now: datetime, session: AsyncClientSession) -> None:
+        """Carry out a command and answer its request: both or neither, like everything here."""
+        answer: dict[str, Any] = {"status": "accepted", "execution_id": request.command.execution_id}
+        try:
+            await self._interventions.apply(request.command, session)
+        except CommandRefused as refused:
+            answer = {"status": "refused", "reason": str(refused)}
+        await self._database[self._names.requests].update_one(
+            {"_id": request.request_id}, {"$set": {**answer, "answered_at": now}}, session=session
+        )
 
     async def _stored(self, collection: str, documents: Sequence[dict[str, Any]]) -> set[Any]:
         ids = [document["_id"] for document in documents]

@@ -18,7 +18,7 @@ from daemon.stream.checkpoint import Checkpoint
 from daemon.stream.decision import decision_document
 from daemon.stream.entrant import Entrant, execution_document
 from daemon.stream.immediate import Immediate
-from daemon.stream.manual import Answer, ManualRun
+from daemon.stream.manual import Answer, ExecutionRequest, ManualRun
 from daemon.stream.plan import Candidate, Plan
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
@@ -61,6 +61,8 @@ class Enroller:
                     self._add_head(batch, item.at(seq), checkpoint, now)
                 case ManualRun():
                     self._add_manual(batch, item, seq, now)
+                case ExecutionRequest():
+                    batch.commands.append(item)
                 case Answer():
                     batch.answers.append(_answer(item.request_id, {"status": "refused", "reason": item.reason}, now))
         batch.enrollments = self._admission.writes()

@@ -19,6 +19,7 @@ from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.executions.entity import EntityReader
+from daemon.executions.intervention import Interventions
 from daemon.executions.job import Job
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
@@ -63,6 +64,7 @@ class Intake:
         manual: Manual,
         enroller: Enroller,
         entities: EntityReader,
+        interventions: Interventions,
         clock: ServerClock,
         metrics: Metrics,
         *,
@@ -78,7 +80,7 @@ class Intake:
         self._entities = entities
         self._clock = clock
         self._metrics = metrics
-        self._store = BatchStore(database, names)
+        self._store = BatchStore(database, names, interventions)
         self._on_commit = on_commit
         self._checkpoint: Checkpoint | None = None
         self.lock = asyncio.Lock()  # one transaction at a time: the stream's or a sweep's

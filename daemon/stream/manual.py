@@ -1,8 +1,8 @@
-"""Requests: documents that people insert to run a workflow by hand, answered in place.
+"""Requests: documents that people insert to run a workflow by hand or to act on an execution, answered in place.
 
 ``{workflow_id, entity_id, entity_type?, force?}`` runs a workflow for an entity. Ids may be given as text: tried as
 they are, then as an ObjectId. Conditions and enrollment are asked unless ``force`` is true; a workflow that is not
-active runs for nobody.
+active runs for nobody. ``{execution_id, do, as?, step?}`` is a command: see ``daemon.executions.command``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from config.error import ReflexdError, nearest
+from daemon.executions.command import Command, command_from
 from daemon.stream.decode import Event, Subject
 from daemon.stream.entrant import Entrant
 from daemon.stream.workflow_index import WorkflowIndex
@@ -39,6 +40,14 @@ class ManualRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionRequest:
+    """A request to act on an execution: it is answered when that was tried."""
+
+    request_id: Any
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a request that is refused, and why."""
 
@@ -53,9 +62,11 @@ class Manual:
         self._index = index
         self._entity_types = entity_types
 
-    def plan(self, event: Event, entities: Mapping[tuple[str, Any], Mapping[str, Any]]) -> ManualRun:
-        """Return the run that a request asks for; raise RequestRefused with the answer otherwise."""
+    def plan(self, event: Event, entities: Mapping[tuple[str, Any], Mapping[str, Any]]) -> ManualRun | ExecutionRequest:
+        """Return what a request asks for; raise RequestRefused or CommandRefused with the answer otherwise."""
         request = event.document or {}
+        if "do" in request or "execution_id" in request:
+            return ExecutionRequest(event.document_id, command_from(request))
         _check(request)
         head = self._head(request["workflow_id"])
         workflow = self._runnable(head)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from config.error import ReflexdError
 from daemon.stream.decode import Event, Subject
 from daemon.stream.entrant import Entrant, entrant_of
-from daemon.stream.manual import Answer, Manual, ManualRun
+from daemon.stream.manual import Answer, ExecutionRequest, Manual, ManualRun
 from daemon.stream.open_causes import OpenCauses
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.change import Change, JudgedOn
@@ -35,7 +35,7 @@ class Candidate:
     chunk: int
 
 
-Item = Candidate | Head | ManualRun | Answer
+Item = Candidate | Head | ManualRun | ExecutionRequest | Answer
 
 
 @dataclass(slots=True)
