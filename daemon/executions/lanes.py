@@ -31,6 +31,7 @@ class Lanes:
         self._owned: set[int] = set()
         self._direct: set[int] = set()
         self._arriving: dict[int, list[Job]] = {}
+        self._gone: set[Key] | None = None  # released while a poll is under way: it may still have seen them
         self._ties = 0
 
     def __len__(self) -> int:
@@ -91,11 +92,13 @@ class Lanes:
     def begin_poll(self) -> None:
         """Note that a poll starts: what is handed over to polling lanes meanwhile is kept aside."""
         self._arriving = {lane: [] for lane in self.polling}
+        self._gone = set()
 
     def end_poll(self, jobs: Iterable[Job], *, is_complete: bool, is_reader: bool) -> None:
         """Take what a poll found; lanes it caught up with become direct if the reader is in this process."""
+        gone, self._gone = self._gone or (), None
         for job in jobs:
-            if job.lane in self._owned:
+            if job.lane in self._owned and job.key not in gone:
                 self.add(job)
         arrived, self._arriving = self._arriving, {}
         for lane, late in arrived.items():
@@ -143,6 +146,8 @@ class Lanes:
         """Forget a job that was taken, queue what follows it, and let the next step of its entity start."""
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
+        if self._gone is not None:
+            self._gone.add(job.key)
         for following in then:
             if following.lane in self._owned:
                 self.add(following)
