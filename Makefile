@@ -16,7 +16,7 @@ install: .venv/installed ## make .venv from the lock file, again only when it ch
 run: .venv/installed ## run the daemon; ARGS="--config FILE"
 	$(BIN)/reflexd run $(ARGS)
 
-demo: .venv/installed ## write sample CRM traffic beside `make run`; ARGS="--once"
+demo: .venv/installed ## show the daemon beside a sample CRM; ARGS="--once" checks and exits
 	$(BIN)/reflexd demo $(ARGS)
 
 test: .venv/installed ## run every test, as CI does; ARGS="-k sentence"

@@ -77,9 +77,9 @@ def init(config: ConfigFile = None) -> None:
 def demo(
     config: ConfigFile = None,
     *,
-    once: Annotated[bool, typer.Option("--once", help="Play the sample traffic once instead of for ever.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Play once; exit 0 only if all went as expected.")] = False,
 ) -> None:
-    """Write sample CRM traffic, as a CRM would."""
+    """Show the daemon at work beside a sample CRM, on data of its own, until Ctrl-C."""
 
     async def work(settings: Settings) -> int:
         from daemon.demo import run_demo
