@@ -36,11 +36,13 @@ format: .venv/installed ## put the code into shape
 docs: .venv/installed ## make the reference pages from the code
 	$(BIN)/python -m daemon.reference docs
 
-lock: .venv/installed ## solve the dependencies anew, into both lock files
+lock: .venv/installed ## solve the dependencies anew, into all lock files
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header -q pyproject.toml \
 		--group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header -q --group build \
+		-c requirements-dev.lock -o requirements-build.lock
 
 # The embedded MongoDB is a plain program that needs two libraries a minimal Debian may lack.
 .venv/installed: requirements-dev.lock
