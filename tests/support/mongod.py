@@ -26,8 +26,10 @@ ALREADY_INITIALIZED: Final = 23
 class Mongod:
     """One mongod process that is a replica set of its own."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, oplog_mb: int = 512, cache_gb: float = 0.25) -> None:
         self.directory = directory
+        self.oplog_mb = oplog_mb
+        self.cache_gb = cache_gb
         self.arguments = arguments
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
@@ -70,7 +72,8 @@ class Mongod:
         arguments = [
             *("--dbpath", str(self.directory / "data")),
             *("--bind_ip", "127.0.0.1", "--port", str(self.port), "--nounixsocket"),
-            *("--replSet", "tests", "--oplogSize", "512", "--wiredTigerCacheSizeGB", "0.25"),
+            *("--replSet", "tests", "--oplogSize", str(self.oplog_mb)),
+            *("--wiredTigerCacheSizeGB", str(self.cache_gb)),
             *("--setParameter", "enableTestCommands=1"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *self.arguments,

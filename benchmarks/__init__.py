@@ -1,0 +1,1 @@
+"""How fast the daemon is, beside what the same database allows: ``make bench``."""
