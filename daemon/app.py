@@ -130,6 +130,7 @@ class Daemon:
             services,
             concurrency=settings.concurrency,
             may_start=self._may_start,
+            on_free=self._settled,
         )
         self._executor = Executor(
             self.lanes,
@@ -159,7 +160,6 @@ class Daemon:
             is_reader=self._is_reader,
             settle=self._hand_edits.settle,
             on_loaded=self._executor.wake,
-            on_unpaused=self._executor.unpark,
             on_death=on_death,
         )
 
@@ -300,11 +300,13 @@ class Daemon:
             self.lanes.make_polling()
             return
         self.lanes.close(lane_of_name(name))
+        self._outside.drop(lane_of_name(name))
 
     def lease_retiring(self, name: str) -> None:
         """Start nothing new under a lease that will be given up."""
         if name != READER:
             self.lanes.retire(lane_of_name(name))
+            self._outside.drop(lane_of_name(name))
 
     def is_idle(self, name: str) -> bool:
         """Return whether nothing runs under a lease any more."""
@@ -334,8 +336,6 @@ class Daemon:
         """Pass on what the reader committed: switches first, then work."""
         if committed.heads:
             self._states.put(list(committed.heads), committed.commit)
-            for head in committed.heads:
-                self._executor.unpark(head.workflow_id)
             self._observer.note(head.workflow_id for head in committed.heads)
             self._switcher.nudge()
             self._scheduler.nudge()

@@ -1,13 +1,19 @@
-"""One attempt at a step, from the moment it was taken until it is recorded."""
+"""One attempt at a step, from the moment it was taken until it is recorded, and how its action is run."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from actions.action import Delivery
 from actions.context import Context
+from actions.outcome import Fail, Outcome, Retry, Uncertain
 from actions.services import Services
+from config.error import PermanentActionError, TransientActionError
+from daemon.event import Event
 from daemon.executions.job import Job
+from daemon.telemetry import emit
 from rules.workflow import Step, Workflow
 
 
@@ -42,3 +48,40 @@ def context_of(attempt: Attempt, entity: Mapping[str, Any], now: datetime, servi
         job.trigger,
         services,
     )
+
+
+async def perform(attempt: Attempt, context: Context) -> Outcome:
+    """Run the action under the step's deadline and return its outcome, whatever the action does.
+
+    Only the cancellation of the caller escapes. What was cut off at the deadline may have taken place. Anything that
+    is no outcome is a failure, never a success.
+    """
+    deadline = asyncio.timeout(attempt.step.timeout.total_seconds())
+    try:
+        async with deadline:
+            outcome: object = await attempt.step.action.run(context)
+    except TransientActionError as error:
+        return Retry(str(error), error.retry_after)
+    except PermanentActionError as error:
+        return Fail(str(error))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return Fail("the action cancelled itself")
+    except Exception as error:
+        return _cut_off(attempt) if deadline.expired() else _crashed(attempt, error)
+    if isinstance(outcome, Outcome):
+        return outcome
+    return _crashed(attempt, TypeError(f"expected an outcome, found {type(outcome).__name__}"))
+
+
+def _cut_off(attempt: Attempt) -> Outcome:
+    error = f"no end within {attempt.step.timeout.total_seconds():g} s"
+    return Uncertain(error) if attempt.step.action.delivery is Delivery.AT_MOST_ONCE else Retry(error)
+
+
+def _crashed(attempt: Attempt, error: Exception) -> Outcome:
+    job = attempt.job
+    emit(Event.ACTION_CRASHED, **job.names, action_type=attempt.step.action_type, error=error)
+    return Fail(f"the action failed unexpectedly: {type(error).__name__}")

@@ -20,12 +20,12 @@ from config.error import WorkflowError
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
-from daemon.executions.attempt import Attempt, context_of
+from daemon.executions.attempt import Attempt, context_of, perform
 from daemon.executions.definition import Definitions, pinned
 from daemon.executions.entity import EntityReader
 from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
-from daemon.executions.outside import OutsideRunner, outcome_of
+from daemon.executions.outside import OutsideRunner
 from daemon.executions.recorder import ENTITY_GONE, Recorder
 from daemon.executions.status import Status as ExecutionStatus
 from daemon.executions.transition import end
@@ -34,7 +34,6 @@ from daemon.mongo.failure import is_transient
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.condition import Subject
-from rules.identity import bson_bytes
 from rules.workflow import Status, Workflow
 
 TAKE: Final = 200  # steps taken at once
@@ -74,7 +73,6 @@ class Executor:
         self._epoch_of = epoch_of
         self._may_start = may_start
         self._on_room = on_room
-        self._parked: dict[bytes, list[Job]] = {}
         self._wake = asyncio.Event()
         self._task = Background("executor", self._run, on_death)
 
@@ -92,17 +90,11 @@ class Executor:
         """Look again: something may be due, or may start now."""
         self._wake.set()
 
-    def unpark(self, workflow_id: Any) -> None:
-        """Queue again what was set aside because its workflow was paused."""
-        for job in self._parked.pop(bson_bytes(workflow_id), ()):
-            self._lanes.release(job, job)
-        self._wake.set()
-
     async def _run(self) -> None:
         while True:
             self._wake.clear()
             room = min(TAKE, IN_FLIGHT - self._recorder.in_flight)
-            jobs = self._lanes.take(self._clock.now(), room) if room > 0 else []
+            jobs = [*self._outside.next_waiting(), *self._lanes.take(self._clock.now(), room)] if room > 0 else []
             if jobs:
                 await self._start_all(jobs)
                 await asyncio.sleep(0)
@@ -125,7 +117,7 @@ class Executor:
     async def _start_all(self, jobs: Sequence[Job]) -> None:
         admitted = [job for job in jobs if self._admit(job)]
         try:
-            ready = await self._pinned(admitted)
+            ready = self._with_slots(await self._pinned(admitted))
             entities = await self._entities.read((job.entity_type, job.entity_id) for job, _ in ready)
         except PyMongoError as error:
             for job in admitted:
@@ -141,16 +133,15 @@ class Executor:
             await self._step(job, workflow, entities.get(job.entity_key))
 
     def _admit(self, job: Job) -> bool:
-        """Return whether the job may start; if not, it is cancelled, set aside or left to another owner."""
+        """Return whether the job may start; if not, it is cancelled, or left in MongoDB.
+
+        What waits under a pause is taken out of the queue there by the reader's switcher, and put back by it.
+        """
         state = self._states.get(job.workflow_id)
         if state.cancels(job.seq):
             self._recorder.submit(end(job, ExecutionStatus.CANCELLED, "stopped", self._clock.now()), job)
             return False
-        if state.status is Status.PAUSED:
-            self._parked.setdefault(bson_bytes(job.workflow_id), []).append(job)
-            self._lanes.set_aside(job)
-            return False
-        if not self._may_start(job.lane):
+        if state.status is Status.PAUSED or not self._may_start(job.lane):
             self._lanes.release(job)
             return False
         return True
@@ -171,6 +162,19 @@ class Executor:
                 ready.append((job, workflow))
         return ready
 
+    def _with_slots(self, jobs: Sequence[tuple[Job, Workflow]]) -> list[tuple[Job, Workflow]]:
+        """Return the jobs that can run now; those that reach outside and find no free slot wait for one."""
+        free = self._outside.free
+        ready: list[tuple[Job, Workflow]] = []
+        for job, workflow in jobs:
+            if workflow.steps[job.step].action.reach is Reach.OUTSIDE:
+                if free <= 0:
+                    self._outside.wait(job)
+                    continue
+                free -= 1
+            ready.append((job, workflow))
+        return ready
+
     async def _step(self, job: Job, workflow: Workflow, entity: dict[str, Any] | None) -> None:
         step = workflow.steps[job.step]
         now = self._clock.now()
@@ -183,5 +187,5 @@ class Executor:
         elif step.action.reach is Reach.OUTSIDE:
             await self._outside.run(attempt, dict(known))
         else:
-            run = step.action.run(context_of(attempt, known, now, self._services))
-            self._recorder.record(attempt, await outcome_of(run, attempt))
+            context = context_of(attempt, known, now, self._services)
+            self._recorder.record(attempt, await perform(attempt, context))

@@ -31,6 +31,8 @@ PROJECTION: Final = {
     "lane": 1,
     "cause": 1,
     "failed_steps": 1,
+    "crashes": 1,
+    "step_started_at": 1,
     "started_at": 1,
     "epoch": 1,
     "entity": 1,
@@ -67,6 +69,7 @@ class Job:
     failed_steps: int
     started_at: datetime | None
     last_entity: Mapping[str, Any] | None  # of a deleted entity: the document as it last was
+    crashes: int = 0  # how often an owner died while this step was at work
     redo: tuple[int, ...] = ()  # after a retry: the steps after this one, the last of them the first that never ran
 
     @property
@@ -113,6 +116,7 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             document.get("failed_steps", 0),
             document.get("started_at"),
             document.get("entity"),
+            document.get("crashes", 0),
             tuple(document.get("redo") or ()),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -126,7 +130,7 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
 
 
 def _check(job: Job) -> None:
-    for name in ("seq", "step", "attempt", "lane", "failed_steps", "workflow_version"):
+    for name in ("seq", "step", "attempt", "lane", "failed_steps", "crashes", "workflow_version"):
         value = getattr(job, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise CorruptExecution(f"{name}: expected a whole number, 0 or more, found {value!r:.40}")

@@ -30,12 +30,18 @@ class Lanes:
         self._running: dict[Key, Job] = {}
         self._owned: set[int] = set()
         self._direct: set[int] = set()
+        self._aside: dict[Key, Job] = {}
         self._arriving: dict[int, list[Job]] = {}
         self._gone: set[Key] | None = None  # released while a poll is under way: it may still have seen them
         self._ties = 0
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    @property
+    def known(self) -> int:
+        """How many jobs a poll may find again: those in memory and those set aside."""
+        return len(self._jobs) + len(self._aside)
 
     @property
     def is_full(self) -> bool:
@@ -66,8 +72,9 @@ class Lanes:
     def close(self, lane: int) -> None:
         """Forget a lane and everything in it."""
         self.retire(lane)
-        for key in [key for key, job in self._jobs.items() if job.lane == lane]:
-            del self._jobs[key]
+        for jobs in (self._jobs, self._aside):
+            for key in [key for key, job in jobs.items() if job.lane == lane]:
+                del jobs[key]
 
     def is_idle(self, lane: int) -> bool:
         """Return whether no step of the lane is running."""
@@ -108,15 +115,15 @@ class Lanes:
 
     def add(self, job: Job) -> None:
         """Queue a job, unless it is in memory already."""
-        if job.key in self._jobs:
+        if self.has(job.key):
             return
         self._jobs[job.key] = job
         self._ties += 1
         heapq.heappush(self._heap, (job.due_at, job.seq, self._ties, job))
 
     def has(self, key: Key) -> bool:
-        """Return whether a job is in memory, queued or running."""
-        return key in self._jobs
+        """Return whether a job is in memory: queued, running or set aside."""
+        return key in self._jobs or key in self._aside
 
     def next_due_at(self) -> datetime | None:
         """Return when the earliest queued job is due, None if there is none."""
@@ -160,7 +167,9 @@ class Lanes:
             self._unblock(job.entity_key)
 
     def set_aside(self, job: Job) -> None:
-        """Keep a job that was taken in memory, so that no poll finds it again, but let its entity go on."""
+        """Remember a job that was taken and cannot run here, so that no poll finds it again; its entity goes on."""
+        if self._jobs.get(job.key) is job:
+            self._aside[job.key] = self._jobs.pop(job.key)
         self._let_go(job)
 
     def _unblock(self, entity: tuple[str, Any]) -> None:

@@ -44,12 +44,10 @@ class Loader:
         is_reader: Callable[[], bool],
         settle: Callable[[Any], Awaitable[None]],
         on_loaded: Callable[[], None],
-        on_unpaused: Callable[[Any], None],
         on_death: Callable[[str], None],
     ) -> None:
         """``is_reader`` tells whether the reader runs in this process, ``settle`` is given the id of an execution
-        that somebody edited by hand. ``on_loaded`` is called when jobs arrived, ``on_unpaused`` with each workflow
-        whose switch was changed elsewhere.
+        that somebody edited by hand. ``on_loaded`` is called when jobs arrived.
         """
         self._executions = executions
         self._lanes = lanes
@@ -59,7 +57,6 @@ class Loader:
         self._is_reader = is_reader
         self._settle = settle
         self._on_loaded = on_loaded
-        self._on_unpaused = on_unpaused
         self._nudge = asyncio.Event()
         self._task = Background("loader", self._run, on_death)
         self._new_lanes: set[int] = set()
@@ -75,7 +72,8 @@ class Loader:
         await self._task.stop()
 
     def nudge(self) -> None:
-        """Look at once: something may have been queued."""
+        """Look at everything due, at once: something may have been queued."""
+        self._covered = None
         self._nudge.set()
 
     def nudge_if_behind(self) -> None:
@@ -92,9 +90,7 @@ class Loader:
     async def _run(self) -> None:
         while True:
             try:
-                if not self._is_reader():
-                    for workflow_id in await self._states.refresh():
-                        self._on_unpaused(workflow_id)
+                await self._states.refresh()
                 await self._settle_new_lanes()
                 await self._look()
             except PyMongoError as error:
@@ -123,7 +119,8 @@ class Loader:
         if crowded and self._lanes.polling:
             self._is_behind = True
             return
-        limit = PAGE if crowded else len(self._lanes) + PAGE
+        limit = PAGE if crowded and self._covered is not None else self._lanes.known + PAGE
+        is_reader = self._is_reader()
         self._lanes.begin_poll()
         jobs: list[Job] = []
         is_complete = False
@@ -131,7 +128,7 @@ class Loader:
             jobs, count = await self._find(self._covered if crowded else None, until, limit)
             is_complete = count < limit
         finally:
-            self._lanes.end_poll(jobs, is_complete=is_complete, is_reader=self._is_reader())
+            self._lanes.end_poll(jobs, is_complete=is_complete, is_reader=is_reader and self._is_reader())
         self._is_behind = not is_complete
         if is_complete:
             self._covered = until

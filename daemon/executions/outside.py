@@ -1,33 +1,34 @@
 """Run steps that reach outside MongoDB: intent first, then the action under a deadline, in a limited number at once.
 
-aiojobs runs them; one is spawned only when a slot is free. Slots go round the workflows that wait for one, so that a
-slow host of one workflow does not keep the others waiting.
+aiojobs runs them; one is spawned only when a slot is free. Jobs without a slot wait here, and slots go round their
+workflows, so that a slow host of one workflow does not keep the others waiting. What waited is judged anew when its
+turn comes: its switch, its entity and its conditions may have changed.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import aiojobs
 
 from actions.action import Delivery
-from actions.outcome import Fail, Outcome, Retry, Uncertain
+from actions.outcome import Fail, Uncertain
 from actions.services import Services
-from config.error import PermanentActionError, TransientActionError
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
-from daemon.executions.attempt import Attempt, context_of
-from daemon.executions.group_commit import Fate, GroupCommit
+from daemon.executions.attempt import Attempt, context_of, perform
+from daemon.executions.group_commit import Fate, GroupCommit, Receipt
+from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
 from daemon.executions.recorder import Recorder
 from daemon.executions.transition import hand_back, intend
+from daemon.executions.unit import Unit
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
-
-Waiting = tuple[Attempt, dict[str, Any]]
 
 
 class OutsideRunner:
@@ -43,8 +44,12 @@ class OutsideRunner:
         *,
         concurrency: int,
         may_start: Callable[[int], bool],
+        on_free: Callable[[], None],
     ) -> None:
-        """``may_start`` tells whether an effect may start now for a lane: whether its lease is trusted."""
+        """``may_start`` tells whether an effect may start now for a lane: whether its lease is trusted.
+
+        ``on_free`` is called when a slot has become free.
+        """
         self._commit = commit
         self._recorder = recorder
         self._lanes = lanes
@@ -52,7 +57,8 @@ class OutsideRunner:
         self._services = services
         self._concurrency = concurrency
         self._may_start = may_start
-        self._waiting: OrderedDict[bytes, deque[Waiting]] = OrderedDict()
+        self._on_free = on_free
+        self._waiting: OrderedDict[bytes, deque[Job]] = OrderedDict()
         self._active = 0
         self._scheduler: aiojobs.Scheduler | None = None
         self._is_stopping = False
@@ -62,108 +68,117 @@ class OutsideRunner:
         """How many attempts run now."""
         return self._active
 
+    @property
+    def free(self) -> int:
+        """How many slots are free."""
+        return 0 if self._is_stopping else self._concurrency - self._active
+
     async def start(self) -> None:
         """Take attempts from now on."""
         self._is_stopping = False
-        self._scheduler = aiojobs.Scheduler(limit=None, exception_handler=_report)
+        if self._scheduler is None:
+            self._scheduler = aiojobs.Scheduler(limit=None, exception_handler=_report)
 
     async def stop(self, grace: timedelta = timedelta(0)) -> None:
         """Start nothing new, give what runs the grace, cancel the rest; what waited is left to its next owner."""
         self._is_stopping = True
         for waiting in self._waiting.values():
-            for attempt, _ in waiting:
-                self._lanes.release(attempt.queued)
+            for job in waiting:
+                self._lanes.release(job)
         self._waiting.clear()
         scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None:
             await scheduler.wait_and_close(timeout=grace.total_seconds())
 
-    async def run(self, attempt: Attempt, entity: dict[str, Any]) -> None:
-        """Run an attempt as soon as a slot is free."""
-        self._waiting.setdefault(bson_bytes(attempt.workflow.id), deque()).append((attempt, entity))
-        await self._fill()
+    def wait(self, job: Job) -> None:
+        """Keep a job that was taken until ``next_waiting`` gives it a slot."""
+        self._waiting.setdefault(bson_bytes(job.workflow_id), deque()).append(job)
 
-    async def _fill(self) -> None:
-        while self._waiting and self._active < self._concurrency and self._scheduler is not None:
+    def next_waiting(self) -> list[Job]:
+        """Return the jobs whose turn it is, as many as there are free slots, one workflow after another."""
+        turns: list[Job] = []
+        while self._waiting and len(turns) < self.free:
             workflow, waiting = self._waiting.popitem(last=False)
-            attempt, entity = waiting.popleft()
+            turns.append(waiting.popleft())
             if waiting:
                 self._waiting[workflow] = waiting
-            self._active += 1
-            await self._scheduler.spawn(self._attempt(attempt, entity), name=str(attempt.job.execution_id))
+        return turns
+
+    def drop(self, lane: int) -> None:
+        """Leave what waits for a slot in a lane to the lane's next owner."""
+        for workflow, waiting in list(self._waiting.items()):
+            for job in [job for job in waiting if job.lane == lane]:
+                waiting.remove(job)
+                self._lanes.release(job)
+            if not waiting:
+                del self._waiting[workflow]
+
+    async def run(self, attempt: Attempt, entity: dict[str, Any]) -> None:
+        """Run an attempt; there must be a free slot."""
+        if self._scheduler is None:
+            self._lanes.release(attempt.queued)
+            return
+        self._active += 1
+        await self._scheduler.spawn(self._attempt(attempt, entity), name=str(attempt.job.execution_id))
 
     async def _attempt(self, attempt: Attempt, entity: dict[str, Any]) -> None:
+        started: Attempt | None = None
         try:
             started = await self._intend(attempt)
             if started is None:
                 return
             if CRASH_AT is not None:
                 reach(CrashPoint.AFTER_INTENT)
-            outcome = await self._perform(started, entity)
+            outcome = await perform(started, context_of(started, entity, self._clock.now(), self._services))
             if CRASH_AT is not None:
                 reach(CrashPoint.AFTER_EFFECT)
             self._recorder.record(started, outcome)
         except asyncio.CancelledError:
+            if started is not None:
+                self._cut_off(started)
             raise
         finally:
             self._active -= 1
-            if not self._is_stopping:
-                await self._fill()
+            self._on_free()
 
     async def _intend(self, attempt: Attempt) -> Attempt | None:
-        """Store the intent; return the attempt as it runs, or None when it must not: somebody else has it."""
+        """Store the intent; return the attempt as it runs, or None when it must not."""
         if not self._may_start(attempt.job.lane):
             self._lanes.release(attempt.queued)
             return None
         now = self._clock.now()
         unit = intend(attempt.job, attempt.epoch, now)
-        receipt = await asyncio.shield(self._commit.submit(unit))
-        if receipt.fate is not Fate.COMMITTED or unit.following is None:
+        receipt = self._commit.submit(unit)
+        try:
+            fate = (await asyncio.shield(receipt)).fate
+        except asyncio.CancelledError:
+            receipt.add_done_callback(partial(self._take_back, unit, attempt))
+            raise
+        if unit.following is None or fate is Fate.LOST:
             emit(Event.EXECUTOR_LEASE_LOST, execution_id=attempt.job.execution_id, step=attempt.job.step)
             self._lanes.release(attempt.queued)
-            return None
-        running = unit.following
-        started = Attempt(attempt.queued, running, attempt.workflow, attempt.step, attempt.epoch, now)
-        if not self._may_start(running.lane) or self._is_stopping:
-            back = hand_back(running, epoch=attempt.epoch, now=self._clock.now())
+        elif fate is not Fate.COMMITTED:
+            self._recorder.record(attempt, Fail(receipt.result().error))
+        elif not self._may_start(unit.following.lane) or self._is_stopping:
+            self._take_back(unit, attempt, receipt)
+        else:
+            return Attempt(attempt.queued, unit.following, attempt.workflow, attempt.step, attempt.epoch, now)
+        return None
+
+    def _take_back(self, unit: Unit, attempt: Attempt, receipt: asyncio.Future[Receipt]) -> None:
+        """Queue an attempt again whose intent was stored and whose effect has not begun."""
+        is_stored = not receipt.cancelled() and receipt.result().fate is Fate.COMMITTED
+        if is_stored and unit.following is not None:
+            back = hand_back(unit.following, epoch=attempt.epoch, now=self._clock.now())
             self._recorder.submit(back, attempt.queued)
-            return None
-        return started
 
-    async def _perform(self, attempt: Attempt, entity: dict[str, Any]) -> Outcome:
-        """Run the action under its deadline. What was cut off may have taken place."""
-        action = attempt.step.action
-        is_once = action.delivery is Delivery.AT_MOST_ONCE
-        context = context_of(attempt, entity, self._clock.now(), self._services)
-        timeout_s = attempt.step.timeout.total_seconds()
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await outcome_of(action.run(context), attempt)
-        except TimeoutError:
-            error = f"no end within {timeout_s:g} s"
-            return Uncertain(error) if is_once else Retry(error)
-        except asyncio.CancelledError:
-            if is_once:
-                self._recorder.record(attempt, Uncertain("the daemon stopped while the action was at work"))
-            else:
-                back = hand_back(attempt.job, epoch=attempt.epoch, now=self._clock.now())
-                self._recorder.submit(back, attempt.queued)
-            raise
-
-
-async def outcome_of(run: Awaitable[Outcome], attempt: Attempt) -> Outcome:
-    """Await an action and turn what it raises into an outcome; nothing but cancellation and deadlines escapes."""
-    try:
-        return await run
-    except TransientActionError as error:
-        return Retry(str(error), error.retry_after)
-    except PermanentActionError as error:
-        return Fail(str(error))
-    except TimeoutError:
-        raise
-    except Exception as error:
-        emit(Event.ACTION_CRASHED, **attempt.job.names, action_type=attempt.step.action_type, error=error)
-        return Fail(f"the action failed unexpectedly: {type(error).__name__}")
+    def _cut_off(self, attempt: Attempt) -> None:
+        """Record an attempt that outlived the grace of a stop: it may have taken effect."""
+        if attempt.step.action.delivery is Delivery.AT_MOST_ONCE:
+            self._recorder.record(attempt, Uncertain("the daemon stopped while the action was at work"))
+        else:
+            back = hand_back(attempt.job, epoch=attempt.epoch, now=self._clock.now())
+            self._recorder.submit(back, attempt.queued)
 
 
 def _report(scheduler: aiojobs.Scheduler, context: dict[str, Any]) -> None:

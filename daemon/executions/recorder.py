@@ -19,7 +19,7 @@ from daemon.executions.job import Job
 from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.report import report
 from daemon.executions.status import Status
-from daemon.executions.transition import finish
+from daemon.executions.transition import end, finish
 from daemon.executions.unit import Unit
 from daemon.metrics import Metrics
 from daemon.telemetry import emit
@@ -52,7 +52,16 @@ class Recorder:
 
     def record(self, attempt: Attempt, outcome: Outcome) -> None:
         """Record how an attempt ended, in the background, and queue what follows."""
-        unit = finish(
+        try:
+            unit = self._finished(attempt, outcome)
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:  # an action made it of wrong values
+            emit(Event.ACTION_CRASHED, **attempt.job.names, action_type=attempt.step.action_type, error=error)
+            outcome = Fail(f"the action failed unexpectedly: {type(error).__name__}")
+            unit = self._finished(attempt, outcome)
+        self.submit(unit, attempt.queued, partial(self._refused, attempt, outcome))
+
+    def _finished(self, attempt: Attempt, outcome: Outcome) -> Unit:
+        return finish(
             attempt.job,
             outcome,
             epoch=attempt.epoch,
@@ -60,7 +69,6 @@ class Recorder:
             now=self._clock.now(),
             time_scale=self._time_scale,
         )
-        self.submit(unit, attempt.queued, partial(self._refused, attempt, outcome))
 
     def submit(self, unit: Unit, queued: Job, refused: _Refused | None = None) -> None:
         """Commit a unit in the background, then release ``queued``. ``refused`` may still put the step right."""
@@ -85,17 +93,18 @@ class Recorder:
             case _ if refused is not None:
                 refused(receipt)
             case _:
-                emit(Event.STEP_FAILED, **queued.names, step=queued.step, action_type="", error=receipt.error)
-                self._lanes.release(queued)
+                emit(Event.EXECUTION_CORRUPT, execution_id=queued.execution_id, error=receipt.error)
+                self._lanes.set_aside(queued)
         self._on_settled()
 
     def _refused(self, attempt: Attempt, outcome: Outcome, receipt: Receipt) -> None:
         """Record the step without the effect that the database did not take."""
         if receipt.fate is Fate.VANISHED:
             self.record(attempt, Skip(ENTITY_GONE))
-        elif isinstance(outcome, Fail):
-            emit(Event.STEP_FAILED, **attempt.job.names, step=attempt.job.step, action_type="", error=receipt.error)
-            self._lanes.release(attempt.queued)
+        elif isinstance(outcome, Fail):  # not even the failure can be put into the history
+            emit(Event.EXECUTION_CORRUPT, execution_id=attempt.job.execution_id, error=receipt.error)
+            unit = end(attempt.job, Status.FAILED, "corrupt", self._clock.now(), epoch=attempt.epoch)
+            self.submit(unit, attempt.queued)
         else:
             self.record(attempt, Fail(receipt.error))
 

@@ -1,16 +1,17 @@
 """Settle what a dead owner left running: at most once means uncertain, at least once means again.
 
-A takeover counts as a crash of the step; after five attempts it fails as ``crashed`` (DESIGN section 4).
+A takeover counts as a crash of the step, whatever its retry policy; at the fifth it fails as ``crashed`` (DESIGN
+section 4).
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from actions.action import Delivery
-from actions.outcome import Fail, Outcome, Retry, Uncertain
+from actions.outcome import Fail, Uncertain
 from config.error import WorkflowError
 from daemon.clock import ServerClock
 from daemon.executions.attempt import Attempt
@@ -19,9 +20,10 @@ from daemon.executions.definition import Definitions, pinned
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.recorder import Recorder
 from daemon.executions.status import Status
-from rules.workflow import Step
+from daemon.executions.transition import crash
 
 MAX_CRASHES: Final = 5
+_DIED: Final = "the daemon died while the action was at work"
 
 
 class TakeOver:
@@ -61,13 +63,12 @@ class TakeOver:
         job.workflow = workflow
         step = workflow.steps[job.step]
         now = self._clock.now()
-        attempt = Attempt(job, job, workflow, step, document.get("epoch", 0), now)
-        self._recorder.record(attempt, _outcome(job, step))
-
-
-def _outcome(job: Job, step: Step) -> Outcome:
-    if step.action.delivery is Delivery.AT_MOST_ONCE:
-        return Uncertain("the daemon died while the action was at work: it may have taken effect")
-    if job.attempt >= MAX_CRASHES:
-        return Fail("crashed")
-    return Retry("the daemon died while the action was at work", timedelta(0))
+        epoch = document.get("epoch", 0)
+        began_at = document.get("step_started_at")
+        attempt = Attempt(job, job, workflow, step, epoch, began_at if isinstance(began_at, datetime) else now)
+        if step.action.delivery is Delivery.AT_MOST_ONCE:
+            self._recorder.record(attempt, Uncertain(f"{_DIED}: it may have taken effect"))
+        elif job.crashes + 1 >= MAX_CRASHES:
+            self._recorder.record(attempt, Fail("crashed"))
+        else:
+            self._recorder.submit(crash(job, epoch=epoch, now=now, error=_DIED), job)

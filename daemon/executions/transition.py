@@ -41,7 +41,7 @@ def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: d
     attempts = job.attempt + (0 if job.status is Status.RUNNING else 1)
     if isinstance(outcome, Retry):
         if attempts < step.retry.max_attempts:
-            return _retried(job, outcome, step, attempts, epoch, now, time_scale)
+            return _retried(job, outcome, attempts, epoch, began_at, now, time_scale)
         outcome = Fail(f"gave up after {attempts} attempts: {outcome.error}" if attempts > 1 else outcome.error)
     record = {
         "action_type": step.action_type,
@@ -67,12 +67,12 @@ def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: d
     if is_last:
         ended = Status.FAILED if failed_steps else Status.COMPLETED
         fields |= {"status": ended, "counted_as": ended, "completed_at": now}
-        update["$unset"] = {"due_at": "", "last_error": ""}
+        update["$unset"] = {"due_at": "", "last_error": "", "crashes": ""}
     else:
         has_waited = len(job.redo) > 1  # another step that is repeated: its delay is over
         due_at = now if has_waited else now + workflow.steps[next_step].delay / time_scale
         fields |= {"status": Status.WAITING, "due_at": due_at}
-        update["$unset"] = {"last_error": ""}
+        update["$unset"] = {"last_error": "", "crashes": ""}
         following = replace(
             job,
             step=next_step,
@@ -81,6 +81,7 @@ def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: d
             status=Status.WAITING,
             due_at=due_at,
             failed_steps=failed_steps,
+            crashes=0,
             started_at=fields["started_at"],
         )
     writes = outcome.writes if isinstance(outcome, Done) else ()
@@ -103,17 +104,33 @@ def hand_back(job: Job, *, epoch: int, now: datetime) -> Unit:
     return Unit(job, _expected(job, epoch), {"$set": fields, "$inc": {"refunds": 1}}, following=waiting)
 
 
-def end(job: Job, status: Status, reason: str, now: datetime) -> Unit:
-    """Return the unit that ends a queued execution as a whole: cancelled, or failed for ``reason``."""
+def crash(job: Job, *, epoch: int, now: datetime, error: str) -> Unit:
+    """Return the unit that queues a step again whose owner died while it was at work: no retry, but a crash more."""
+    crashes = job.crashes + 1
+    waiting = replace(job, status=Status.WAITING, due_at=now, crashes=crashes)
+    fields = {"status": Status.WAITING, "due_at": now, "crashes": crashes, "last_error": error}
+    return Unit(job, _expected(job, epoch), {"$set": fields}, following=waiting)
+
+
+def end(job: Job, status: Status, reason: str, now: datetime, *, epoch: int | None = None) -> Unit:
+    """Return the unit that ends an execution as a whole: cancelled, or failed for ``reason``.
+
+    ``epoch`` is only asked for where the execution is running.
+    """
     fields = {"status": status, "counted_as": status, "reason": reason, "completed_at": now}
     update = {"$set": fields, "$unset": {"due_at": "", "held_due_at": ""}}
-    return Unit(job, _expected(job), update, ended=status)
+    return Unit(job, _expected(job, epoch), update, ended=status)
 
 
-def _retried(job: Job, outcome: Retry, step: Step, attempts: int, epoch: int, now: datetime, time_scale: float) -> Unit:
+def _retried(
+    job: Job, outcome: Retry, attempts: int, epoch: int, began_at: datetime, now: datetime, time_scale: float
+) -> Unit:
+    _, step = _pinned(job)
     wait = min(outcome.after, MAX_RETRY_AFTER) if outcome.after is not None else delay_before(step.retry, attempts + 1)
     due_at = now + wait / time_scale
-    waiting = replace(job, attempt=attempts, status=Status.WAITING, due_at=due_at, started_at=job.started_at or now)
+    waiting = replace(
+        job, attempt=attempts, status=Status.WAITING, due_at=due_at, started_at=job.started_at or began_at
+    )
     fields = {
         "status": Status.WAITING,
         "attempt": attempts,

@@ -3,7 +3,6 @@
 The reader in this process puts what it committed; other replicas look at workflow_versions by its change number.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,14 @@ from rules.workflow import Status
 
 @dataclass(frozen=True, slots=True)
 class WorkflowState:
-    """The switch of one workflow. Executions numbered up to ``stopped_seq`` end cancelled, whatever the status."""
+    """The switch of one workflow. Executions numbered up to ``stopped_seq`` end cancelled, whatever the status.
+
+    ``changed_seq`` is the number of the commit that made it so.
+    """
 
     status: Status
     stopped_seq: int
+    changed_seq: int = -1
 
     def cancels(self, seq: int) -> bool:
         """Return whether the execution numbered ``seq`` was waiting when the workflow was stopped or deleted."""
@@ -35,7 +38,7 @@ class WorkflowStates:
     def __init__(self, versions: AsyncCollection[dict[str, Any]]) -> None:
         self._versions = versions
         self._states: dict[bytes, WorkflowState] = {}
-        self._seen = -1
+        self._seen = -1  # not moved by put: what a reader before us committed may not have been read yet
 
     def get(self, workflow_id: Any) -> WorkflowState:
         """Return the switch of a workflow; of one nobody has heard of, active."""
@@ -44,18 +47,18 @@ class WorkflowStates:
     def put(self, heads: list[Head], changed_seq: int) -> None:
         """Take over what the reader in this process committed as commit number ``changed_seq``."""
         for head in heads:
-            self._states[bson_bytes(head.workflow_id)] = WorkflowState(head.status, head.stopped_seq)
-        self._seen = max(self._seen, changed_seq)
+            self._take(head.workflow_id, WorkflowState(head.status, head.stopped_seq, changed_seq))
 
-    async def refresh(self) -> list[Any]:
-        """Read what has changed since the last look; return the ids of the workflows that had."""
+    async def refresh(self) -> None:
+        """Read what has changed since the last look; raise the driver's error if the database does not answer."""
         fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1, "changed_seq": 1}
         changed = await self._versions.find({"changed_seq": {"$gt": self._seen}, "latest": True}, fields).to_list()
-        for document in changed:
-            self._take(document)
-        return [document["workflow_id"] for document in changed]
+        for version in changed:
+            state = WorkflowState(Status(version["status"]), version["stopped_seq"], version["changed_seq"])
+            self._take(version["workflow_id"], state)
+            self._seen = max(self._seen, state.changed_seq)
 
-    def _take(self, document: Mapping[str, Any]) -> None:
-        state = WorkflowState(Status(document["status"]), document["stopped_seq"])
-        self._states[bson_bytes(document["workflow_id"])] = state
-        self._seen = max(self._seen, document["changed_seq"])
+    def _take(self, workflow_id: Any, state: WorkflowState) -> None:
+        """Keep ``state`` unless a newer one is known: what was read may have been overtaken by the reader here."""
+        if state.changed_seq >= self.get(workflow_id).changed_seq:
+            self._states[bson_bytes(workflow_id)] = state
