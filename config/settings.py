@@ -25,14 +25,24 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from config.api_token import ApiToken, Scope, hash_of
 from config.collection_names import Collections, checked_collection_name
 from config.error import ConfigError
 from config.log import LogFormat
-from config.settings_problem import invalid_values, json_object, read_toml, unknown_in_file, unknown_variables
+from config.settings_problem import (
+    invalid_values,
+    json_list,
+    json_object,
+    read_toml,
+    unknown_in_file,
+    unknown_variables,
+)
 
 PREFIX = "REFLEXD_"
 UNPREFIXED = ("MONGODB_URI", "MONGODB_DATABASE")
 DEFAULT_DATABASE = "crm"
+DEFAULT_API_PORT = 8484
+_SHORTEST_TOKEN = 16
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -169,6 +179,26 @@ class Settings(BaseSettings):
     )
     status_interval_s: float = Field(30.0, ge=1, le=86_400, description="Seconds between two status lines.")
 
+    # HTTP API
+    api_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address the HTTP API listens on. One that is not loopback needs a token.",
+    )
+    api_port: int = Field(
+        DEFAULT_API_PORT,
+        ge=0,
+        le=65_535,
+        description="Port of the HTTP API; 0 switches it off. If the default is taken, the daemon runs without it.",
+    )
+    api_token: SecretStr | None = Field(
+        None, description="A bearer token that may read and write. Without any token, loopback is open."
+    )
+    api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
+        (),
+        description="More tokens, hashed, as a JSON list of {name, sha256, scope: read or write}; see `reflexd token`.",
+    )
+
     # E-mail
     smtp_host: str | None = Field(None, description="Mail server of send_email. Without it such steps fail and say so.")
     smtp_port: int = Field(587, ge=1, le=65_535, description="Port of the mail server: 587 for starttls, 465 for tls.")
@@ -198,6 +228,14 @@ class Settings(BaseSettings):
         uri = self.mongodb_uri.get_secret_value() if self.mongodb_uri is not None else ""
         return unquote(urlsplit(uri).path.strip("/")) or DEFAULT_DATABASE
 
+    @property
+    def all_api_tokens(self) -> tuple[ApiToken, ...]:
+        """Every token that the HTTP API takes, hashed."""
+        if self.api_token is None:
+            return self.api_tokens
+        single = ApiToken(name="token", sha256=hash_of(self.api_token.get_secret_value()), scope=Scope.WRITE)
+        return (single, *self.api_tokens)
+
     def with_mongodb_uri(self, uri: str) -> "Settings":
         """Return the settings with the address of an embedded MongoDB put in."""
         return self.model_copy(update={"mongodb_uri": SecretStr(uri)})
@@ -211,6 +249,24 @@ class Settings(BaseSettings):
         ):
             raise ValueError("expected mongodb://host/… or mongodb+srv://host/…")
         return uri
+
+    @field_validator("api_port", mode="before")
+    @classmethod
+    def _not_a_service_link(cls, port: object) -> object:
+        # Kubernetes sets REFLEXD_API_PORT to tcp://… in every pod beside a Service called reflexd-api.
+        return DEFAULT_API_PORT if isinstance(port, str) and port.startswith("tcp://") else port
+
+    @field_validator("api_token")
+    @classmethod
+    def _is_long(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < _SHORTEST_TOKEN:
+            raise ValueError(f"expected at least {_SHORTEST_TOKEN} characters, as `reflexd token` makes")
+        return token
+
+    @field_validator("api_tokens", mode="before")
+    @classmethod
+    def _tokens_from_json(cls, value: object) -> object:
+        return json_list(value) if isinstance(value, str) else value
 
     @field_validator("entities", mode="before")
     @classmethod
@@ -247,6 +303,15 @@ class Settings(BaseSettings):
         shared = set(self.entities.values()) & set(self.collections.model_dump().values())
         if shared or len(set(self.collections.model_dump().values())) != len(Collections.model_fields):
             raise ValueError(f"entities, collections: expected a collection for each, found shared {sorted(shared)}")
+        return self
+
+    @model_validator(mode="after")
+    def _public_api_has_a_token(self) -> Self:
+        if self.api_port and self.api_host not in _LOOPBACK and not self.all_api_tokens:
+            raise ValueError(
+                f"api_host: expected api_token or api_tokens to be set, because {self.api_host} is not loopback; "
+                "found none"
+            )
         return self
 
     @model_validator(mode="after")

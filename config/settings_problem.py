@@ -80,6 +80,17 @@ def json_object(text: str) -> object:
     return value
 
 
+def json_list(text: str) -> object:
+    """Return the JSON list that a variable holds; raise ValueError otherwise."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError("expected a JSON list of objects") from error
+    if not isinstance(value, list):
+        raise ValueError("expected a JSON list of objects")
+    return tuple(value)
+
+
 def _is_service_link(name: str, value: str) -> bool:
     return bool(_SERVICE_LINK.search(name.upper()) or _SERVICE_ADDRESS.match(value))
 

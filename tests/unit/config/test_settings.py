@@ -214,3 +214,34 @@ def test_two_replicas_never_have_the_same_name() -> None:
 def test_every_setting_says_in_one_line_what_it_means() -> None:
     undescribed = [name for name, field in Settings.model_fields.items() if not field.description]
     assert undescribed == []
+
+
+def test_an_api_that_is_not_on_loopback_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFLEXD_API_HOST", "0.0.0.0")
+    assert "api_token" in problem_of()
+    monkeypatch.setenv("REFLEXD_API_TOKEN", "correct-horse-battery")
+    assert load_settings().api_host == "0.0.0.0"
+
+
+def test_an_api_that_is_off_needs_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFLEXD_API_HOST", "0.0.0.0")
+    monkeypatch.setenv("REFLEXD_API_PORT", "0")
+    assert load_settings().api_port == 0
+
+
+def test_the_single_token_is_kept_as_a_hash_that_may_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFLEXD_API_TOKEN", "correct-horse-battery")
+    (token,) = load_settings().all_api_tokens
+    assert (token.scope, "correct" in token.sha256) == ("write", False)
+
+
+def test_a_token_that_is_too_short_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFLEXD_API_TOKEN", "hunter2")
+    problem = problem_of()
+    assert "at least 16" in problem
+    assert "hunter2" not in problem
+
+
+def test_tokens_come_as_a_list_of_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFLEXD_API_TOKENS", f'[{{"name": "grafana", "sha256": "{"ab" * 32}", "scope": "read"}}]')
+    assert [(token.name, token.scope) for token in load_settings().all_api_tokens] == [("grafana", "read")]
