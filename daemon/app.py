@@ -55,7 +55,7 @@ from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
 from daemon.workflows.observer import Observer
 from daemon.workflows.switcher import Switcher
-from rules.workflow import Workflow, parse_workflow
+from rules.workflow import ParseAction, Workflow, parse_workflow
 
 MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
 COMFORTABLE_JOBS: Final = 4_000  # from then on intake waits a moment for the executor
@@ -97,13 +97,14 @@ class Daemon:
         reader_client: AsyncMongoClient[dict[str, Any]],
         *,
         on_death: Any,
+        parse_action: ParseAction = parse_action,
     ) -> None:
         """``on_death`` is called with the name of a service that died: the daemon cannot go on."""
         self._settings = settings
         names, entities = settings.collections, settings.entities
         database = client[settings.database_name]
         executions, versions, state = database[names.executions], database[names.versions], database[names.state]
-        parse = partial(_parse, settings)
+        parse = partial(_parse, settings, parse_action)
         self._grace = timedelta(seconds=settings.grace_s)
         self.clock = ServerClock(database)
         self.metrics = Metrics()
@@ -375,7 +376,9 @@ def _calm_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _parse(settings: Settings, workflow_id: Any, version: int, document: Mapping[str, Any]) -> Workflow:
+def _parse(
+    settings: Settings, parse_action: ParseAction, workflow_id: Any, version: int, document: Mapping[str, Any]
+) -> Workflow:
     return parse_workflow(
         workflow_id,
         version,
