@@ -44,7 +44,6 @@ def execution(queued: Queued, seq: int, triggered_at: datetime, delay: timedelta
         "lane": queued.lane,
         "cause": {"depth": 0, "chain": [], "execution_id": None},
         "started_at": None,
-        "completed_at": None,
     }
 
 
