@@ -160,6 +160,8 @@ class Daemon:
             self.clock,
             is_reader=self._is_reader,
             settle=self._hand_edits.settle,
+            waiting=lambda: self._outside.waiting,
+            saturated=lambda: self._outside.saturated,
             on_loaded=self._executor.wake,
             on_death=on_death,
         )

@@ -169,7 +169,9 @@ class Executor:
         for job, workflow in jobs:
             if workflow.steps[job.step].action.reach is Reach.OUTSIDE:
                 if free <= 0:
-                    self._outside.wait(job)
+                    if not self._outside.wait(job):
+                        self._lanes.make_polling()  # what comes after it must not overtake it
+                        self._lanes.release(job)
                     continue
                 free -= 1
             ready.append((job, workflow))

@@ -6,6 +6,7 @@ memory) or takes only what has come within reach since the last one.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
@@ -28,6 +29,7 @@ from daemon.telemetry import emit
 POLL_S: Final = 0.15  # while the reader is elsewhere or lanes have fallen behind
 LOOK_S: Final = 1.0  # otherwise
 PAGE: Final = 1_000
+_REST: Final = 5  # times as long as a look took that had to step over what it leaves out
 
 
 class Loader:
@@ -43,11 +45,15 @@ class Loader:
         *,
         is_reader: Callable[[], bool],
         settle: Callable[[Any], Awaitable[None]],
+        waiting: Callable[[], int],
+        saturated: Callable[[], list[Any]],
         on_loaded: Callable[[], None],
         on_death: Callable[[str], None],
     ) -> None:
         """``is_reader`` tells whether the reader runs in this process, ``settle`` is given the id of an execution
-        that somebody edited by hand. ``on_loaded`` is called when jobs arrived.
+        that somebody edited by hand. ``waiting`` tells how many jobs in memory only wait for a slot, ``saturated``
+        which workflows have so many of them that their next ones are left in MongoDB. ``on_loaded`` is called when
+        jobs arrived.
         """
         self._executions = executions
         self._lanes = lanes
@@ -56,12 +62,15 @@ class Loader:
         self._clock = clock
         self._is_reader = is_reader
         self._settle = settle
+        self._waiting = waiting
+        self._saturated = saturated
         self._on_loaded = on_loaded
         self._nudge = asyncio.Event()
         self._task = Background("loader", self._run, on_death)
         self._new_lanes: set[int] = set()
         self._covered: datetime | None = None  # everything due until then is in memory
         self._is_behind = False
+        self._rested_at = 0.0  # monotonic time in seconds until which no look is hurried
 
     async def start(self) -> None:
         """Start polling."""
@@ -78,7 +87,7 @@ class Loader:
 
     def nudge_if_behind(self) -> None:
         """Look at once if more is due than was loaded, and there is room for it now."""
-        if self._is_behind and len(self._lanes) < PAGE:
+        if self._is_behind and not self._is_crowded() and time.monotonic() >= self._rested_at:
             self._nudge.set()
 
     def add_lane(self, lane: int) -> None:
@@ -98,6 +107,7 @@ class Loader:
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="poll of the queue", error=error)
             pause = POLL_S if self._is_behind or not self._is_reader() else LOOK_S
+            pause = max(pause, self._rested_at - time.monotonic())
             try:
                 async with asyncio.timeout(pause):
                     await self._nudge.wait()
@@ -115,8 +125,8 @@ class Loader:
         if not self._lanes.owned:
             return
         until = self._clock.now() + AHEAD
-        crowded = len(self._lanes) >= PAGE
-        if crowded and self._lanes.polling:
+        crowded = self._is_crowded()
+        if self._lanes.is_full or (crowded and self._lanes.polling):
             self._is_behind = True
             return
         limit = PAGE if crowded and self._covered is not None else self._lanes.known + PAGE
@@ -124,11 +134,13 @@ class Loader:
         self._lanes.begin_poll()
         jobs: list[Job] = []
         is_complete = False
+        began, left_out = time.monotonic(), self._saturated()
         try:
-            jobs, count = await self._find(self._covered if crowded else None, until, limit)
-            is_complete = count < limit
+            jobs, count = await self._find(self._covered if crowded else None, until, limit, left_out)
+            is_complete = count < limit and not left_out
         finally:
             self._lanes.end_poll(jobs, is_complete=is_complete, is_reader=is_reader and self._is_reader())
+        self._rested_at = time.monotonic() + (_REST * (time.monotonic() - began) if left_out else 0)
         self._is_behind = not is_complete
         if is_complete:
             self._covered = until
@@ -137,12 +149,20 @@ class Loader:
         if jobs:
             self._on_loaded()
 
-    async def _find(self, since: datetime | None, until: datetime, limit: int) -> tuple[list[Job], int]:
-        """Return the jobs due after ``since`` and until ``until`` that are not in memory, and how many were found."""
+    def _is_crowded(self) -> bool:
+        return len(self._lanes) - self._waiting() >= PAGE
+
+    async def _find(
+        self, since: datetime | None, until: datetime, limit: int, left_out: list[Any]
+    ) -> tuple[list[Job], int]:
+        """Return the jobs due after ``since`` and until ``until``, and how many were found."""
         due: dict[str, Any] = {"$lte": until, "$type": "date"}
         if since is not None:
             due["$gt"] = since
-        found = self._executions.find({"lane": {"$in": sorted(self._lanes.owned)}, "due_at": due}, PROJECTION)
+        queued: dict[str, Any] = {"lane": {"$in": sorted(self._lanes.owned)}, "due_at": due}
+        if left_out:
+            queued["workflow_id"] = {"$nin": left_out}
+        found = self._executions.find(queued, PROJECTION)
         jobs: list[Job] = []
         count = 0
         async for document in found.sort([("due_at", 1), ("seq", 1)]).limit(limit).batch_size(PAGE):

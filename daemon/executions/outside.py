@@ -1,8 +1,9 @@
 """Run steps that reach outside MongoDB: intent first, then the action under a deadline, in a limited number at once.
 
 aiojobs runs them; one is spawned only when a slot is free. Jobs without a slot wait here, and slots go round their
-workflows, so that a slow host of one workflow does not keep the others waiting. What waited is judged anew when its
-turn comes: its switch, its entity and its conditions may have changed.
+workflows, so that a slow host of one workflow does not keep the others waiting; what one workflow has too many of
+stays in MongoDB. What waited is judged anew when its turn comes: its switch, its entity and its conditions may have
+changed.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import aiojobs
 
@@ -29,6 +30,8 @@ from daemon.executions.transition import hand_back, intend
 from daemon.executions.unit import Unit
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
+
+MOST_WAITING: Final = 1_000  # jobs of one workflow that wait in memory; it may have more again at half of that
 
 
 class OutsideRunner:
@@ -59,6 +62,7 @@ class OutsideRunner:
         self._may_start = may_start
         self._on_free = on_free
         self._waiting: OrderedDict[bytes, deque[Job]] = OrderedDict()
+        self._saturated: dict[bytes, Any] = {}
         self._active = 0
         self._scheduler: aiojobs.Scheduler | None = None
         self._is_stopping = False
@@ -90,9 +94,28 @@ class OutsideRunner:
         if scheduler is not None:
             await scheduler.wait_and_close(timeout=grace.total_seconds())
 
-    def wait(self, job: Job) -> None:
-        """Keep a job that was taken until ``next_waiting`` gives it a slot."""
-        self._waiting.setdefault(bson_bytes(job.workflow_id), deque()).append(job)
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a slot."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def saturated(self) -> list[Any]:
+        """The ids of the workflows of which no more can wait here."""
+        return list(self._saturated.values())
+
+    def wait(self, job: Job) -> bool:
+        """Keep a job that was taken until ``next_waiting`` gives it a slot; return False if its workflow has too many.
+
+        Once one is refused, all are until half of them are gone: they are to come in order again.
+        """
+        key = bson_bytes(job.workflow_id)
+        if len(self._waiting.get(key, ())) >= MOST_WAITING:
+            self._saturated[key] = job.workflow_id
+        if key in self._saturated:
+            return False
+        self._waiting.setdefault(key, deque()).append(job)
+        return True
 
     def next_waiting(self) -> list[Job]:
         """Return the jobs whose turn it is, as many as there are free slots, one workflow after another."""
@@ -102,6 +125,8 @@ class OutsideRunner:
             turns.append(waiting.popleft())
             if waiting:
                 self._waiting[workflow] = waiting
+            if len(waiting) <= MOST_WAITING // 2:
+                self._saturated.pop(workflow, None)
         return turns
 
     def drop(self, lane: int) -> None:
@@ -112,6 +137,8 @@ class OutsideRunner:
                 self._lanes.release(job)
             if not waiting:
                 del self._waiting[workflow]
+            if len(waiting) <= MOST_WAITING // 2:
+                self._saturated.pop(workflow, None)
 
     async def run(self, attempt: Attempt, entity: dict[str, Any]) -> None:
         """Run an attempt; there must be a free slot."""
