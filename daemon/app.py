@@ -244,6 +244,7 @@ class Daemon:
             lease_s=settings.lease_s,
             users=(self,),
             on_death=on_death,
+            sessions=lambda: [each.transactions.session_id for each in (intake, self._commit, self._switcher)],
         )
 
     async def start(self) -> None:

@@ -28,7 +28,7 @@ from daemon.executions.status import Status
 from daemon.executions.unit import Unit
 from daemon.mongo.failure import is_transient
 from daemon.mongo.refusal import refusal_text
-from daemon.mongo.transaction import in_transaction
+from daemon.mongo.transaction import Transactions
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
@@ -82,6 +82,7 @@ class GroupCommit:
         self._names = collections
         self._entities = entities
         self._clock = clock
+        self.transactions = Transactions(database.client)
         self._queue: deque[tuple[Unit, asyncio.Future[Receipt]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
@@ -156,7 +157,7 @@ class GroupCommit:
             if not wanted:
                 break
             try:
-                await in_transaction(self._database.client, partial(self._write, wanted), timeout_s=_TIMEOUT_S)
+                await self.transactions.run(partial(self._write, wanted), timeout_s=_TIMEOUT_S)
                 break
             except _Lost:
                 lost |= await self._find_lost(wanted)

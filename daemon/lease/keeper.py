@@ -20,6 +20,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.lease.share import lanes_to_claim, lanes_to_release
 from daemon.mongo.failure import is_transient
+from daemon.mongo.transaction import end_sessions
 from daemon.service import Background
 from daemon.telemetry import emit
 
@@ -78,13 +79,18 @@ class LeaseKeeper:
         lease_s: float,
         users: Iterable[LeaseUser],
         on_death: Callable[[str], None],
+        sessions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
-        """``replica`` must be unique among all daemons, ``lease_s`` is how long an unrenewed lease lasts."""
+        """``replica`` must be unique among all daemons, ``lease_s`` is how long an unrenewed lease lasts.
+
+        ``sessions`` are those of this replica's transactions: whoever takes over ends them.
+        """
         self._users = tuple(users)
         self._state = state
         self._replica = replica
         self._lanes = lanes
         self._lease_s = lease_s
+        self._sessions = sessions
         self._held: dict[str, Hold] = {}
         self._retiring: set[str] = set()
         self._renewed_at = 0.0
@@ -128,6 +134,7 @@ class LeaseKeeper:
             if any(item["code"] != _DUPLICATE_KEY for item in error.details["writeErrors"]):
                 raise
         await self._state.delete_many({"kind": "replica", "$expr": {"$lt": ["$expires_at", _LONG_AGO]}})
+        await self._end_sessions_of([self._replica])  # a former life under the same name
         await self._beat()
         self._task.start()
 
@@ -177,10 +184,11 @@ class LeaseKeeper:
             {"holder": self._replica, "kind": {"$in": ["lease", "replica"]}}, [{"$set": {"expires_at": expires}}]
         )
         known = len(self._held) + 1
+        replica = {"kind": "replica", "holder": self._replica}
         if result.matched_count != known:
             await self._state.update_one(
                 {"_id": f"replica/{self._replica}"},
-                [{"$set": {"kind": "replica", "holder": self._replica, "expires_at": expires}}],
+                [{"$set": {**replica, "sessions": list(self._sessions()), "expires_at": expires}}],
                 upsert=True,
             )
         return sent
@@ -243,7 +251,15 @@ class LeaseKeeper:
         wanted = [READER] if READER in free else []
         wanted += lanes_to_claim(lanes, len(self._held_lanes()), self._lanes, len(replicas))
         if wanted:
+            await self._end_sessions_of({leases[name]["holder"] for name in wanted} - {None, self._replica})
             await self._claim(wanted)
+
+    async def _end_sessions_of(self, holders: Iterable[str]) -> None:
+        """Abort the transactions that former holders left open: what they wrote would be in the way for a minute."""
+        ids = [f"replica/{holder}" for holder in holders]
+        found = await self._state.find({"_id": {"$in": ids}}, {"sessions": 1}).to_list() if ids else []
+        sessions = [session for replica in found for session in replica.get("sessions", ())]
+        await end_sessions(self._state.database.client, sessions)
 
     def _retire_surplus(self, replicas: Mapping[str, int]) -> None:
         staying = [name for name in self._held_lanes() if name not in self._retiring]

@@ -1,10 +1,13 @@
 """One transaction, repeated as a whole while MongoDB says that this may help.
 
+A process that dies in mid-transaction leaves it open on the server, in everybody's way for up to a minute. So the
+transactions that others may have to take over run in sessions whose ids are known: see ``Transactions``.
+
 Everything is written with majority and the default journaling, the fastest setting that survives a failover
 (MONGODB.md, "Driver").
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import pymongo
@@ -32,3 +35,38 @@ async def in_transaction(
     with pymongo.timeout(timeout_s):
         async with client.start_session() as session:
             return await session.with_transaction(work, read_concern=_SNAPSHOT, write_concern=MAJORITY)
+
+
+class Transactions:
+    """Transactions one after another in one session of the server, which keeps its id.
+
+    A new one ends whatever an earlier one that was cut off left open, here by itself, elsewhere by ``end_sessions``.
+    """
+
+    def __init__(self, client: AsyncMongoClient[Any]) -> None:
+        self._client = client
+        self._session: AsyncClientSession | None = None
+
+    @property
+    def session_id(self) -> Mapping[str, Any]:
+        """The id by which ``end_sessions`` knows the session."""
+        return self._opened().session_id
+
+    async def run(self, work: Callable[[AsyncClientSession], Awaitable[Result]], *, timeout_s: float) -> Result:
+        """Run ``work`` as ``in_transaction`` does. Not for use by more than one task at a time."""
+        with pymongo.timeout(timeout_s):
+            return await self._opened().with_transaction(work, read_concern=_SNAPSHOT, write_concern=MAJORITY)
+
+    def _opened(self) -> AsyncClientSession:
+        if self._session is None:
+            self._session = self._client.start_session()
+        return self._session
+
+
+async def end_sessions(client: AsyncMongoClient[Any], session_ids: Sequence[Mapping[str, Any]]) -> None:
+    """Abort what a replica that is gone left open; raise the driver's error if the database does not answer.
+
+    A user may always end sessions of their own. One that lives on repeats its transaction, and finds out.
+    """
+    if session_ids:
+        await client.admin.command("killSessions", list(session_ids))

@@ -24,7 +24,7 @@ from daemon.executions.job import Job
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
 from daemon.mongo.refusal import refusal_text
-from daemon.mongo.transaction import in_transaction
+from daemon.mongo.transaction import Transactions
 from daemon.stream.batch import Batch, BatchStore, Operations, is_duplicate
 from daemon.stream.checkpoint import Checkpoint
 from daemon.stream.decision import log_refusal, skipped_change_document
@@ -83,6 +83,7 @@ class Intake:
         self._store = BatchStore(database, names, interventions)
         self._on_commit = on_commit
         self._checkpoint: Checkpoint | None = None
+        self.transactions = Transactions(database.client)
         self.lock = asyncio.Lock()  # one transaction at a time: the stream's or a sweep's
 
     @property
@@ -218,7 +219,7 @@ class Intake:
         while True:
             work = partial(self._store.write, batch, before.commit, moved, self._clock.now())
             try:
-                await in_transaction(self._database.client, work, timeout_s=_TIMEOUT_S)
+                await self.transactions.run(work, timeout_s=_TIMEOUT_S)
                 break
             except BulkWriteError as error:
                 if not is_duplicate(error) or not await self._store.drop_replayed(batch):

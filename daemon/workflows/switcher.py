@@ -22,7 +22,7 @@ from daemon.executions.group_commit import counter_id, counter_update
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
-from daemon.mongo.transaction import in_transaction
+from daemon.mongo.transaction import Transactions
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.head import Transition
@@ -49,7 +49,7 @@ class Switcher:
         on_death: Callable[[str], None],
     ) -> None:
         """``lanes``: how many there are in all. ``on_applied`` is told the workflow when a transition was applied."""
-        self._database = database
+        self.transactions = Transactions(database.client)
         self._versions = database[names.versions]
         self._executions = database[names.executions]
         self._state = database[names.state]
@@ -162,8 +162,7 @@ class Switcher:
     async def _cancel_all(self, waiting: Mapping[str, Any], version: Mapping[str, Any]) -> None:
         while page := await self._executions.find(waiting, {"_id": 1}).limit(PAGE).to_list():
             ids = [document["_id"] for document in page]
-            ended = await in_transaction(
-                self._database.client,
+            ended = await self.transactions.run(
                 partial(self._cancel_page, {**waiting, "_id": {"$in": ids}}, version["workflow_id"]),
                 timeout_s=_TIMEOUT_S,
             )

@@ -3,13 +3,19 @@
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def eventually(probe: Callable[[], T | Awaitable[T]], within_s: float = 10.0, every_s: float = 0.02) -> T:
+@overload
+async def eventually(
+    probe: Callable[[], Coroutine[Any, Any, T]], within_s: float = 10.0, every_s: float = 0.02
+) -> T: ...
+@overload
+async def eventually(probe: Callable[[], T], within_s: float = 10.0, every_s: float = 0.02) -> T: ...
+async def eventually(probe: Callable[[], Any], within_s: float = 10.0, every_s: float = 0.02) -> Any:
     """Return the first true value that ``probe`` gives; fail when there was none ``within_s``.
 
     An AssertionError in ``probe`` means "not yet"; the last one is shown when the time is up.

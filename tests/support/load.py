@@ -1,0 +1,98 @@
+"""The work that fault tests put on a daemon: leads that set off every kind of step, and what must come of them."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bson import ObjectId, Timestamp
+from pymongo.asynchronous.database import AsyncDatabase
+
+from daemon.mongo.initialise import initialise
+from tests.support.invariants import ENDED, Expected
+from tests.support.poll import eventually
+from tests.support.settings import settings_for
+from tests.support.smtp import MailServer
+
+Database = AsyncDatabase[dict[str, Any]]
+
+FOLLOW_UP: Final = ObjectId("5f0000000000000000000001")  # every kind of step, with a delay in between
+WELCOME: Final = ObjectId("5f0000000000000000000002")  # an e-mail that may be sent once at the most
+CHAINED: Final = ObjectId("5f0000000000000000000003")  # set off by what the first one writes
+CREATED: Final = {"type": "entity_created", "entity_type": "lead"}
+_MAIL: Final = {"type": "send_email", "template": "fault_test"}
+_REPEATED: Final = {**_MAIL, "delivery": "at_least_once", "retry": {"max_attempts": 10}}
+_INSIDE: Final = [{"type": "create_task"}, {"type": "update_field", "field": "is_touched", "value": True}]
+_TOLD: Final = {"type": "send_notification", "message": "Touched", "delay": 1}
+_TEMPLATE: Final = {"_id": "fault_test", "name": "fault_test", "subject": "Hello", "text": "Hello"}
+
+
+@dataclass
+class Load:
+    """Leads written so far, and the workflows that run for each."""
+
+    database: Database
+    workflow_ids: tuple[ObjectId, ...]
+    since: Timestamp
+    leads: list[Any] = field(default_factory=list)
+
+    async def write(self, count: int) -> list[Any]:
+        """Insert leads, one write each; return their ids."""
+        made = []
+        for _ in range(count):
+            lead = {"_id": ObjectId(), "email": "lead@example.com"}
+            await self.database.leads.insert_one(lead)
+            made.append(lead["_id"])
+        self.leads += made
+        return made
+
+    def expected(self, mails: MailServer | None = None) -> Expected:
+        """Return what must have come of it."""
+        pairs = {(workflow_id, lead): 1 for workflow_id in self.workflow_ids for lead in self.leads}
+        return Expected(executions=pairs, deliveries=deliveries(mails) if mails is not None else ())
+
+    async def done(self, within_s: float = 30.0) -> None:
+        """Return once everything expected has ended."""
+
+        async def all_ended() -> bool:
+            found = await self.database.workflow_executions.count_documents({"status": {"$in": ENDED}})
+            assert found >= len(self.leads) * len(self.workflow_ids), found
+            return True
+
+        await eventually(all_ended, within_s, every_s=0.05)
+
+
+async def prepared_load(database: Database, *, with_mail: bool = False) -> Load:
+    """Prepare a database, put the workflows in, and return the load; nothing was written yet."""
+    await initialise(database, settings_for("", database.name))
+    await database.workflows.delete_many({})  # the presets would run for the same leads
+    mailing = [_REPEATED] if with_mail else []
+    workflows: list[dict[str, Any]] = [
+        {"_id": FOLLOW_UP, "name": "Follow up", "trigger": CREATED, "actions": [*_INSIDE, *mailing, _TOLD]},
+        {
+            "_id": CHAINED,
+            "name": "After the first",
+            "trigger": {"type": "field_updated", "entity_type": "lead", "field": "is_touched"},
+            "actions": [{"type": "create_task"}],
+        },
+    ]
+    if with_mail:
+        workflows.append({"_id": WELCOME, "name": "Welcome", "trigger": CREATED, "actions": [_MAIL]})
+        await database.email_templates.insert_one(dict(_TEMPLATE))
+    await database.workflows.insert_many(workflows)
+    since = (await database.command("ping"))["operationTime"]
+    return Load(database, tuple(workflow["_id"] for workflow in workflows), since)
+
+
+def mail_settings(mails: MailServer) -> dict[str, Any]:
+    """Return the settings by which a daemon sends to ``mails``."""
+    return {
+        "smtp_host": "127.0.0.1",
+        "smtp_port": mails.port,
+        "smtp_security": "none",
+        "smtp_from": "crm@example.com",
+    }
+
+
+def deliveries(mails: MailServer) -> list[str]:
+    """Return the keys ``<execution id>:<step>`` of the messages that arrived."""
+    keys = [str(message["Message-ID"]).removeprefix("<").partition("@")[0] for message in mails.messages]
+    return [key.replace(".", ":") for key in keys]
