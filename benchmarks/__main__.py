@@ -2,44 +2,28 @@
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import Final
 
 import uvloop
 from loguru import logger
 
-from benchmarks.contender import Server
+from benchmarks.place import PLACE, served
 from benchmarks.plan import plan_for
-from benchmarks.program import ROOT
 from benchmarks.session import PARTS, Session
 from benchmarks.table import markdown
-from tests.support.mongod import Mongod
-
-PLACE: Final = ROOT / ".bench"
 
 
 def main() -> None:
     """Measure, print the table, write it and the JSON beside each other."""
     arguments = _arguments()
     logger.disable("daemon")  # what initialise has to say of every fresh database
-    PLACE.mkdir(exist_ok=True)
-    directory = Path(mkdtemp(prefix="run-", dir=PLACE))
-    mongod = Mongod(directory / "mongod", oplog_mb=2_048, cache_gb=1.0)
-    try:
-        mongod.start()
-        assert mongod.process is not None
-        server = Server(mongod.uri, mongod.process.pid, directory)
+    with served() as server:
         session = Session(server, plan_for(is_quick=arguments.quick, leads=arguments.leads))
         uvloop.run(session.measure(arguments.parts or list(PARTS)))
-    finally:
-        mongod.stop()
-        shutil.rmtree(directory / "mongod", ignore_errors=True)
-    text = markdown(session.results)
     out = arguments.out or PLACE / "bench.json"
     out.write_text(json.dumps(session.results.to_json(), indent=1) + "\n")
+    text = markdown(session.results)
     out.with_suffix(".md").write_text(text)
     sys.stdout.write(text)
     sys.stderr.write(f"written: {out}, {out.with_suffix('.md')}\n")

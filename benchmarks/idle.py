@@ -7,7 +7,7 @@ from typing import Final
 from benchmarks.contender import Contender, Server, arena
 from benchmarks.workload import Workload
 
-_SETTLE_S: Final = 5.0
+_SETTLE_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from benchmarks.observer import Observer, observing
 from benchmarks.workload import Workload
 
 _WARM_UP: Final = 40
-_WARM_UP_RATE: Final = 20.0
+_WARM_UP_RATE: Final = 100.0
 _WITHIN_S: Final = 120.0
 
 

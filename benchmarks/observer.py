@@ -12,7 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from benchmarks.figures import Spread, spread_of
 
 _PROBE_COUNT = 100
-_PROBE_S = 0.05
+_PROBE_S = 0.02
 _AWAIT_MS = 1_000
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +69,11 @@ class Program:
                 f"process {self.pid} has ended with {self._process.returncode}; its log: {self.log_tail()}"
             )
 
+    async def ended(self) -> None:
+        """Return once the process has ended by itself."""
+        async with asyncio.timeout(_STOP_S):
+            await self._process.wait()
+
     def log_tail(self) -> str:
         """Return the end of its log."""
         return self.log.read_text(errors="replace")[-2_000:]
@@ -93,13 +98,20 @@ def cpu_s_of(process: psutil.Process) -> float:
 
 @asynccontextmanager
 async def running(
-    arguments: list[str], directory: Path, environment: Mapping[str, str] | None = None
+    arguments: list[str],
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
 ) -> AsyncIterator[Program]:
-    """Yield ``python -m <arguments>`` running in ``directory``, free of our own settings; end it afterwards."""
+    """Yield ``python -m <arguments>`` running in ``directory``, free of our own settings; end it afterwards.
+
+    ``under`` is a command that runs it, as a profiler does.
+    """
     log = _log_in(directory, arguments[0])
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REFLEXD_", "MONGODB_"))}
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
+            *under,
             sys.executable,
             "-m",
             *arguments,

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.burst import BurstRun
 from benchmarks.figures import Spread, middle_spread
 from benchmarks.idle import IdleRun
+
+_LEAST_MS: Final = 1.0  # instants in MongoDB are whole milliseconds
 
 
 @dataclass(slots=True)
@@ -32,10 +34,10 @@ class SpreadResult:
     daemon: list[Spread] = field(default_factory=list)
     bound: list[Spread] = field(default_factory=list)
 
-    def ratios(self) -> tuple[float, float]:
-        """Return the daemon's p50 and p99 by the bound's."""
+    def ratios(self) -> tuple[float | None, float | None]:
+        """Return the daemon's p50 and p99 by the bound's; None where the bound's is below what can be told."""
         ours, theirs = middle_spread(self.daemon), middle_spread(self.bound)
-        return ours.p50 / theirs.p50, ours.p99 / theirs.p99
+        return _ratio(ours.p50, theirs.p50), _ratio(ours.p99, theirs.p99)
 
 
 @dataclass(slots=True)
@@ -60,3 +62,7 @@ class Results:
 def median_of(runs: Sequence[BurstRun], name: str) -> float:
     """Return the median of one figure over repetitions."""
     return float(median(getattr(run, name) for run in runs))
+
+
+def _ratio(ours: float, theirs: float) -> float | None:
+    return ours / theirs if theirs >= _LEAST_MS else None

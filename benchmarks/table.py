@@ -83,7 +83,7 @@ def _spread_row(result: SpreadResult) -> list[str]:
         f"{ours.least:.1f} … {ours.most:.1f}",
         f"{theirs.p50:.1f}",
         f"{theirs.p99:.1f}",
-        *(f"{ratio:.2f}" for ratio in result.ratios()),
+        *("" if ratio is None else f"{ratio:.2f}" for ratio in result.ratios()),
         str(ours.count),
     ]
 
