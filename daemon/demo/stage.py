@@ -54,7 +54,10 @@ async def perform(settings: Settings, *, once: bool) -> int:
     if stop.exit_code:
         console.print(f"a part of the daemon died; the log says why: {log}", style="bold red", markup=False)
         return stop.exit_code
-    return ended if ended is not None else _INTERRUPTED if once else 0
+    if ended is None and once:
+        console.print("stopped before its end: nothing was compared", style="bold red", markup=False)
+        return _INTERRUPTED
+    return ended or 0
 
 
 async def _until_stopped(stop: StopRequest, playing: Coroutine[Any, Any, int]) -> int | None:
