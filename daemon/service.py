@@ -6,10 +6,12 @@ dies stops the whole and says why.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from daemon.event import Event
 from daemon.telemetry import emit
+
+CANCEL_AGAIN_S: Final = 1.0
 
 
 class Service(Protocol):
@@ -48,8 +50,7 @@ class Background:
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
-        await asyncio.wait([task])
+        await cancelled(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -58,3 +59,14 @@ class Background:
         emit(Event.SERVICE_FAILED, service=self.name, error=error if error is not None else "ended by itself")
         if not self._is_stopping:
             self._on_death(self.name)
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and return once it has ended.
+
+    It is asked again every second: where an operation of the driver ends in the very moment it is cancelled,
+    ``asyncio.wait_for`` (Python 3.11) keeps the result and loses the cancellation.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
