@@ -81,13 +81,18 @@ class ChangeCursor:
         self._pipeline = pipeline
         self._await_ms = await_ms
         self._id = Int64(0)
+        self._batch_events = BATCH_EVENTS
 
-    async def open(self, position: Position) -> StreamBatch:
+    async def open(self, position: Position, *, events: int = BATCH_EVENTS, with_images: bool = True) -> StreamBatch:
         """Open the stream at ``position`` and return its first batch, often empty.
 
-        Raise the driver's OperationFailure when the position cannot be used: see daemon.mongo.failure.
+        ``events``: how many a batch may hold. Raise the driver's OperationFailure when the position cannot be used:
+        see daemon.mongo.failure.
         """
-        options: dict[str, Any] = {"fullDocument": "whenAvailable", "fullDocumentBeforeChange": "whenAvailable"}
+        self._batch_events = events
+        options: dict[str, Any] = {}
+        if with_images:
+            options |= {"fullDocument": "whenAvailable", "fullDocumentBeforeChange": "whenAvailable"}
         if position.token is not None:
             options["startAfter"] = dict(position.token)
         else:
@@ -96,7 +101,7 @@ class ChangeCursor:
             {
                 "aggregate": 1,
                 "pipeline": [{"$changeStream": options}, *self._pipeline],
-                "cursor": {"batchSize": BATCH_EVENTS},
+                "cursor": {"batchSize": events},
             },
             "firstBatch",
         )
@@ -107,7 +112,7 @@ class ChangeCursor:
             {
                 "getMore": self._id,
                 "collection": "$cmd.aggregate",
-                "batchSize": BATCH_EVENTS,
+                "batchSize": self._batch_events,
                 "maxTimeMS": self._await_ms,
             },
             "nextBatch",

@@ -22,14 +22,14 @@ from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.metrics import Metrics
-from daemon.mongo.failure import CORRUPT_TOKEN_CODES, HISTORY_LOST_CODES, UNRESUMABLE_CODES, is_transient
-from daemon.service import Background
+from daemon.mongo.failure import is_transient
+from daemon.service import Background, cancelled
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, checkpoint_from
-from daemon.stream.cursor import BATCH_EVENTS, ChangeCursor, Position, StreamBatch, pipeline_hash
+from daemon.stream.cursor import BATCH_EVENTS, ChangeCursor, StreamBatch, pipeline_hash
 from daemon.stream.decode import Decoder, Event
 from daemon.stream.first_start import begin
-from daemon.stream.gap import record_gap
 from daemon.stream.intake import Intake
+from daemon.stream.opening import Reading, ReadOtherwise, explained, open_stream
 from daemon.telemetry import emit
 from rules.head import Parse
 
@@ -40,6 +40,7 @@ _READ_AHEAD: Final = 4  # batches
 _BACK_OFF_S: Final = (0.1, 30.0)
 _ROOM_S: Final = 0.5  # how long at the most a commit waits for an executor that is behind
 _ROOM_LOOK_S: Final = 0.005
+_EXPECTED: Final = (HistoryLost, CheckpointCorrupt, LeaseLost, ReadOtherwise)
 
 
 class Reader:
@@ -82,6 +83,7 @@ class Reader:
         self._stream: asyncio.Task[None] | None = None
         self._task = Background("reader", self._run, on_death)
         self._saved_at = 0.0
+        self._reading = Reading.BATCHES
         self.is_reading = False
         self.halted: str | None = None
 
@@ -91,6 +93,7 @@ class Reader:
 
     async def stop(self) -> None:
         """Stop reading; what was read and not committed is read again by the next reader."""
+        self._may_read.clear()
         await self._task.stop()
         self.is_reading = False
 
@@ -119,6 +122,10 @@ class Reader:
                 await self._halt(error)
             if error is None:
                 continue
+            if isinstance(error, ReadOtherwise):
+                emit(LogEvent.READER_REOPENED, attempt=1, delay_s=0, error=error)
+                self._reading = error.reading
+                continue
             if time.monotonic() - began > _BACK_OFF_S[1]:
                 pause, attempt = _BACK_OFF_S[0], 0
             attempt += 1
@@ -133,15 +140,15 @@ class Reader:
         try:
             await asyncio.wait([self._stream])
         finally:
-            self._stream.cancel()
-        if self._stream.cancelled():
+            await cancelled(self._stream)
+        if self._stream.cancelled() or not self._may_read.is_set():
             return None
         error = self._stream.exception()
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         if error is not None and not isinstance(error, Exception):
             raise error
-        if error is None or isinstance(error, (HistoryLost, CheckpointCorrupt, LeaseLost)) or is_transient(error):
+        if error is None or isinstance(error, _EXPECTED) or is_transient(error):
             return error
         if isinstance(error, OperationFailure):
             return error
@@ -156,15 +163,17 @@ class Reader:
 
     async def _read(self) -> None:
         checkpoint = await self._load()
-        self._on_started()
         async with self._database.client.start_session() as session:
             cursor = ChangeCursor(self._database, session, self._pipeline, await_ms=AWAIT_MS)
-            first, seen = await self._open(cursor, checkpoint)
+            try:
+                first, seen = await open_stream(cursor, checkpoint, self._pipeline_hash, self._reading)
+            except OperationFailure as error:
+                raise await self._explained(error) from error
             self.is_reading = True
+            self._on_started()
             queue: asyncio.Queue[StreamBatch] = asyncio.Queue(_READ_AHEAD)
-            await queue.put(first)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read_ahead(cursor, queue), name="read ahead")
+                tasks.create_task(self._read_ahead(cursor, first, queue, seen), name="read ahead")
                 tasks.create_task(self._commit_all(queue, seen), name="intake")
 
     async def _load(self) -> Checkpoint:
@@ -188,43 +197,32 @@ class Reader:
         self._saved_at = time.monotonic()
         return checkpoint
 
-    async def _open(self, cursor: ChangeCursor, checkpoint: Checkpoint) -> tuple[StreamBatch, str]:
-        """Open the stream; return its first batch, and the token up to which events were handled before.
+    async def _explained(self, error: OperationFailure) -> Exception:
+        state = self._database[self._names.state]
+        return await explained(error, self._reading, self._intake.checkpoint, state, self._clock)
 
-        Under another pipeline a token may meet a filter that hides its own event; then the stream starts at the
-        cluster time of the last event, which comes again with its neighbours. Tokens sort as their text does.
-        """
-        position = Position(checkpoint.token, checkpoint.cluster_time)
-        seen = "" if checkpoint.token is None else str(checkpoint.token["_data"])
-        try:
-            if checkpoint.token is None or checkpoint.pipeline == self._pipeline_hash:
-                return await cursor.open(position), ""
-            return await cursor.open(Position(None, checkpoint.cluster_time)), seen
-        except OperationFailure as error:
-            if error.code in UNRESUMABLE_CODES:
-                return await cursor.open(Position(None, checkpoint.cluster_time)), seen
-            raise await self._explained(error, checkpoint) from error
-
-    async def _explained(self, error: OperationFailure, checkpoint: Checkpoint) -> Exception:
-        """Return what a stream error means for the reader."""
-        if error.code in HISTORY_LOST_CODES:
-            await record_gap(self._database[self._names.state], checkpoint, self._clock.now(), error)
-            return HistoryLost(f"the stream position of {checkpoint.cluster_time} is no longer in the oplog")
-        if error.code in CORRUPT_TOKEN_CODES:
-            return CheckpointCorrupt(f"checkpoint: its token cannot be used (code {error.code})")
-        return error
-
-    async def _read_ahead(self, cursor: ChangeCursor, queue: "asyncio.Queue[StreamBatch]") -> None:
-        while cursor.is_open:
+    async def _read_ahead(
+        self, cursor: ChangeCursor, batch: StreamBatch, queue: "asyncio.Queue[StreamBatch]", seen: str
+    ) -> None:
+        """Put ``batch`` and all that follow into the queue; raise why there are no more, once those are committed."""
+        events = 0
+        while True:
+            await queue.put(batch)
+            events += len(batch.events) if str(batch.token["_data"]) > seen else 0
+            if self._reading.has_served(events):
+                await queue.join()
+                raise ReadOtherwise(Reading.BATCHES)
+            if not cursor.is_open or not self._may_read.is_set():
+                await queue.join()
+                raise LeaseLost("the stream ended: the database was dropped, or another replica reads")
             try:
                 batch = await cursor.next_batch()
             except OperationFailure as error:
-                raise await self._explained(error, self._intake.checkpoint) from error
-            await queue.put(batch)
-        raise LeaseLost("the stream ended: the database was dropped or the stream was invalidated")
+                await queue.join()
+                raise await self._explained(error) from error
 
     async def _commit_all(self, queue: "asyncio.Queue[StreamBatch]", seen: str) -> None:
-        while True:
+        while self._may_read.is_set():
             batches = await self._gathered(queue)
             events = [self._decoder.decode(raw) for batch in batches for raw in batch.events]
             if seen:
@@ -238,6 +236,8 @@ class Reader:
                 await self._intake.save(token)
                 self._saved_at = time.monotonic()
             self._metrics.caught_up_at = self._clock.now() if queue.empty() else self._metrics.caught_up_at
+            for _ in batches:
+                queue.task_done()
 
     async def _gathered(self, queue: "asyncio.Queue[StreamBatch]") -> list[StreamBatch]:
         """Return what has gathered in the queue, at least one batch, bounded by events and bytes."""
