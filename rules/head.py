@@ -70,13 +70,13 @@ def edited(head: Head | None, workflow_id: Any, document: Mapping[str, Any] | No
     if head is not None and head.seen == seen and not head.is_deleted:
         return None
     version = 1 if head is None else head.version + 1
-    workflow, definition, error = _definition(head, workflow_id, version, document, parse)
     before = Status.ACTIVE if head is None or head.is_deleted else head.status
-    status = before
     try:
         status = status_of(document)
+        workflow, definition, error = _definition(head, workflow_id, version, document, parse)
     except WorkflowError as wrong:
-        error = error or wrong
+        status = before
+        workflow, definition, error = _last_good(head, version, wrong)
     return Head(
         workflow_id,
         version,
@@ -102,19 +102,22 @@ def _definition(
     """Return the last good workflow and its definition, and the error of ``document`` if it is not the one."""
     good = None if head is None or head.is_deleted else head.workflow
     definition = definition_of(document)
-    if (
-        good is not None
-        and head is not None
-        and head.definition == definition
-        and list(definition) == list(head.definition)
-    ):
+    # As BSON: to Python, 1 and True are equal, and so are documents whose keys are in another order.
+    if good and head and head.definition and bson.encode(head.definition) == bson.encode(definition):
         return replace(good, version=version), head.definition, None
     try:
         return parse(workflow_id, version, document), definition, None
     except WorkflowError as error:
-        if good is None or head is None:
-            return None, None, error
-        return replace(good, version=version), head.definition, error
+        return _last_good(head, version, error)
+
+
+def _last_good(
+    head: Head | None, version: int, error: WorkflowError
+) -> tuple[Workflow | None, Mapping[str, Any] | None, WorkflowError]:
+    """Return what stays in force under ``version`` where a document is refused because of ``error``."""
+    if head is None or head.is_deleted or head.workflow is None:
+        return None, None, error
+    return replace(head.workflow, version=version), head.definition, error
 
 
 def _deleted(head: Head | None) -> Head | None:

@@ -1,0 +1,125 @@
+"""Workflow documents in any shape: a bad one is told so and harms nobody, the last good version runs on."""
+
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from tests.support.bench import TASK, Bench, created, workflow_document
+
+GOOD = {"name": "w", "trigger": created(), "actions": [TASK]}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {"field": "a", "operator": "exists"}
+    for _ in range(levels):
+        value = {"all": [value]}
+    return value
+
+
+BROKEN: list[tuple[dict[str, Any], str]] = [
+    ({}, "name"),
+    ({**GOOD, "name": 5}, "name"),
+    ({**GOOD, "trigger": "entity_created"}, "trigger"),
+    ({**GOOD, "trigger": {"type": "entity_made", "entity_type": "lead"}}, "trigger.type"),
+    ({**GOOD, "trigger": {"type": "entity_created", "entity_type": "leed"}}, "trigger.entity_type"),
+    ({**GOOD, "conditions": {"field": "a"}}, "conditions"),
+    ({**GOOD, "conditions": [{"field": "a", "operator": "is", "value": 1}]}, "conditions[0].operator"),
+    ({**GOOD, "conditions": [{"field": "a", "operator": "matches", "value": "("}]}, "conditions[0].value"),
+    ({**GOOD, "conditions": [{"field": "a", "operator": "equals", "value": {"$gt": 1}}]}, "conditions[0].value"),
+    ({**GOOD, "actions": []}, "actions"),
+    ({**GOOD, "actions": [{"type": "create_tusk"}]}, "actions[0].type"),
+    ({**GOOD, "actions": [{"type": "update_field", "field": "_id", "value": 1}]}, "actions[0]"),
+    ({**GOOD, "actions": [{**TASK, "delay": -1}]}, "actions[0].delay"),
+    ({**GOOD, "enrollment": "twice"}, "enrollment"),
+    ({**GOOD, "activ": True}, "activ"),
+    ({**GOOD, "$where": "1"}, "$where"),
+    ({**GOOD, "a.b": 1}, "a.b"),
+    ({**GOOD, "status": "on"}, "status"),
+    ({**GOOD, "status": None}, "status"),
+    ({**GOOD, "conditions": [{"field": f"f{n}", "operator": "exists"} for n in range(1_001)]}, ""),
+    ({**GOOD, "conditions": [deep(60)]}, ""),
+    ({**GOOD, "description": "x" * 300_000}, ""),
+]
+
+
+@pytest.mark.parametrize(("broken", "path"), BROKEN, ids=lambda value: repr(value)[:60])
+async def test_a_broken_document_is_told_where_and_runs_for_nobody(
+    bench: Bench, broken: dict[str, Any], path: str
+) -> None:
+    good = await bench.add(created())
+    bad = ObjectId()
+    await bench.workflows.insert_one({"_id": bad, **broken})
+    await bench.leads.insert_one({"_id": 1})
+    assert await bench.ran_for(good) == [1]
+    assert await bench.ran_for(bad) == []
+    observed = await bench.observed(bad, state="invalid", version=1)
+    assert observed["error"].startswith(path)
+    assert len(observed["error"]) > len(path) + 5
+
+
+async def test_the_last_good_version_runs_on_after_an_invalid_edit(bench: Bench) -> None:
+    workflow = await bench.add(created(), conditions=[{"field": "n", "operator": "equals", "value": 1}])
+    await bench.workflows.update_one({"_id": workflow}, {"$set": {"conditions.0.operator": "equal", "name": "new"}})
+    await bench.leads.insert_many([{"_id": 1, "n": 1}, {"_id": 2, "n": 2}])
+    (run,) = await bench.runs(workflow)
+    assert (run["triggered_by_entity_id"], run["workflow_name"]) == (1, "On the bench")
+    observed = await bench.observed(workflow, state="active", version=2)
+    assert observed["error"].startswith("conditions[0].operator")
+    assert "'equals'" in observed["error"]
+
+
+async def test_a_mended_document_is_in_force_again(bench: Bench) -> None:
+    workflow = await bench.add(created(), actions=[])
+    await bench.workflows.update_one({"_id": workflow}, {"$set": {"actions": [TASK]}})
+    await bench.leads.insert_one({"_id": 1})
+    assert await bench.ran_for(workflow) == [1]
+    await bench.observed(workflow, state="active", version=2, error=None)
+
+
+async def test_a_valid_status_takes_effect_in_an_invalid_document(bench: Bench) -> None:
+    workflow = await bench.add(created())
+    await bench.workflows.update_one({"_id": workflow}, {"$set": {"trigger.type": "?", "status": "paused"}})
+    await bench.leads.insert_one({"_id": 1})
+    await bench.workflows.update_one({"_id": workflow}, {"$set": {"status": "active"}})
+    await bench.leads.insert_one({"_id": 2})
+    assert await bench.ran_for(workflow) == [2]
+    observed = await bench.observed(workflow, state="active", version=3)
+    assert observed["error"].startswith("trigger.type")
+
+
+async def test_an_invalid_status_leaves_the_switch_and_the_definition_as_they_were(bench: Bench) -> None:
+    workflow = await bench.add(created(), status="paused")
+    edit = {"$set": {"status": "actve", "trigger.entity_type": "deal"}}
+    await bench.workflows.update_one({"_id": workflow}, edit)
+    await bench.leads.insert_one({"_id": 1})
+    await bench.deals.insert_one({"_id": 1})
+    assert await bench.runs(workflow) == []
+    assert [entry["reason"] for entry in await bench.refusals(workflow)] == ["paused"]
+    observed = await bench.observed(workflow, state="paused")
+    assert "'active'" in observed["error"]
+
+
+async def test_a_missing_status_means_active(bench: Bench) -> None:
+    workflow = await bench.add(created())
+    await bench.leads.insert_one({"_id": 1})
+    assert await bench.ran_for(workflow) == [1]
+
+
+async def test_a_document_too_large_to_answer_in_harms_nobody(bench: Bench) -> None:
+    huge = ObjectId()
+    await bench.workflows.insert_one({**GOOD, "_id": huge, "description": "x" * (16 * 1024 * 1024 - 250)})
+    good = await bench.add(created())
+    await bench.leads.insert_one({"_id": 1})
+    assert await bench.ran_for(good) == [1]
+    await bench.observed(good, state="active")
+    assert await bench.ran_for(huge) == []
+
+
+async def test_executions_keep_the_version_they_began_with(bench: Bench) -> None:
+    document = workflow_document(created(), actions=[{**TASK, "title": "old", "delay": 1}])
+    await bench.workflows.insert_one(document)
+    await bench.leads.insert_one({"_id": 1})
+    await bench.workflows.update_one({"_id": document["_id"]}, {"$set": {"actions": [{**TASK, "title": "new"}]}})
+    await bench.ended(document["_id"], 1)
+    assert [task["title"] for task in await bench.database["tasks"].find().to_list()] == ["old"]
