@@ -5,6 +5,7 @@ their commit order (promise 3), and a workflow's switch knows the last number be
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.explain import Refusal
 from rules.head import Head
+from rules.identity import bson_bytes
 
 
 class Enroller:
@@ -126,6 +128,9 @@ class Enroller:
         batch.answers.append(_answer(item.request_id, answer, now))
 
     def _add_head(self, batch: Batch, head: Head, checkpoint: Checkpoint, now: datetime) -> None:
+        for earlier in batch.heads:  # planned before it was numbered: what that one stopped stays stopped
+            if bson_bytes(earlier.workflow_id) == bson_bytes(head.workflow_id):
+                head = replace(head, stopped_seq=max(head.stopped_seq, earlier.stopped_seq))
         self._index.put(head)
         batch.heads.append(head)
         batch.versions += version_writes(head, checkpoint.commit + 1, now)
