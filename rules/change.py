@@ -75,7 +75,7 @@ class Change:
         if self.kind is not Kind.UPDATED:
             return False
         if self.before is not None and self.after is not None and self.judged_on is JudgedOn.EVENT:
-            return not is_same(self.before, self.after)
+            return not _has_same_fields(self.before, self.after)
         return None if self.touched is None else bool(self.touched)
 
     def value_before(self, path: str) -> Any:
@@ -88,6 +88,11 @@ class Change:
 def _is_related(path: str, named: str) -> bool:
     """Return whether one path is the other, or leads into it."""
     return path == named or path.startswith(named + ".") or named.startswith(path + ".")
+
+
+def _has_same_fields(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """Return whether two whole documents hold the same fields, in whatever order a client wrote them."""
+    return left.keys() == right.keys() and all(is_same(left[name], right[name]) for name in left)
 
 
 def is_same(left: Any, right: Any) -> bool:
