@@ -6,7 +6,7 @@ ARGS   ?=
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check format docs lock
+.PHONY: help install run demo test bench profile check format docs lock
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ demo: .venv/installed ## show the daemon beside a sample CRM; ARGS="--once" chec
 
 test: .venv/installed ## run every test, as CI does; ARGS="-k sentence"
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+bench: .venv/installed ## measure, about 15 minutes; QUICK=1, N=leads, OUT=FILE.json, ARGS="burst idle"
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(N),--leads $(N)) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+profile: .venv/installed ## write a flame graph of a burst to .bench/burst.svg; N=leads
+	$(BIN)/python -m benchmarks.flame $(if $(N),--leads $(N)) $(if $(OUT),--out $(OUT)) $(ARGS)
 
 check: .venv/installed ## lint, types, imports, dependencies
 	$(BIN)/ruff check .
