@@ -9,7 +9,6 @@ import gc
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 from pymongo.asynchronous.mongo_client import AsyncMongoClient
@@ -17,6 +16,7 @@ from pymongo.asynchronous.mongo_client import AsyncMongoClient
 from actions.registry import parse_action
 from config.settings import Settings
 from daemon.action_services import action_services
+from daemon.api.assembly import api_server
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
@@ -54,8 +54,9 @@ from daemon.stream.throttle import Throttle
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
 from daemon.workflows.observer import Observer
+from daemon.workflows.parsing import parser_for
 from daemon.workflows.switcher import Switcher
-from rules.workflow import ParseAction, Workflow, parse_workflow
+from rules.workflow import ParseAction
 
 MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
 COMFORTABLE_JOBS: Final = 4_000  # from then on intake waits a moment for the executor
@@ -104,7 +105,7 @@ class Daemon:
         names, entities = settings.collections, settings.entities
         database = client[settings.database_name]
         executions, versions, state = database[names.executions], database[names.versions], database[names.state]
-        parse = partial(_parse, settings, parse_action)
+        parse = parser_for(settings, parse_action)
         self._grace = timedelta(seconds=settings.grace_s)
         self.clock = ServerClock(database)
         self.metrics = Metrics()
@@ -237,6 +238,17 @@ class Daemon:
             is_reader=self._is_reader,
             on_death=on_death,
         )
+        self._api = api_server(
+            settings,
+            database,
+            parse,
+            self.clock,
+            self.metrics,
+            halted=lambda: self._reader.halted,
+            lag_s=self._status.lag_s,
+            gauges=self._gauges,
+            on_death=on_death,
+        )
         self._leases = LeaseKeeper(
             state,
             settings.replica_name,
@@ -252,6 +264,7 @@ class Daemon:
         await self.clock.sample()
         await self._states.refresh()
         for service in (
+            self._api,
             self._executor,
             self._loader,
             self._reader,
@@ -267,6 +280,7 @@ class Daemon:
     async def stop(self) -> None:
         """Let steps in flight end within the grace, hand the rest over, give up the leases."""
         for service in (
+            self._api,
             self._status,
             self._hand_edits,
             self._scheduler,
@@ -286,6 +300,11 @@ class Daemon:
         if CRASH_AT is not None:
             reach(CrashPoint.BEFORE_HANDOVER)
         await self._leases.stop()
+
+    @property
+    def api_address(self) -> tuple[str, int] | None:
+        """Where the HTTP API listens, None while it does not."""
+        return self._api.address
 
     # What the keeper of leases tells.
 
@@ -329,6 +348,15 @@ class Daemon:
 
     def _settled(self) -> None:
         self._executor.wake()
+
+    def _gauges(self) -> Mapping[str, tuple[str, float | None]]:
+        return {
+            "stream_lag_seconds": ("How far behind the stream this replica reads.", self._status.lag_s()),
+            "is_reader": ("Whether this replica reads the stream.", float(self._is_reader())),
+            "lanes": ("Lanes this replica owns.", float(len(self.lanes.owned))),
+            "jobs": ("Steps kept in memory.", float(len(self.lanes))),
+            "outside": ("Actions at work outside MongoDB.", float(self._outside.active)),
+        }
 
     def _edited(self) -> None:
         self._loader.nudge()
@@ -377,16 +405,3 @@ def _calm_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _parse(
-    settings: Settings, parse_action: ParseAction, workflow_id: Any, version: int, document: Mapping[str, Any]
-) -> Workflow:
-    return parse_workflow(
-        workflow_id,
-        version,
-        document,
-        entity_types=tuple(settings.entities),
-        timezone=settings.timezone,
-        parse_action=parse_action,
-    )

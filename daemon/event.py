@@ -228,6 +228,23 @@ class Event(StrEnum):
         "MongoDB does not answer; it is tried again.",
     )
 
+    # The HTTP API
+    API_STARTED = "api.started", Level.INFO, "address", "The HTTP API listens."
+    API_UNAVAILABLE = (
+        "api.unavailable",
+        Level.WARNING,
+        "address error",
+        ("The HTTP API cannot listen on its default port: the daemon runs without it."),
+    )
+    API_CHANGED = (
+        "api.changed",
+        Level.INFO,
+        "token method path status_code",
+        ("Somebody asked for a change over HTTP; status_code says whether it was made."),
+    )
+    API_REFUSED = "api.refused", Level.WARNING, "client path status_code", "A request came without a valid token."
+    API_FAILED = "api.failed", Level.ERROR, "path error", "A request failed for a reason that is ours."
+
     # Schedules
     SCHEDULE_FIRED = "schedule.fired", Level.INFO, "workflow_id fire_at", "A schedule came due and its sweep begins."
     SCHEDULE_MISSED = (

@@ -90,7 +90,7 @@ class StatusReporter:
             Event.STATUS,
             changes_per_s=round((metrics.changes - changes) / seconds, 1),
             steps_per_s=round((metrics.steps - steps) / seconds, 1),
-            lag_s=self._lag_s(),
+            lag_s=self.lag_s(),
             due=overdue,
             oldest_due_s=round((now - oldest[0]["due_at"]).total_seconds(), 3) if oldest else 0.0,
             waiting=waiting - overdue,
@@ -103,7 +103,7 @@ class StatusReporter:
             cancelled=metrics.cancelled,
         )
 
-    def _lag_s(self) -> float | None:
+    def lag_s(self) -> float | None:
         """Return how far the stream is behind, in seconds; None on a replica that does not read."""
         if not self._is_reader():
             return None

@@ -1,0 +1,1 @@
+"""What admins ask for, by HTTP or command line: the same functions for both, straight on MongoDB."""

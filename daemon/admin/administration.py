@@ -1,0 +1,49 @@
+"""Everything admins can ask for, put together for one database: what the API and the command line stand on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.settings import Settings
+from daemon.action_services import action_services
+from daemon.admin.backtest import Backtester
+from daemon.admin.entity import EntityAdmin
+from daemon.admin.execution import ExecutionAdmin
+from daemon.admin.explanation import Explainer
+from daemon.admin.overview import Overview
+from daemon.admin.run import RunAdmin
+from daemon.admin.workflow import WorkflowAdmin
+from daemon.executions.intervention import Interventions
+from rules.head import Parse
+
+
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """The parts, each with one duty."""
+
+    workflows: WorkflowAdmin
+    executions: ExecutionAdmin
+    runs: RunAdmin
+    explainer: Explainer
+    backtester: Backtester
+    overview: Overview
+
+
+def administration_of(
+    database: AsyncDatabase[dict[str, Any]], settings: Settings, parse: Parse, now: Callable[[], datetime]
+) -> Administration:
+    """Return the administration of a database; ``now`` tells the server's time."""
+    names = settings.collections
+    workflows = WorkflowAdmin(database, names, parse)
+    entities = EntityAdmin(database, settings.entities)
+    return Administration(
+        workflows,
+        ExecutionAdmin(database, names, Interventions(database, names, now)),
+        RunAdmin(database, names, workflows, entities, action_services(settings, database), now),
+        Explainer(database, names, workflows, entities, now, max_runs_per_hour=settings.max_runs_per_hour),
+        Backtester(database, names, settings.entities, workflows, now),
+        Overview(database, names, now, lanes=settings.lanes),
+    )

@@ -1,0 +1,251 @@
+"""Look at everything the daemon depends on, and name the command that mends what is wrong. Changes nothing."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure, PyMongoError
+
+from config.redaction import redacted
+from config.settings import Settings
+from daemon.mongo.indexes import Step, step_for, wanted_indexes
+from daemon.mongo.validators import is_replaceable, wanted_validators
+from daemon.stream.checkpoint import CHECKPOINT_ID
+
+_CONNECT_S: Final = 5.0
+_CLOCK_S: Final = 2.0
+_OLDEST: Final = (6, 0)  # the first version that keeps images
+_INIT: Final = "reflexd init"
+_ENOUGH: Final = 3  # an oplog that lasts this many times the checkpoint's age is wide enough
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"  # it runs, but less well
+    FAILED = "failed"  # it does not run as promised
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; ``mend`` is the command or step that helps, empty where none is needed."""
+
+    name: str
+    verdict: Verdict
+    says: str
+    mend: str = ""
+
+
+class Doctor:
+    """Examines one installation."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._options: dict[str, Mapping[str, Any]] = {}
+
+    async def examine(self) -> list[Check]:
+        """Return every check in order; a check that the server does not allow is a warning, never an error."""
+        try:
+            hello = await self._database.command("hello")
+        except PyMongoError as error:
+            uri = "MONGODB_URI"
+            return [Check("server", Verdict.FAILED, redacted(str(error))[:300], f"check {uri} and the network")]
+        checks = [*await self._server(hello), self._clock(hello)]
+        parts: list[tuple[str, Callable[[], Awaitable[list[Check]]]]] = [
+            ("privileges", self._privileges),
+            ("collections", self._images_and_validators),
+            ("indexes", self._indexes),
+            ("oplog", self._oplog),
+            ("gaps", self._gaps),
+            ("replicas", self._replicas),
+            ("smtp", self._smtp),
+        ]
+        for name, part in parts:
+            try:
+                checks += await part()
+            except OperationFailure as error:
+                words = (error.details or {}).get("errmsg", str(error))
+                checks.append(Check(name, Verdict.WARNING, f"cannot be looked at: {str(words)[:200]}"))
+        return checks
+
+    async def _server(self, hello: Mapping[str, Any]) -> list[Check]:
+        info = await self._database.command("buildInfo")
+        version = str(info["version"])
+        is_new = tuple(info["versionArray"][:2]) >= _OLDEST
+        replica_set = hello.get("setName")
+        return [
+            Check("server", Verdict.OK, f"MongoDB {version} at {hello.get('me', 'a single server')}"),
+            Check("version", Verdict.OK, f"{version} keeps images of documents")
+            if is_new
+            else Check("version", Verdict.WARNING, f"{version}: old values are unknown", "6.0 or later keeps images"),
+            Check("replica set", Verdict.OK, f"member of {replica_set}")
+            if replica_set
+            else Check(
+                "replica set",
+                Verdict.FAILED,
+                "a single server has no change streams and no transactions",
+                "start mongod with --replSet rs0, then run rs.initiate() in mongosh",
+            ),
+        ]
+
+    def _clock(self, hello: Mapping[str, Any]) -> Check:
+        off = (datetime.now(UTC) - hello["localTime"].replace(tzinfo=UTC)).total_seconds()
+        says = f"this machine is {abs(off):.1f} s {'ahead of' if off > 0 else 'behind'} the server"
+        if abs(off) <= _CLOCK_S:
+            return Check("clock", Verdict.OK, says)
+        return Check("clock", Verdict.WARNING, f"{says}; nothing depends on it, but logs will disagree", "run NTP")
+
+    async def _privileges(self) -> list[Check]:
+        status = await self._database.command({"connectionStatus": 1, "showPrivileges": True})
+        auth = status["authInfo"]
+        if not auth.get("authenticatedUsers"):
+            return [Check("privileges", Verdict.OK, "the server asks for no user")]
+        granted = auth.get("authenticatedUserPrivileges", [])
+        missing = missing_privileges(granted, self._wanted_privileges(), self._database.name)
+        if not missing:
+            return [Check("privileges", Verdict.OK, "everything that is needed is granted")]
+        user = auth["authenticatedUsers"][0]["user"]
+        return [
+            Check(
+                "privileges",
+                Verdict.FAILED,
+                f"{user} lacks {', '.join(actions)} on {collection or 'the database'}",
+                self._grant(collection, actions),
+            )
+            for collection, actions in missing.items()
+        ]
+
+    def _grant(self, collection: str, actions: tuple[str, ...]) -> str:
+        resource = f"{{db: '{self._database.name}', collection: '{collection}'}}"
+        return f"db.grantPrivilegesToRole('reflexd', [{{resource: {resource}, actions: {list(actions)}}}])"
+
+    def _wanted_privileges(self) -> dict[str, tuple[str, ...]]:
+        names = self._settings.collections
+        own = ("find", "insert", "update", "remove")
+        filled = {names.tasks, names.notifications}
+        wanted: dict[str, tuple[str, ...]] = {"": ("find", "changeStream")}
+        for name in names.model_dump().values():
+            wanted[name] = ("insert",) if name in filled else own
+        wanted[names.email_templates] = ("find",)
+        return wanted | dict.fromkeys(self._settings.entities.values(), ("find", "update"))
+
+    async def _images_and_validators(self) -> list[Check]:
+        options = {each["name"]: each.get("options", {}) async for each in await self._database.list_collections()}
+        kept = [*self._settings.entities.values(), self._settings.collections.workflows]
+        off = [name for name in kept if not _keeps_images(options.get(name, {}))]
+        images = Check("images", Verdict.OK, f"kept by {', '.join(kept)}")
+        if off:
+            says = f"not kept by {', '.join(off)}: from, to and changed are unknown there"
+            command = {"collMod": off[0], "changeStreamPreAndPostImages": {"enabled": True}}
+            images = Check("images", Verdict.WARNING, says, f"{_INIT}, or db.runCommand({command})")
+        wanted = wanted_validators(self._settings.collections)
+        stale = [name for name, schema in wanted.items() if is_replaceable(options.get(name, {}), schema)]
+        validators = Check("validators", Verdict.OK, "in place: they only warn")
+        if stale:
+            validators = Check("validators", Verdict.WARNING, f"missing on {', '.join(stale)}", _INIT)
+        return [images, validators]
+
+    async def _indexes(self) -> list[Check]:
+        missing: list[str] = []
+        existing: dict[str, list[Mapping[str, Any]]] = {}
+        for index in wanted_indexes(self._settings):
+            if index.collection not in existing:
+                existing[index.collection] = await self._indexes_of(index.collection)
+            if step_for(index, existing[index.collection]) is not Step.NOTHING:
+                missing.append(f"{index.collection}.{index.name}")
+        if missing:
+            return [Check("indexes", Verdict.FAILED, f"missing or different: {', '.join(missing)}", _INIT)]
+        return [Check("indexes", Verdict.OK, "all in place")]
+
+    async def _indexes_of(self, collection: str) -> list[Mapping[str, Any]]:
+        try:
+            return [index async for index in await self._database[collection].list_indexes()]
+        except OperationFailure as error:
+            if error.code == 26:  # there is no such collection
+                return []
+            raise
+
+    async def _oplog(self) -> list[Check]:
+        state = self._database[self._settings.collections.state]
+        checkpoint = await state.find_one({"_id": CHECKPOINT_ID})
+        if checkpoint is None:
+            return [Check("checkpoint", Verdict.WARNING, "there is none: no daemon has run yet", "reflexd run")]
+        age = datetime.now(UTC) - checkpoint["saved_at"]
+        told = Check("checkpoint", Verdict.OK, f"saved {_span(age)} ago")
+        oplog = self._database.client.local["oplog.rs"]
+        try:
+            first = await oplog.find_one(sort=[("$natural", 1)])
+        except OperationFailure:
+            says = "its width cannot be seen with this user; an admin can, with rs.printReplicationInfo()"
+            return [told, Check("oplog", Verdict.OK, says)]
+        width = datetime.now(UTC) - first["ts"].as_datetime() if first is not None else timedelta(0)
+        says = f"reaches back {_span(width)}; the daemon is {_span(age)} behind"
+        if width < age * _ENOUGH:
+            mend = "db.adminCommand({replSetResizeOplog: 1, size: 16384}), and let the daemon run"
+            return [told, Check("oplog", Verdict.WARNING, says, mend)]
+        return [told, Check("oplog", Verdict.OK, says)]
+
+    async def _gaps(self) -> list[Check]:
+        state = self._database[self._settings.collections.state]
+        open_gaps = await state.count_documents({"kind": "gap", "acknowledged": False})
+        if open_gaps:
+            mend = "see workflow_state, {kind: 'gap'}; acknowledge them over the API"
+            return [Check("gaps", Verdict.FAILED, f"{open_gaps} parts of the stream were lost", mend)]
+        return [Check("gaps", Verdict.OK, "no part of the stream was lost")]
+
+    async def _replicas(self) -> list[Check]:
+        state = self._database[self._settings.collections.state]
+        is_live = {"$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+        live = await state.count_documents({"kind": "replica", **is_live})
+        if live:
+            return [Check("daemon", Verdict.OK, f"{live} running")]
+        return [Check("daemon", Verdict.WARNING, "none is running", "reflexd run")]
+
+    async def _smtp(self) -> list[Check]:
+        host, port = self._settings.smtp_host, self._settings.smtp_port
+        if host is None:
+            return [Check("smtp", Verdict.WARNING, "no mail server: send_email steps fail", "set REFLEXD_SMTP_HOST")]
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                _, writer = await asyncio.open_connection(host, port)
+        except (OSError, TimeoutError) as error:
+            says = f"{host}:{port} does not answer: {str(error) or 'timed out'}"
+            return [Check("smtp", Verdict.FAILED, says, "check REFLEXD_SMTP_HOST, REFLEXD_SMTP_PORT and the network")]
+        writer.close()
+        return [Check("smtp", Verdict.OK, f"{host}:{port} answers in {(time.monotonic() - began) * 1000:.0f} ms")]
+
+
+def missing_privileges(
+    granted: Iterable[Mapping[str, Any]], wanted: Mapping[str, tuple[str, ...]], database: str
+) -> dict[str, tuple[str, ...]]:
+    """Return the actions that are wanted on a collection ("" for the database as a whole) and not granted."""
+    rights: dict[str, set[str]] = {}
+    for privilege in granted:
+        resource = privilege.get("resource", {})
+        if resource.get("anyResource") or resource.get("db") in ("", database):
+            rights.setdefault(resource.get("collection", ""), set()).update(privilege.get("actions", ()))
+    everywhere = rights.get("", set())
+    missing = {
+        collection: tuple(action for action in actions if action not in everywhere | rights.get(collection, set()))
+        for collection, actions in wanted.items()
+    }
+    return {collection: actions for collection, actions in missing.items() if actions}
+
+
+def _keeps_images(options: Mapping[str, Any]) -> bool:
+    return bool(options.get("changeStreamPreAndPostImages", {}).get("enabled"))
+
+
+def _span(span: timedelta) -> str:
+    seconds = max(span.total_seconds(), 0)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

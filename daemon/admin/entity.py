@@ -1,0 +1,31 @@
+"""Entities as admins name them: a type, and an id as text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.error import nearest
+from daemon.admin.identifier import readings
+from daemon.admin.problem import Malformed, NotFound
+
+
+class EntityAdmin:
+    """Finds entities."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], entities: Mapping[str, str]) -> None:
+        """``entities`` maps entity type to collection."""
+        self._database = database
+        self._entities = entities
+
+    async def find(self, entity_type: str, entity_id: str) -> dict[str, Any]:
+        """Return the entity as it is now; raise Malformed for an unknown type, NotFound where there is none."""
+        collection = self._entities.get(entity_type)
+        if collection is None:
+            known = ", ".join(self._entities)
+            raise Malformed("entity_type", f"expected one of {known}{nearest(entity_type[:80], self._entities)}")
+        wanted = readings(entity_id)
+        found = await self._database[collection].find({"_id": {"$in": wanted}}).to_list()
+        if not found:
+            raise NotFound(f"{entity_type} {entity_id[:80]}: there is none with this id in {collection}")
+        return min(found, key=lambda document: wanted.index(document["_id"]))

@@ -1,0 +1,153 @@
+"""Run a workflow for one entity by hand, or find out what it would do without doing it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+
+from actions.action import Reach
+from actions.context import Context
+from actions.outcome import Done, EntityUpdate, Insert, Outcome, Skip
+from actions.services import Services
+from config.collection_names import Collections
+from config.duration import duration_text
+from config.error import PermanentActionError, TransientActionError
+from daemon.admin.entity import EntityAdmin
+from daemon.admin.problem import Conflict, Malformed
+from daemon.admin.workflow import WorkflowAdmin
+from rules.condition import Subject
+from rules.explain import finding_document
+from rules.workflow import Step, Workflow
+
+ANSWER_S: Final = 10.0  # how long the daemon gets to answer a request
+_LOOK_S: Final = 0.05
+
+Document = dict[str, Any]
+
+
+class RunAdmin:
+    """Asks the daemon for runs, and plays them dry."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        names: Collections,
+        workflows: WorkflowAdmin,
+        entities: EntityAdmin,
+        services: Services,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._requests = database[names.requests]
+        self._workflows = workflows
+        self._entities = entities
+        self._services = services
+        self._now = now
+
+    async def run(
+        self, workflow_id: str, entity_id: str, entity_type: str | None = None, *, is_forced: bool = False
+    ) -> Document:
+        """Ask for a run and return ``{status, request_id, execution_id?}``.
+
+        ``status`` is ``accepted``, or ``pending`` where no daemon answered in time: the request stays, and one
+        will. Raise Conflict with the reason where it is refused, NotFound where there is no such workflow.
+        """
+        workflow = await self._workflows.show(workflow_id)
+        own = (
+            (workflow.get("trigger") or {}).get("entity_type") if isinstance(workflow.get("trigger"), Mapping) else None
+        )
+        entity = await self._entities.find(self._type(entity_type, own), entity_id)
+        request: Document = {"_id": ObjectId(), "workflow_id": workflow["_id"], "entity_id": entity["_id"]}
+        if entity_type is not None:
+            request["entity_type"] = entity_type
+        if is_forced:
+            request["force"] = True
+        await self._requests.insert_one(request)
+        answer = await self._answer(request["_id"])
+        if answer is None:
+            return {"status": "pending", "request_id": request["_id"]}
+        if answer["status"] == "refused":
+            raise Conflict(str(answer.get("reason")))
+        return {"status": "accepted", "request_id": request["_id"], "execution_id": answer.get("execution_id")}
+
+    async def dry_run(self, workflow_id: str, entity_id: str, entity_type: str | None = None) -> Document:
+        """Return what the workflow would do for an entity as it is now; nothing is written or sent.
+
+        ``{would_run, conditions: what is not met, steps: [{action_type, delay, would, …}]}``. Actions that reach
+        outside are named, not run.
+        """
+        workflow, _ = await self._workflows.compiled(workflow_id)
+        entity = await self._entities.find(self._type(entity_type, workflow.trigger.entity_type), entity_id)
+        subject = Subject(entity, self._now())
+        return {
+            "would_run": workflow.conditions.judge(subject) is True,
+            "conditions": [finding_document(finding) for finding in workflow.conditions.explain(subject)],
+            "steps": [
+                await self._play(workflow, index, entity, entity_type or workflow.trigger.entity_type or "")
+                for index in range(len(workflow.steps))
+            ],
+        }
+
+    async def _answer(self, request_id: ObjectId) -> Document | None:
+        until = time.monotonic() + ANSWER_S
+        while time.monotonic() < until:
+            found = await self._requests.find_one({"_id": request_id, "answered_at": {"$exists": True}})
+            if found is not None:
+                return found
+            await asyncio.sleep(_LOOK_S)
+        return None
+
+    async def _play(self, workflow: Workflow, index: int, entity: Document, entity_type: str) -> Document:
+        step = workflow.steps[index]
+        played: Document = {"action_type": step.action_type, "delay": duration_text(step.delay)}
+        now = self._now()
+        if step.conditions is not None and step.conditions.judge(Subject(entity, now)) is not True:
+            findings = [finding_document(finding) for finding in step.conditions.explain(Subject(entity, now))]
+            return {**played, "would": "skip", "reason": "conditions_not_met", "conditions": findings}
+        if step.action.reach is Reach.OUTSIDE:
+            return {**played, "would": "act outside", "parameters": step.action.model_dump(mode="json", by_alias=True)}
+        trigger = {"type": "manual", "kind": "manual", "at": now}
+        context = Context(
+            entity,
+            entity_type,
+            entity["_id"],
+            workflow.id,
+            workflow.name,
+            ObjectId(),
+            index,
+            1,
+            now,
+            now,
+            trigger,
+            self._services,
+        )
+        return {**played, **await _outcome(step, context)}
+
+    def _type(self, named: str | None, own: Any) -> str:
+        entity_type = named if named is not None else own
+        if not isinstance(entity_type, str):
+            raise Malformed("entity_type", "expected the type of the entity, because the workflow is open to all")
+        return entity_type
+
+
+async def _outcome(step: Step, context: Context) -> Document:
+    try:
+        outcome: Outcome = await step.action.run(context)
+    except (TransientActionError, PermanentActionError) as error:
+        return {"would": "fail", "error": str(error)}
+    match outcome:
+        case Done():
+            return {"would": "succeed", "result": dict(outcome.result), "writes": list(map(_shown, outcome.writes))}
+        case Skip():
+            return {"would": "skip", "reason": outcome.reason}
+        case _:
+            return {"would": "fail", "error": outcome.error}
+
+
+def _shown(write: Insert | EntityUpdate) -> Document:
+    if isinstance(write, Insert):
+        return {"insert": write.collection, "document": dict(write.document)}
+    return {"set": dict(write.set), "unset": list(write.unset)}

@@ -1,0 +1,173 @@
+"""Workflows as admins see and change them: list, show, create, edit, switch, delete, validate.
+
+Every edit is one transaction: it compares the tag that the admin last saw, so nobody overwrites what somebody else
+wrote, and it leaves the daemon's own keys alone.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.collection_names import Collections
+from config.error import WorkflowError
+from config.found import found
+from daemon.admin.identifier import readings
+from daemon.admin.problem import Changed, NotFound
+from daemon.mongo.transaction import in_transaction
+from rules.head import Parse, digest_of
+from rules.workflow import OWN_KEYS, Status, Workflow, definition_of, status_of
+
+_TIMEOUT_S: Final = 30.0
+_COUNTERS: Final = {"execution_count": 0, "success_count": 0, "failure_count": 0}
+_SUMMARY: Final = {"name": 1, "status": 1, "execution_count": 1}
+ANSWERS: Final = {
+    Status.ACTIVE: "activated",
+    Status.PAUSED: "paused",
+    Status.DRAINING: "draining",
+    Status.STOPPED: "stopped",
+}
+
+Document = dict[str, Any]
+
+
+class WorkflowAdmin:
+    """Reads and writes workflow documents on behalf of admins."""
+
+    def __init__(self, database: AsyncDatabase[Document], names: Collections, parse: Parse) -> None:
+        self._client = database.client
+        self._workflows = database[names.workflows]
+        self._parse = parse
+
+    async def summaries(self) -> list[Document]:
+        """Return ``{id, name, status, execution_count}`` of every workflow, in the order they were made."""
+        return [
+            {
+                "id": document["_id"],
+                "name": shown_name(document),
+                "status": str(document.get("status", Status.ACTIVE)),
+                "execution_count": document.get("execution_count", 0),
+            }
+            async for document in self._workflows.find({}, _SUMMARY).sort("_id", 1)
+        ]
+
+    async def show(self, workflow_id: str) -> Document:
+        """Return the whole document; raise NotFound."""
+        wanted = readings(workflow_id)
+        documents = await self._workflows.find({"_id": {"$in": wanted}}).to_list()
+        if not documents:
+            raise NotFound(f"workflow {workflow_id[:80]}: there is none with this id")
+        return min(documents, key=lambda document: wanted.index(document["_id"]))
+
+    async def compiled(self, workflow_id: str) -> tuple[Workflow, Status]:
+        """Return the workflow as the document defines it now, and its status; raise NotFound or WorkflowError."""
+        document = await self.show(workflow_id)
+        return self._parse(document["_id"], 0, document), status_of(document)
+
+    async def create(self, document: Mapping[str, Any]) -> Any:
+        """Insert a workflow and return its id; raise WorkflowError if it is none, and nothing is written."""
+        checked = self.checked(document)
+        workflow_id = ObjectId()
+        await self._workflows.insert_one({"_id": workflow_id, **checked, **_COUNTERS})
+        return workflow_id
+
+    async def replace(self, workflow_id: str, document: Mapping[str, Any], tag: str | None = None) -> Document:
+        """Put a new definition in place and return it; without a ``status`` the switch stays as it is.
+
+        The daemon's own keys are passed over, so that what was read can be sent back.
+        ``tag`` is what ``tag_of`` said of the version this edit is based on. Raise Changed if it is another now,
+        NotFound, or WorkflowError; then nothing is written.
+        """
+
+        def edit(before: Document) -> Document:
+            kept = {"status": before["status"]} if "status" in before else {}
+            return {**kept, **{key: value for key, value in document.items() if key not in OWN_KEYS}}
+
+        return await self._edited(workflow_id, edit, tag)
+
+    async def patch(self, workflow_id: str, patch: Mapping[str, Any], tag: str | None = None) -> Document:
+        """Apply a JSON merge patch (RFC 7396) and return the new document; raise as ``replace`` does."""
+
+        def edit(before: Document) -> Document:
+            merged: Document = merge_patch({key: value for key, value in before.items() if key not in OWN_KEYS}, patch)
+            merged.pop("_id", None)
+            return merged
+
+        if "_id" in patch:
+            raise WorkflowError("_id", "expected no id: it cannot be changed")
+        return await self._edited(workflow_id, edit, tag)
+
+    async def delete(self, workflow_id: str, tag: str | None = None) -> None:
+        """Delete a workflow, which stops it: what waits is cancelled. Raise NotFound or Changed."""
+        document = await self.show(workflow_id)
+
+        async def work(session: AsyncClientSession) -> None:
+            before = await self._before(document["_id"], tag, session)
+            await self._workflows.delete_one({"_id": before["_id"]}, session=session)
+
+        await in_transaction(self._client, work, timeout_s=_TIMEOUT_S)
+
+    async def switch(self, workflow_id: str, status: Status) -> str:
+        """Set the status and return the word for what was done, ``activated`` for example; raise NotFound."""
+        document = await self.show(workflow_id)
+        result = await self._workflows.update_one({"_id": document["_id"]}, {"$set": {"status": status}})
+        if not result.matched_count:
+            raise NotFound(f"workflow {workflow_id[:80]}: it has just been deleted")
+        return ANSWERS[status]
+
+    def checked(self, document: Mapping[str, Any]) -> Document:
+        """Return the document to store, with its status; raise WorkflowError if it is no workflow."""
+        for key in document:
+            if key in OWN_KEYS or key in ("_id", "id"):
+                raise WorkflowError(str(key), "expected no such key: the daemon writes it")
+        self._parse(None, 0, document)
+        return {**definition_of(document), "status": str(status_of(document))}
+
+    async def _edited(self, workflow_id: str, edit: Callable[[Document], Document], tag: str | None) -> Document:
+        document = await self.show(workflow_id)
+        work = partial(self._store_edit, document["_id"], edit, tag)
+        return await in_transaction(self._client, work, timeout_s=_TIMEOUT_S)
+
+    async def _store_edit(
+        self, workflow_id: Any, edit: Callable[[Document], Document], tag: str | None, session: AsyncClientSession
+    ) -> Document:
+        before = await self._before(workflow_id, tag, session)
+        own = {key: value for key, value in before.items() if key in OWN_KEYS}
+        after = {"_id": workflow_id, **self.checked(edit(before)), **own}
+        await self._workflows.replace_one({"_id": workflow_id}, after, session=session)
+        return after
+
+    async def _before(self, workflow_id: Any, tag: str | None, session: AsyncClientSession) -> Document:
+        before = await self._workflows.find_one({"_id": workflow_id}, session=session)
+        if before is None:
+            raise NotFound(f"workflow {str(workflow_id)[:80]}: it has just been deleted")
+        if tag is not None and tag != tag_of(before):
+            raise Changed("the workflow was changed since it was read: read it again, and repeat the edit")
+        return before
+
+
+def tag_of(document: Mapping[str, Any]) -> str:
+    """Return what tells versions of a workflow document apart: a digest of what admins write."""
+    return digest_of(document)
+
+
+def shown_name(document: Mapping[str, Any]) -> str:
+    """Return the name of a workflow document, whatever stands there."""
+    name = document.get("name")
+    return name if isinstance(name, str) else found(name)
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """Return ``target`` with a JSON merge patch applied: null takes a key out, objects are merged, the rest set."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged

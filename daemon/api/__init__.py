@@ -1,0 +1,1 @@
+"""The HTTP surface: thin routes over daemon.admin, served inside the daemon's loop."""

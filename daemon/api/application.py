@@ -1,0 +1,56 @@
+"""The HTTP application: routes behind a guard, problems instead of stack traces, an OpenAPI that tells the truth."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.security import HTTPBearer
+
+from config.api_token import ApiToken
+from config.version import product_version
+from daemon.admin.administration import Administration
+from daemon.api.body_limit import BodyLimit
+from daemon.api.execution_route import execution_router
+from daemon.api.exposition import Exposition
+from daemon.api.guard import Guard
+from daemon.api.operation_route import operation_router
+from daemon.api.problem import handle_errors
+from daemon.api.workflow_route import workflow_router
+
+PROBES: Final = ("/healthz", "/readyz")
+
+
+def application_of(
+    administration: Administration,
+    tokens: Sequence[ApiToken],
+    reasons: Callable[[], Awaitable[list[str]]],
+    exposition: Exposition,
+) -> FastAPI:
+    """Return the application. Nothing in it starts or stops: that is the server's part."""
+    # The pages of the documentation load scripts from elsewhere, so there are none; /openapi.json is served.
+    app = FastAPI(title="reflexd", version=product_version(), docs_url=None, redoc_url=None, redirect_slashes=False)
+    bearer = [Security(HTTPBearer(auto_error=False, description="A token of the API, unless it has none."))]
+    app.include_router(workflow_router(administration), dependencies=bearer)
+    app.include_router(execution_router(administration), dependencies=bearer)
+    app.include_router(operation_router(administration, reasons, exposition))
+    handle_errors(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Guard, tokens=tokens, open_paths=PROBES)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the description, without the answers of FastAPI's own that our handlers replace."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                answer = operation["responses"].get("422", {})
+                if "HTTPValidationError" in str(answer):
+                    del operation["responses"]["422"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(name, None)
+        app.openapi_schema = schema
+    return app.openapi_schema

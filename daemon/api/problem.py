@@ -1,0 +1,104 @@
+"""Errors over HTTP: problem details (RFC 9457) that name the field, and which error is which status."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pymongo.errors import PyMongoError
+from starlette.exceptions import HTTPException
+
+from config.error import ConfigError, WorkflowError
+from daemon.admin.problem import Changed, Conflict, Malformed, NotFound
+from daemon.event import Event
+from daemon.executions.command import CommandRefused
+from daemon.mongo.failure import is_transient
+from daemon.telemetry import emit
+from rules.validation import joined
+
+CONTENT_TYPE: Final = "application/problem+json"
+_OF_ADMIN: Final[Mapping[type[Exception], HTTPStatus]] = {
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    CommandRefused: HTTPStatus.CONFLICT,
+    Changed: HTTPStatus.PRECONDITION_FAILED,
+    ConfigError: HTTPStatus.CONFLICT,
+}
+
+
+def problem(
+    status: int,
+    detail: str,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return ``{type, title, status, detail, errors?: [{field, problem}]}`` as a response."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = list(errors)
+    return JSONResponse(body, status, headers=dict(headers or {}), media_type=CONTENT_TYPE)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Let ``app`` answer every error as a problem."""
+    for error, status in _OF_ADMIN.items():
+        app.add_exception_handler(error, _answering(status))
+    app.add_exception_handler(Malformed, _malformed)
+    app.add_exception_handler(WorkflowError, _invalid_workflow)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(PyMongoError, _store)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _answering(status: HTTPStatus) -> Any:
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        return problem(status, str(error))
+
+    return answer
+
+
+async def _malformed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Malformed)
+    return problem(HTTPStatus.BAD_REQUEST, str(error), [{"field": error.path, "problem": error.problem}])
+
+
+async def _invalid_workflow(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, WorkflowError)
+    wrong = [{"field": error.path, "problem": error.problem}]
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), wrong)
+
+
+async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    wrong = [{"field": _place(each["loc"]), "problem": str(each["msg"])} for each in error.errors()[:20]]
+    return problem(HTTPStatus.BAD_REQUEST, "; ".join(f"{each['field']}: {each['problem']}" for each in wrong), wrong)
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """Return where a wrong value stands: ``query.limit``, ``body.entity_id``."""
+    return joined("", *location)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _store(request: Request, error: Exception) -> JSONResponse:
+    if not is_transient(error):
+        return await _unexpected(request, error)
+    emit(Event.STORE_UNAVAILABLE, during="a request over HTTP", error=error)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "MongoDB does not answer", headers={"Retry-After": "2"})
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    emit(Event.API_FAILED, path=request.url.path, error=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed for a reason that is ours; see the log")

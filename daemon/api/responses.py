@@ -1,0 +1,32 @@
+"""Which errors a route may answer with, for OpenAPI."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from daemon.api.problem import CONTENT_TYPE
+from daemon.api.shape import Problem
+
+_MEANING: Final[Mapping[int, str]] = {
+    400: "What was sent makes no sense; `errors` names the field.",
+    401: "A bearer token is needed.",
+    403: "The token may only read, or another site's page sent the request.",
+    404: "There is no such thing.",
+    409: "It cannot be done as things stand; `detail` says why.",
+    412: "It was changed since it was read.",
+    413: "The body is too large.",
+    422: "It is no valid workflow; `errors` names the path into the document.",
+    503: "MongoDB does not answer.",
+}
+_EVERYWHERE: Final = (400, 401, 403, 413, 503)
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def errors(*statuses: int) -> Responses:
+    """Return the errors that every route may answer with, and ``statuses``."""
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {
+        status: {"description": _MEANING[status], "content": {CONTENT_TYPE: {"schema": schema}}}
+        for status in sorted({*_EVERYWHERE, *statuses})
+    }

@@ -1,0 +1,115 @@
+"""Serve the HTTP application inside the daemon's event loop, on a socket of our own."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Generator
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from config.error import ConfigError
+from config.settings import Settings
+from daemon.event import Event
+from daemon.service import Background
+from daemon.telemetry import emit
+
+_STOP_S: Final = 5.0
+
+
+class ApiServer:
+    """Listens while it is started. ``address`` is where, None while it does not."""
+
+    def __init__(self, app: FastAPI, settings: Settings, on_death: Callable[[str], None]) -> None:
+        self._app = app
+        self._settings = settings
+        self._server: _Server | None = None
+        self._socket: socket.socket | None = None
+        self._task = Background("api", self._run, on_death)
+        self.address: tuple[str, int] | None = None
+
+    async def start(self) -> None:
+        """Return once requests are answered; raise ConfigError where it cannot listen as it was told to.
+
+        Nobody asked for the default port: where that is taken, the daemon runs without the API and says so.
+        """
+        if not self._settings.api_port or self._server is not None:
+            return
+        try:
+            self._socket = _bound(self._settings.api_host, self._settings.api_port)
+        except OSError as error:
+            address = f"{self._settings.api_host}:{self._settings.api_port}"
+            if self._settings.model_fields_set & {"api_host", "api_port"}:
+                raise ConfigError(f"api_host, api_port: cannot listen on {address}: {error.strerror}") from error
+            emit(Event.API_UNAVAILABLE, address=address, error=error)
+            return
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=int(_STOP_S) - 1,
+        )
+        self._server = _Server(config)
+        self._task.start()
+        await self._server.listens.wait()
+        host, port = self._socket.getsockname()[:2]
+        self.address = (host, port)
+        emit(Event.API_STARTED, address=f"{host}:{port}")
+
+    async def stop(self) -> None:
+        """Answer what was asked, then close."""
+        server, self._server = self._server, None
+        self.address = None
+        if server is not None:
+            server.should_exit = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(server.closed.wait(), _STOP_S)
+            await self._task.stop()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def _run(self) -> None:
+        assert self._server is not None
+        assert self._socket is not None
+        server = self._server
+        await server.serve([self._socket])
+        if server is not self._server:  # it was asked to: wait to be cancelled, as every service is
+            server.closed.set()
+            await asyncio.Event().wait()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say when requests are answered."""
+        await super().startup(sockets)
+        self.listens.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals to the daemon, which stops everything in order."""
+        yield
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(128)
+    except OSError:
+        bound.close()
+        raise
+    bound.setblocking(False)
+    return bound

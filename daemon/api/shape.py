@@ -1,0 +1,174 @@
+"""What goes over HTTP, as models: for OpenAPI, and to read small bodies. Workflows are read by ``rules`` instead."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from actions.registry import ACTIONS
+from rules.operators import OPERATORS
+from rules.trigger import TriggerType
+from rules.workflow import Status
+
+_OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
+_CONDITION: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "{field, operator, value}, or a group: {all: […]}, {any: […]}, {none: […]}.",
+    "properties": {
+        "field": {"type": "string", "examples": ["source"]},
+        "operator": {"type": "string", "enum": sorted(OPERATORS)},
+        "value": {},
+    },
+}
+WORKFLOW: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["name", "trigger", "actions"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "description": {"type": "string"},
+        "status": {"type": "string", "enum": [str(status) for status in Status]},
+        "trigger": {
+            "type": "object",
+            "required": ["type"],
+            "properties": {"type": {"type": "string", "enum": [str(each) for each in TriggerType]}},
+        },
+        "conditions": {"type": "array", "items": _CONDITION},
+        "enrollment": {"description": "always, once, {cooldown: duration} or {once_per: field}"},
+        "actions": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["type"],
+                "properties": {"type": {"type": "string", "enum": sorted(action.type for action in ACTIONS)}},
+            },
+        },
+    },
+    "examples": [
+        {
+            "name": "Auto-qualify new leads",
+            "trigger": {"type": "entity_created", "entity_type": "lead"},
+            "conditions": [{"field": "source", "operator": "equals", "value": "website_form"}],
+            "actions": [{"type": "qualify_lead", "delay": 0}],
+        }
+    ],
+}
+
+WorkflowBody = Annotated[dict[str, Any], WithJsonSchema(WORKFLOW)]
+PatchBody = Annotated[dict[str, Any], WithJsonSchema(_OBJECT)]
+Document = Annotated[dict[str, Any], WithJsonSchema(_OBJECT)]  # a stored document as it is
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class RunBody(_Body):
+    """For whom a workflow is to run."""
+
+    entity_id: str = Field(min_length=1, max_length=1000, description="Id of the entity.")
+    entity_type: str | None = Field(None, description="Needed where the workflow is open to all types.")
+    force: bool = Field(False, description="Whether conditions and enrollment are passed over.")
+
+
+class DryRunBody(_Body):
+    """For whom a workflow is to be played dry."""
+
+    entity_id: str = Field(min_length=1, max_length=1000, description="Id of the entity.")
+    entity_type: str | None = Field(None, description="Needed where the workflow is open to all types.")
+
+
+class BacktestBody(_Body):
+    """How far to look back."""
+
+    days: float = Field(7.0, gt=0, le=90, description="Days to look back.")
+
+
+class ResolveBody(_Body):
+    """How an uncertain step ended."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+
+    outcome: Literal["success", "failed"] = Field(alias="as", description="How the step ended.")
+    step: int | None = Field(None, ge=0, le=1000, description="Its number, where more than one is uncertain.")
+
+
+class WorkflowSummary(BaseModel):
+    """One line of the list of workflows."""
+
+    id: str
+    name: str
+    status: str
+    execution_count: int
+
+
+class Created(BaseModel):
+    """The id of what was created."""
+
+    id: str
+
+
+class Switched(BaseModel):
+    """What a switch did."""
+
+    status: Literal["activated", "paused", "draining", "stopped"]
+
+
+class Validity(BaseModel):
+    """Whether a document is a workflow, and if not, where it is wrong."""
+
+    valid: bool
+    errors: list["FieldProblem"]
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong."""
+
+    field: str
+    problem: str
+
+
+class ExecutionBrief(BaseModel):
+    """One line of a workflow's history."""
+
+    id: str
+    status: str
+    triggered_at: str | None
+    actions_count: int
+
+
+class ExecutionPage(BaseModel):
+    """A page of executions; ``next`` is the ``before`` of the page after it."""
+
+    items: list[Document]
+    next: str | None
+
+
+class RunAnswer(BaseModel):
+    """What became of a request to run: ``pending`` where no daemon has answered yet."""
+
+    status: Literal["accepted", "pending"]
+    request_id: str
+    execution_id: str | None = None
+
+
+class Moved(BaseModel):
+    """The status of an execution after a command."""
+
+    status: str
+
+
+class Health(BaseModel):
+    """Whether the daemon can do its job, and if not, why."""
+
+    status: Literal["ok", "ready", "not_ready"]
+    reasons: list[str] = []
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = []

@@ -1,0 +1,170 @@
+"""Routes of workflows: list, show, edit, switch, validate, run, play dry, explain, backtest."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi.responses import JSONResponse
+
+from config.error import WorkflowError
+from daemon.admin.administration import Administration
+from daemon.admin.json_form import from_json, parse_instant, to_json
+from daemon.admin.problem import Malformed
+from daemon.admin.workflow import tag_of
+from daemon.api.responses import errors
+from daemon.api.shape import (
+    BacktestBody,
+    Created,
+    Document,
+    DryRunBody,
+    ExecutionBrief,
+    PatchBody,
+    RunAnswer,
+    RunBody,
+    Switched,
+    Validity,
+    WorkflowBody,
+    WorkflowSummary,
+)
+from rules.workflow import OWN_KEYS, Status
+
+WorkflowId = Annotated[str, Path(min_length=1, max_length=1000, description="Id of the workflow.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many at the most.")]
+Tag = Annotated[str | None, Header(alias="If-Match", description="The ETag of the version that this edit is based on.")]
+
+
+def workflow_router(administration: Administration) -> APIRouter:
+    """Return the routes under ``/workflows``."""
+    router = APIRouter(prefix="/workflows", tags=["workflows"])
+    _add_reading(router, administration)
+    _add_editing(router, administration)
+    _add_switches(router, administration)
+    _add_questions(router, administration)
+    return router
+
+
+def _add_reading(router: APIRouter, administration: Administration) -> None:
+    @router.get("", response_model=list[WorkflowSummary], responses=errors())
+    async def list_workflows() -> Any:
+        """Every workflow with its status and how many executions have ended."""
+        return to_json(await administration.workflows.summaries())
+
+    @router.get("/{workflow_id}", response_model=Document, responses=errors(404))
+    async def show_workflow(workflow_id: WorkflowId) -> Any:
+        """One workflow document, with what the daemon observed; its ETag is what edits are compared with."""
+        return _tagged(await administration.workflows.show(workflow_id))
+
+    @router.get("/{workflow_id}/executions", response_model=list[ExecutionBrief], responses=errors(404))
+    async def list_executions(workflow_id: WorkflowId, limit: Limit = 20) -> Any:
+        """The newest executions of a workflow, newest first."""
+        workflow = await administration.workflows.show(workflow_id)
+        return to_json(await administration.executions.of_workflow(workflow["_id"], limit))
+
+
+def _add_editing(router: APIRouter, administration: Administration) -> None:
+    workflows = administration.workflows
+
+    @router.post("", status_code=HTTPStatus.CREATED, response_model=Created, responses=errors(422))
+    async def create_workflow(document: WorkflowBody, response: Response) -> Any:
+        """Create a workflow. Without a status it is active at once."""
+        workflow_id = await workflows.create(from_json(document))
+        response.headers["Location"] = f"/workflows/{workflow_id}"
+        return {"id": str(workflow_id)}
+
+    @router.put("/{workflow_id}", response_model=Document, responses=errors(404, 412, 422))
+    async def replace_workflow(workflow_id: WorkflowId, document: WorkflowBody, if_match: Tag = None) -> Any:
+        """Put a new definition in place. Without a status the switch stays as it is."""
+        given = dict(document)
+        if str(given.pop("id", workflow_id)) != workflow_id:
+            raise Malformed("id", "expected the id of the path, or none")
+        return _tagged(await workflows.replace(workflow_id, from_json(given), _tag(if_match)))
+
+    @router.patch("/{workflow_id}", response_model=Document, responses=errors(404, 412, 422))
+    async def patch_workflow(workflow_id: WorkflowId, patch: PatchBody, if_match: Tag = None) -> Any:
+        """Apply a JSON merge patch (RFC 7396): null takes a key out."""
+        return _tagged(await workflows.patch(workflow_id, from_json(patch), _tag(if_match)))
+
+    @router.delete("/{workflow_id}", status_code=HTTPStatus.NO_CONTENT, responses=errors(404, 412))
+    async def delete_workflow(workflow_id: WorkflowId, if_match: Tag = None) -> None:
+        """Delete a workflow: what waits is cancelled."""
+        await workflows.delete(workflow_id, _tag(if_match))
+
+    @router.post("/validate", response_model=Validity, responses=errors())
+    async def validate_workflow(document: WorkflowBody) -> Any:
+        """Whether a document is a valid workflow; nothing is saved."""
+        try:
+            workflows.checked(from_json(document))
+        except WorkflowError as error:
+            return {"valid": False, "errors": [{"field": error.path, "problem": error.problem}]}
+        return {"valid": True, "errors": []}
+
+
+def _add_switches(router: APIRouter, administration: Administration) -> None:
+    @router.put("/{workflow_id}/activate", response_model=Switched, responses=errors(404))
+    async def activate(workflow_id: WorkflowId) -> Any:
+        """Let changes start executions; what was held runs at once, in order."""
+        return {"status": await administration.workflows.switch(workflow_id, Status.ACTIVE)}
+
+    @router.put("/{workflow_id}/pause", response_model=Switched, responses=errors(404))
+    async def pause(workflow_id: WorkflowId) -> Any:
+        """Start nothing new and hold what waits."""
+        return {"status": await administration.workflows.switch(workflow_id, Status.PAUSED)}
+
+    @router.put("/{workflow_id}/drain", response_model=Switched, responses=errors(404))
+    async def drain(workflow_id: WorkflowId) -> Any:
+        """Start nothing new and finish what waits."""
+        return {"status": await administration.workflows.switch(workflow_id, Status.DRAINING)}
+
+    @router.put("/{workflow_id}/stop", response_model=Switched, responses=errors(404))
+    async def stop(workflow_id: WorkflowId) -> Any:
+        """Start nothing new and cancel what waits."""
+        return {"status": await administration.workflows.switch(workflow_id, Status.STOPPED)}
+
+
+def _add_questions(router: APIRouter, administration: Administration) -> None:
+    @router.post(
+        "/{workflow_id}/run",
+        response_model=RunAnswer,
+        response_model_exclude_none=True,
+        responses={202: {"model": RunAnswer, "description": "No daemon has answered yet."}, **errors(404, 409)},
+    )
+    async def run_workflow(workflow_id: WorkflowId, body: RunBody, response: Response) -> Any:
+        """Run a workflow for one entity by hand, as if it had been triggered."""
+        answer = await administration.runs.run(workflow_id, body.entity_id, body.entity_type, is_forced=body.force)
+        if answer["status"] == "pending":
+            response.status_code = HTTPStatus.ACCEPTED
+        return to_json(answer)
+
+    @router.post("/{workflow_id}/dry-run", response_model=Document, responses=errors(404, 422))
+    async def dry_run(workflow_id: WorkflowId, body: DryRunBody) -> Any:
+        """What a workflow would do for one entity; nothing is written or sent."""
+        return to_json(await administration.runs.dry_run(workflow_id, body.entity_id, body.entity_type))
+
+    @router.get("/{workflow_id}/explain", response_model=Document, responses=errors(404, 422))
+    async def explain(
+        workflow_id: WorkflowId,
+        entity_id: Annotated[str, Query(min_length=1, max_length=1000)],
+        entity_type: str | None = None,
+        at: Annotated[str | None, Query(description="A past moment, ISO 8601.")] = None,
+    ) -> Any:
+        """Why a workflow did or did not run for an entity."""
+        moment = parse_instant(at, "at") if at is not None else None
+        return to_json(await administration.explainer.explain(workflow_id, entity_id, entity_type, moment))
+
+    @router.post("/{workflow_id}/backtest", response_model=Document, responses=errors(404, 422))
+    async def backtest(workflow_id: WorkflowId, body: BacktestBody) -> Any:
+        """How often a workflow would have fired over the last days, and for whom; nothing is written."""
+        return to_json(await administration.backtester.run(workflow_id, body.days))
+
+
+def _tagged(document: dict[str, Any]) -> JSONResponse:
+    """Return a workflow document with its ETag; what it defines is written so that it can be sent back."""
+    shown: dict[str, Any] = {"id": to_json(document["_id"])}
+    shown |= {key: to_json(value, is_exact=key not in OWN_KEYS) for key, value in document.items() if key != "_id"}
+    return JSONResponse(shown, headers={"ETag": f'"{tag_of(document)}"'})
+
+
+def _tag(if_match: str | None) -> str | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    return if_match.strip().removeprefix("W/").strip('"')
