@@ -1,41 +1,44 @@
 """Group commit: what finished while the last flush was in flight is committed next, as one transaction.
 
-Order within a transaction: the executions (a compare-and-set each), one cause record if entities are written, then
-the effects and the counters; so the reader meets the causes before their effects. If fewer executions match than
-were sent, the lost ones are found and left out. A failing batch is split until the bad unit stands alone.
+If fewer executions match than were sent, the lost ones are found and left out, and those that an earlier try had
+committed after all. A failing batch is split until the bad unit stands alone. A unit that somebody else's open
+transaction is in the way of is tried again later, by itself.
 """
 
 import asyncio
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final, Protocol
+from itertools import count
+from typing import Any, Final
 
 from bson import ObjectId
-from pymongo import InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from config.error import StoreUnavailable
 from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
-from daemon.executions.status import Status
+from daemon.executions.batch_writer import BatchWriter, Clock, Lost, Vanished
 from daemon.executions.unit import Unit
 from daemon.mongo.failure import is_transient
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.telemetry import emit
-from rules.identity import bson_bytes
 
 BATCH_UNITS: Final = 100
 _TIMEOUT_S: Final = 30.0
 _ATTEMPTS: Final = 3  # how often a batch is sent again without the units that were found to be lost
-_BACK_OFF_S: Final = (0.1, 30.0)  # first and longest pause after a failure of the store
+_BACK_OFF_S: Final = (0.1, 2.0)  # first and longest pause after a failure of the store
+_RUNS: Final = 4  # how often a transaction is repeated before a batch is split
+_CONTENDED_S: Final = 0.25  # until a unit is tried again that somebody else is in the way of
+_MAJORITY: Final = ReadConcern("majority")
 
 
 class Fate(StrEnum):
@@ -45,6 +48,7 @@ class Fate(StrEnum):
     LOST = "lost"  # the execution was not in the expected state any more: somebody else moved it
     VANISHED = "vanished"  # the entity to be written does not exist any more; nothing was committed
     REFUSED = "refused"  # the server refuses the unit for good; nothing was committed
+    CONTENDED = "contended"  # somebody else is in the way: tried again later, told to nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +59,11 @@ class Receipt:
     error: str = ""
 
 
-class _Clock(Protocol):
-    def now(self) -> datetime: ...
+_Entry = tuple[Unit, "asyncio.Future[Receipt]"]
 
 
-class _Lost(Exception):
-    """Fewer executions matched than were sent."""
-
-
-class _Vanished(Exception):
-    """Fewer entities matched than were to be written."""
+class _Contended(Exception):
+    """A transaction met the same obstacle again and again."""
 
 
 class GroupCommit:
@@ -75,15 +74,16 @@ class GroupCommit:
         database: AsyncDatabase[dict[str, Any]],
         collections: Collections,
         entities: Mapping[str, str],
-        clock: _Clock,
+        clock: Clock,
     ) -> None:
         """``entities`` maps entity type to collection."""
         self._database = database
         self._names = collections
-        self._entities = entities
-        self._clock = clock
+        self._writer = BatchWriter(database, collections, entities, clock)
         self.transactions = Transactions(database.client)
-        self._queue: deque[tuple[Unit, asyncio.Future[Receipt]]] = deque()
+        self._queue: deque[_Entry] = deque()
+        self._batch: list[_Entry] = []
+        self._later: dict[asyncio.Future[Receipt], asyncio.TimerHandle] = {}
         self._flusher: asyncio.Task[None] | None = None
 
     @property
@@ -92,37 +92,63 @@ class GroupCommit:
         return len(self._queue)
 
     def submit(self, unit: Unit) -> asyncio.Future[Receipt]:
-        """Queue a unit; the future tells what became of it. Two units of one entity must not be queued together."""
+        """Queue a unit; the future tells what became of it."""
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._queue.append((unit, future))
-        if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush_all(), name="group commit")
+        self._put((unit, future))
         return future
 
     async def drain(self) -> None:
         """Wait until everything that was submitted has been committed or refused."""
-        while self._flusher is not None and not self._flusher.done():
-            await asyncio.wait([self._flusher])
+        while self._later or (self._flusher is not None and not self._flusher.done()):
+            awaited: list[asyncio.Future[Any]] = [*self._later]
+            if self._flusher is not None and not self._flusher.done():
+                awaited.append(self._flusher)
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
     async def stop(self) -> None:
-        """Give up what is still queued: it stays in MongoDB as it is."""
+        """Give up what is not committed yet: it stays in MongoDB as it is."""
         flusher, self._flusher = self._flusher, None
         if flusher is not None:
             flusher.cancel()
             await asyncio.wait([flusher])
-        for _, future in self._queue:
+        for timer in self._later.values():
+            timer.cancel()
+        for future in [*self._later, *(future for _, future in (*self._batch, *self._queue))]:
             future.cancel()
+        self._later.clear()
+        self._batch.clear()
         self._queue.clear()
+
+    def _put(self, entry: "_Entry") -> None:
+        self._later.pop(entry[1], None)
+        self._queue.append(entry)
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush_all(), name="group commit")
 
     async def _flush_all(self) -> None:
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(BATCH_UNITS, len(self._queue)))]
-            receipts = await self._settle([unit for unit, _ in batch])
+            self._fill_batch()
+            receipts = await self._settle([unit for unit, _ in self._batch])
             if CRASH_AT is not None:
                 reach(CrashPoint.AFTER_GROUP_COMMIT)
-            for (_, future), receipt in zip(batch, receipts, strict=True):
-                if not future.done():
+            settled, self._batch = self._batch, []
+            for entry, receipt in zip(settled, receipts, strict=True):
+                future = entry[1]
+                if receipt.fate is Fate.CONTENDED:
+                    later = asyncio.get_running_loop().call_later(_CONTENDED_S, self._put, entry)
+                    self._later[future] = later
+                elif not future.done():
                     future.set_result(receipt)
+
+    def _fill_batch(self) -> None:
+        """Take what is committed next, in order: two units of one entity never share a transaction."""
+        entities: set[tuple[str, Any]] = set()
+        while self._queue and len(self._batch) < BATCH_UNITS:
+            entity = self._queue[0][0].job.entity_key
+            if entity in entities:
+                return
+            entities.add(entity)
+            self._batch.append(self._queue.popleft())
 
     async def _settle(self, units: Sequence[Unit]) -> list[Receipt]:
         """Commit units together, whatever it takes; return a receipt for each."""
@@ -130,9 +156,9 @@ class GroupCommit:
         while True:
             try:
                 return await self._commit(units)
-            except _Vanished:
+            except (Vanished, _Contended) as error:
                 if len(units) == 1:
-                    return [Receipt(Fate.VANISHED)]
+                    return [Receipt(Fate.VANISHED if isinstance(error, Vanished) else Fate.CONTENDED)]
                 break
             except (PyMongoError, StoreUnavailable) as error:
                 if is_transient(error):
@@ -151,121 +177,47 @@ class GroupCommit:
         return [*await self._settle(units[:middle]), *await self._settle(units[middle:])]
 
     async def _commit(self, units: Sequence[Unit]) -> list[Receipt]:
-        lost: set[ObjectId] = set()
+        settled: dict[ObjectId, Fate] = {}
         for _ in range(_ATTEMPTS):
-            wanted = [unit for unit in units if unit.job.execution_id not in lost]
+            wanted = [unit for unit in units if unit.job.execution_id not in settled]
             if not wanted:
                 break
             try:
-                await self.transactions.run(partial(self._write, wanted), timeout_s=_TIMEOUT_S)
+                await self.transactions.run(partial(self._try, wanted, count(1)), timeout_s=_TIMEOUT_S)
                 break
-            except _Lost:
-                lost |= await self._find_lost(wanted)
+            except Lost:
+                settled |= await self._find_settled(wanted)
         else:
-            raise StoreUnavailable(f"the state of {len(units) - len(lost)} executions kept changing")
-        return [Receipt(Fate.LOST if unit.job.execution_id in lost else Fate.COMMITTED) for unit in units]
+            raise StoreUnavailable(f"the state of {len(units) - len(settled)} executions kept changing")
+        return [Receipt(settled.get(unit.job.execution_id, Fate.COMMITTED)) for unit in units]
 
-    async def _find_lost(self, units: Sequence[Unit]) -> set[ObjectId]:
-        """Return which of the units do not meet their execution in the expected state."""
-        found = {
-            document["_id"]: document
-            async for document in self._database[self._names.executions].find(
-                {"_id": {"$in": [unit.job.execution_id for unit in units]}},
-                {"step": 1, "attempt": 1, "status": 1, "epoch": 1},
-            )
-        }
-        return {
-            unit.job.execution_id
-            for unit in units
-            if any(found.get(unit.job.execution_id, {}).get(name) != value for name, value in unit.filter.items())
-        }
+    async def _find_settled(self, units: Sequence[Unit]) -> dict[ObjectId, Fate]:
+        """Return what has become of the units whose execution is not in the expected state.
 
-    async def _write(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
-        moves = [UpdateOne(unit.filter, unit.update) for unit in units]
-        result = await self._database[self._names.executions].bulk_write(moves, ordered=False, session=session)
-        if result.matched_count != len(units):
-            raise _Lost
-        await self._write_entities(units, session)
-        inserts: defaultdict[str, list[InsertOne[dict[str, Any]]]] = defaultdict(list)
+        It is where the unit was to bring it if the acknowledgement of an earlier try was lost on the way.
+        """
+        names = {name for unit in units for name in (*unit.filter, *unit.update["$set"])}
+        executions = self._database.get_collection(self._names.executions, read_concern=_MAJORITY)
+        cursor = executions.find({"_id": {"$in": [unit.job.execution_id for unit in units]}}, dict.fromkeys(names, 1))
+        found = {document["_id"]: document async for document in cursor}
+        settled: dict[ObjectId, Fate] = {}
         for unit in units:
-            for insert in unit.inserts:
-                inserts[insert.collection].append(InsertOne(dict(insert.document)))
-        for collection, documents in inserts.items():
-            await self._database[collection].bulk_write(documents, ordered=False, session=session)
-        await self._count(units, session)
-        if CRASH_AT is not None:
-            reach(CrashPoint.IN_GROUP_COMMIT)
+            document = found.get(unit.job.execution_id, {})
+            if not _says(document, unit.filter):
+                is_ours = _says(document, unit.update["$set"])
+                settled[unit.job.execution_id] = Fate.COMMITTED if is_ours else Fate.LOST
+        return settled
 
-    async def _write_entities(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
-        writers = [unit for unit in units if unit.entity_updates]
-        if not writers:
-            return
-        await self._database[self._names.effects].insert_one(
-            {"causes": [_cause_of(unit) for unit in writers], "at": self._clock.now()}, session=session
-        )
-        updates: defaultdict[str, list[UpdateOne]] = defaultdict(list)
-        for unit in writers:
-            collection = self._entities[unit.job.entity_type]
-            for update in unit.entity_updates:
-                change: dict[str, Any] = {}
-                if update.set:
-                    change["$set"] = dict(update.set)
-                if update.unset:
-                    change["$unset"] = dict.fromkeys(update.unset, "")
-                updates[collection].append(UpdateOne({"_id": unit.job.entity_id}, change))
-        for collection, operations in updates.items():
-            result = await self._database[collection].bulk_write(operations, ordered=False, session=session)
-            if result.matched_count != len(operations):
-                raise _Vanished
-
-    async def _count(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
-        """Add the executions that end to the counters, one document per workflow and lane."""
-        totals: dict[str, dict[str, Any]] = {}
-        for unit in units:
-            if unit.ended is None:
-                continue
-            key = counter_id(unit.job.workflow_id, unit.job.lane)
-            total = totals.setdefault(key, {"workflow_id": unit.job.workflow_id, "counts": [0, 0, 0]})
-            total["counts"][0] += 1
-            total["counts"][1] += unit.ended is Status.COMPLETED
-            total["counts"][2] += unit.ended is Status.FAILED
-        if not totals:
-            return
-        now = self._clock.now()
-        await self._database[self._names.state].bulk_write(
-            [counter_update(key, total["workflow_id"], total["counts"], now) for key, total in totals.items()],
-            ordered=False,
-            session=session,
-        )
+    async def _try(self, units: Sequence[Unit], runs: "count[int]", session: AsyncClientSession) -> None:
+        if next(runs) > _RUNS:
+            raise _Contended
+        await self._writer.write(units, session)
 
 
-def counter_id(workflow_id: Any, lane: int | str) -> str:
-    """Return the id of a counter document: one per workflow and lane, so that replicas do not conflict on it."""
-    return f"counter/{bson_bytes(workflow_id).hex()}/{lane}"
+def _says(document: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
+    """Return whether a document holds all values of ``state``; MongoDB keeps whole milliseconds."""
+    return all(document.get(name) == _in_milliseconds(value) for name, value in state.items())
 
 
-def counter_update(key: str, workflow_id: Any, counts: Sequence[int], now: datetime) -> UpdateOne:
-    """Return the update that adds ``counts`` (ended, completed, failed) to a counter document."""
-    return UpdateOne(
-        {"_id": key},
-        {
-            "$inc": {"execution_count": counts[0], "success_count": counts[1], "failure_count": counts[2]},
-            "$max": {"last_executed_at": now},
-            "$set": {"kind": "counter", "workflow_id": workflow_id},
-            "$currentDate": {"changed_at": True},
-        },
-        upsert=True,
-    )
-
-
-def _cause_of(unit: Unit) -> dict[str, Any]:
-    """Return what the reader needs to know of the changes that this unit makes."""
-    job = unit.job
-    cause = job.cause.then(job.workflow_id, job.execution_id)
-    return {
-        "entity_type": job.entity_type,
-        "entity_id": job.entity_id,
-        "execution_id": job.execution_id,
-        "depth": cause.depth,
-        "chain": list(cause.chain),
-    }
+def _in_milliseconds(value: Any) -> Any:
+    return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value

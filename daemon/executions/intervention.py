@@ -26,7 +26,7 @@ from daemon.executions.command import (
     resolved,
     retried,
 )
-from daemon.executions.group_commit import counter_id
+from daemon.executions.counter import counter_id
 from daemon.executions.status import QUEUED, Status
 from daemon.mongo.transaction import in_transaction
 from rules.workflow import Status as WorkflowStatus

@@ -17,7 +17,7 @@ from config.error import LeaseLost
 from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.executions.command import CommandRefused
-from daemon.executions.group_commit import counter_id, counter_update
+from daemon.executions.counter import counter_id, counter_update
 from daemon.executions.intervention import Interventions
 from daemon.executions.job import Job
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
@@ -47,6 +47,7 @@ class Batch:
     commands: list[ExecutionRequest] = field(default_factory=list)
     extra: Operations = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
+    rewritten: list[Any] = field(default_factory=list)
     refusals: list[tuple[Refusal, str, Any]] = field(default_factory=list)
 
 

@@ -18,7 +18,7 @@ from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
-from daemon.executions.group_commit import counter_id, counter_update
+from daemon.executions.counter import counter_id, counter_update
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient

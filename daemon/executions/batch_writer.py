@@ -1,0 +1,123 @@
+"""Write the units of one transaction: executions first, then one cause record, the effects and the counters.
+
+So the reader meets the causes before their effects.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from pymongo import InsertOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.settings import Collections
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
+from daemon.executions.counter import counter_id, counter_update
+from daemon.executions.status import Status
+from daemon.executions.unit import Unit
+
+
+class Clock(Protocol):
+    """Tells the server's time."""
+
+    def now(self) -> datetime:
+        """Return it, UTC-aware."""
+
+
+class Lost(Exception):
+    """Fewer executions matched than were sent."""
+
+
+class Vanished(Exception):
+    """Fewer entities matched than were to be written."""
+
+
+class BatchWriter:
+    """Writes batches within a transaction of the caller's."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        collections: Collections,
+        entities: Mapping[str, str],
+        clock: Clock,
+    ) -> None:
+        """``entities`` maps entity type to collection."""
+        self._database = database
+        self._names = collections
+        self._entities = entities
+        self._clock = clock
+
+    async def write(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
+        """Write ``units``; raise Lost or Vanished, or the driver's error: then the transaction is to be aborted."""
+        moves = [UpdateOne(unit.filter, unit.update) for unit in units]
+        result = await self._database[self._names.executions].bulk_write(moves, ordered=False, session=session)
+        if result.matched_count != len(units):
+            raise Lost
+        await self._write_entities(units, session)
+        inserts: defaultdict[str, list[InsertOne[dict[str, Any]]]] = defaultdict(list)
+        for unit in units:
+            for insert in unit.inserts:
+                inserts[insert.collection].append(InsertOne(dict(insert.document)))
+        for collection, documents in inserts.items():
+            await self._database[collection].bulk_write(documents, ordered=False, session=session)
+        await self._count(units, session)
+        if CRASH_AT is not None:
+            reach(CrashPoint.IN_GROUP_COMMIT)
+
+    async def _write_entities(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
+        writers = [unit for unit in units if unit.entity_updates]
+        if not writers:
+            return
+        await self._database[self._names.effects].insert_one(
+            {"causes": [_cause_of(unit) for unit in writers], "at": self._clock.now()}, session=session
+        )
+        updates: defaultdict[str, list[UpdateOne]] = defaultdict(list)
+        for unit in writers:
+            collection = self._entities[unit.job.entity_type]
+            for update in unit.entity_updates:
+                change: dict[str, Any] = {}
+                if update.set:
+                    change["$set"] = dict(update.set)
+                if update.unset:
+                    change["$unset"] = dict.fromkeys(update.unset, "")
+                updates[collection].append(UpdateOne({"_id": unit.job.entity_id}, change))
+        for collection, operations in updates.items():
+            result = await self._database[collection].bulk_write(operations, ordered=False, session=session)
+            if result.matched_count != len(operations):
+                raise Vanished
+
+    async def _count(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
+        """Add the executions that end to the counters, one document per workflow and lane."""
+        totals: dict[str, dict[str, Any]] = {}
+        for unit in units:
+            if unit.ended is None:
+                continue
+            key = counter_id(unit.job.workflow_id, unit.job.lane)
+            total = totals.setdefault(key, {"workflow_id": unit.job.workflow_id, "counts": [0, 0, 0]})
+            total["counts"][0] += 1
+            total["counts"][1] += unit.ended is Status.COMPLETED
+            total["counts"][2] += unit.ended is Status.FAILED
+        if not totals:
+            return
+        now = self._clock.now()
+        await self._database[self._names.state].bulk_write(
+            [counter_update(key, total["workflow_id"], total["counts"], now) for key, total in totals.items()],
+            ordered=False,
+            session=session,
+        )
+
+
+def _cause_of(unit: Unit) -> dict[str, Any]:
+    """Return what the reader needs to know of the changes that this unit makes."""
+    job = unit.job
+    cause = job.cause.then(job.workflow_id, job.execution_id)
+    return {
+        "entity_type": job.entity_type,
+        "entity_id": job.entity_id,
+        "execution_id": job.execution_id,
+        "depth": cause.depth,
+        "chain": list(cause.chain),
+    }
