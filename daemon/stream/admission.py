@@ -5,7 +5,6 @@ holds when the transaction commits. A batch sees its own entries.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from bson.son import SON
@@ -17,8 +16,6 @@ from daemon.stream.throttle import Throttle
 from rules.explain import Reason, Refusal
 from rules.identity import bson_bytes
 
-HOUR = timedelta(hours=1)
-
 
 class Admission:
     """Decides over the entrants of one transaction, in order."""
@@ -28,6 +25,11 @@ class Admission:
         self._throttle = throttle
         self._known: dict[bytes, Mapping[str, Any]] = {}
         self._changed: dict[bytes, dict[str, Any]] = {}
+
+    def forget(self) -> None:
+        """Drop what was counted for a transaction that was not committed."""
+        self._known, self._changed = {}, {}
+        self._throttle.forget()
 
     async def load(self, entrants: Iterable[Entrant]) -> None:
         """Read what is stored about ``entrants``, one query for all; forget the transaction before."""

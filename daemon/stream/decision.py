@@ -12,6 +12,7 @@ from daemon.telemetry import emit
 from rules.change import Change
 from rules.explain import Reason, Refusal
 from rules.identity import change_id
+from rules.workflow import Workflow
 
 MAX_ENTRIES: Final = 100
 
@@ -33,16 +34,23 @@ def decision_document(change: Change, refusals: Sequence[Refusal], chunk: int) -
     return document
 
 
-def skipped_change_document(event: Event, entity_type: str, error: str) -> dict[str, Any]:
-    """Return the decision on a change that could not be taken in at all."""
+def skipped_change_document(
+    event: Event, entity_type: str, error: str, workflow: Workflow | None, chunk: int
+) -> dict[str, Any]:
+    """Return the decision on a change that could not be taken in, for ``workflow`` or (None) at all."""
+    entry: dict[str, Any] = {"reason": str(Reason.INTAKE_ERROR), "detail": {"error": error}}
+    if workflow is not None:
+        entry = Refusal(
+            workflow.id, workflow.name, workflow.version, Reason.INTAKE_ERROR, (), {"error": error}
+        ).to_document()
     return {
-        "_id": change_id(event.cluster_time.time, event.token, "skipped"),
+        "_id": change_id(event.cluster_time.time, event.token, "skipped", chunk),
         "kind": "change",
         "entity_type": entity_type,
         "entity_id": event.document_id,
         "change": event.operation,
         "at": event.at,
-        "entries": [{"reason": str(Reason.INTAKE_ERROR), "detail": {"error": error}}],
+        "entries": [entry],
     }
 
 

@@ -50,7 +50,7 @@ class Enroller:
 
     async def enrol(self, plan: Plan, checkpoint: Checkpoint, *, at_once: bool) -> Batch:
         """Return the batch of a plan. ``at_once``: whether executions may end in the transaction that makes them."""
-        batch = Batch()
+        batch = Batch(rewritten=plan.rewritten)
         await self._admission.load(entrant for item in plan.items for entrant in _entrants(item))
         now = self._now(checkpoint)
         queued: set[tuple[str, Any]] = set()
@@ -83,6 +83,10 @@ class Enroller:
                 self._add_execution(batch, entrant, checkpoint.seq + len(batch.executions) + 1, now)
         batch.enrollments = self._admission.writes()
         return batch, refusals
+
+    def forget(self) -> None:
+        """Drop what a batch that was not committed has left in memory."""
+        self._admission.forget()
 
     def _now(self, checkpoint: Checkpoint) -> datetime:
         """Return when an immediate step made now is due: never before one made earlier."""

@@ -1,7 +1,7 @@
 """Commit what the stream brought: executions, enrollments, decisions, versions and the checkpoint, all or nothing.
 
 One transaction per batch, fenced by a compare-and-set on the checkpoint: a stale reader's batch aborts whole. A batch
-that fails for a reason that waiting does not mend is split down to the change at fault, which is recorded and passed.
+that fails for a reason that waiting does not mend is split down to the workflow at fault, which is recorded and passed.
 """
 
 import asyncio
@@ -32,12 +32,13 @@ from daemon.stream.decode import Event
 from daemon.stream.enroller import Enroller
 from daemon.stream.entrant import Entrant
 from daemon.stream.manual import Manual
-from daemon.stream.plan import Current, Plan, Planner, missing_documents
+from daemon.stream.plan import MAX_WRITES, Current, Plan, Planner, missing_documents
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
 from rules.explain import Refusal
 from rules.head import Head
 from rules.identity import bson_bytes
+from rules.workflow import Workflow
 
 _TIMEOUT_S: Final = 30.0
 
@@ -49,6 +50,7 @@ class Committed:
     jobs: Sequence[Job]
     ended: Sequence[Job]
     heads: Sequence[Head]
+    rewritten: Sequence[Any]  # ids of workflows whose documents were written anew, with nothing new in them
     commit: int
 
 
@@ -95,7 +97,7 @@ class Intake:
 
     async def load(self, checkpoint: Checkpoint) -> None:
         """Start from ``checkpoint``, with the workflows as they are stored."""
-        await self._index.load(self._database[self._names.versions])
+        await self._start_over()
         self._checkpoint = checkpoint
 
     async def take(self, events: Sequence[Event], token: Mapping[str, Any] | None) -> list[Event]:
@@ -109,10 +111,7 @@ class Intake:
             structures: list[Event] = []
             remaining = list(events)
             while remaining:
-                current = await self._current(remaining)
-                plan = self._planner.plan(remaining, self.checkpoint.done, self.checkpoint.causes, current)
-                remaining = await self._settle(plan, remaining, token)
-                structures += plan.structures
+                remaining = await self._take_some(remaining, token, structures)
             return structures
 
     async def save(self, token: Mapping[str, Any]) -> None:
@@ -145,60 +144,94 @@ class Intake:
                 documents[bson_bytes(document["_id"])] = document
         return Current(found, documents)
 
-    async def _settle(
-        self, plan: Plan, events: list[Event], token: Mapping[str, Any] | None, *, at_once: bool = True
+    async def _take_some(
+        self, events: list[Event], token: Mapping[str, Any] | None, structures: list[Event], *, at_once: bool = True
     ) -> list[Event]:
-        """Commit a plan; return the events that are left. Split it where the database refuses it."""
-        remaining = events[plan.consumed :]
+        """Commit as many events as fit one transaction; return the others. Split what cannot be taken in."""
+        plan: Plan | None = None
         try:
-            batch = await self._enroller.enrol(plan, self.checkpoint, at_once=at_once)
-            if CRASH_AT is not None:
-                reach(CrashPoint.AFTER_MATCH)
-            await self._commit(batch, self._moved(plan, batch, token if not remaining else None))
+            plan = await self._plan(events)
+            await self._commit_plan(plan, None if plan.consumed < len(events) else token, at_once=at_once)
         except LeaseLost:
             raise
         except Exception as error:
             if is_transient(error):
                 raise
-            return await self._bisect(events[: max(plan.consumed, 1)], events[max(plan.consumed, 1) :], error)
+            taken = len(events) if plan is None else max(plan.consumed, 1)
+            await self._take_apart(events[:taken], error, structures)
+            return events[taken:]
+        structures += plan.structures
+        return events[plan.consumed :]
+
+    async def _plan(self, events: Sequence[Event], most_writes: int = MAX_WRITES) -> Plan:
+        current = await self._current(events)
+        return self._planner.plan(events, self.checkpoint.done, self.checkpoint.causes, current, most_writes)
+
+    async def _commit_plan(self, plan: Plan, token: Mapping[str, Any] | None, *, at_once: bool) -> None:
+        batch = await self._enroller.enrol(plan, self.checkpoint, at_once=at_once)
+        if CRASH_AT is not None:
+            reach(CrashPoint.AFTER_MATCH)
+        await self._commit(batch, self._moved(plan, batch, token))
         for refusal, entity_type, entity_id in batch.refusals:
             log_refusal(refusal, entity_type, entity_id)
-        return remaining
 
-    async def _bisect(self, failed: list[Event], rest: list[Event], error: Exception) -> list[Event]:
-        """Take the failed events one half at a time; pass over the one that fails alone, and record it.
+    async def _take_apart(self, failed: list[Event], error: Exception, structures: list[Event]) -> None:
+        """Take failed events one half at a time, and the one that fails alone workflow by workflow.
 
         Their executions are queued rather than ended at once: the effect of one may be what the database refuses.
         """
-        await self._index.load(self._database[self._names.versions])
+        await self._start_over()
         if len(failed) == 1:
-            await self._pass_over(failed[0], error)
-            return rest
+            await self._take_singly(failed[0], error)
+            return
         middle = len(failed) // 2
         for half in (failed[:middle], failed[middle:]):
             left = half
             while left:
-                current = await self._current(left)
-                plan = self._planner.plan(left, self.checkpoint.done, self.checkpoint.causes, current)
-                left = await self._settle(plan, left, None, at_once=False)
-        return rest
+                left = await self._take_some(left, None, structures, at_once=False)
 
-    async def _pass_over(self, event: Event, error: Exception) -> None:
-        """Record that a change could not be taken in, and move on: it must not stop the others (promise 8)."""
+    async def _take_singly(self, event: Event, error: Exception) -> None:
+        """Take one event in, a workflow at a time; record and pass over those that fail (promise 8)."""
+        candidates = self._planner.candidates(event)
+        if not candidates:
+            await self._pass_over(event, error)
+        done = self.checkpoint.done
+        while done < len(candidates):
+            try:
+                await self._commit_plan(await self._plan([event], most_writes=1), None, at_once=False)
+            except LeaseLost:
+                raise
+            except Exception as wrong:
+                if is_transient(wrong):
+                    raise
+                await self._start_over()
+                await self._pass_over(event, wrong, candidates[done], is_last=done + 1 == len(candidates))
+            done += 1
+
+    async def _start_over(self) -> None:
+        """Forget what a transaction that was not committed has left in memory."""
+        await self._index.load(self._database[self._names.versions])
+        self._enroller.forget()
+
+    async def _pass_over(
+        self, event: Event, error: Exception, workflow: Workflow | None = None, *, is_last: bool = True
+    ) -> None:
+        """Record that a change could not be taken in, for one workflow or at all, and move on."""
         text = refusal_text(error) if isinstance(error, PyMongoError) else type(error).__name__
         entity_type = event.change.entity_type if event.change is not None else event.collection
-        emit(LogEvent.INTAKE_ERROR, entity_type=entity_type, entity_id=event.document_id, workflow_id=None, error=error)
-        batch = Batch(decisions=[skipped_change_document(event, entity_type, text)])
-        await self._commit(
-            batch,
-            replace(
-                self.checkpoint,
-                token={"_data": event.token},
-                cluster_time=event.cluster_time,
-                done=0,
-                causes=self.checkpoint.causes.within(event.transaction),
-            ),
+        emit(
+            LogEvent.INTAKE_ERROR,
+            entity_type=entity_type,
+            entity_id=event.document_id,
+            workflow_id=workflow.id if workflow is not None else None,
+            error=error,
         )
+        moved = replace(self.checkpoint, done=self.checkpoint.done + 1)
+        if is_last:
+            moved = replace(moved, token={"_data": event.token}, cluster_time=event.cluster_time, done=0)
+        moved = replace(moved, causes=self.checkpoint.causes.within(event.transaction))
+        done = self.checkpoint.done
+        await self._commit(Batch(decisions=[skipped_change_document(event, entity_type, text, workflow, done)]), moved)
 
     def _numbered(self, batch: Batch) -> Checkpoint:
         """Return the checkpoint with the numbers that the batch's executions have used up."""
@@ -230,4 +263,4 @@ class Intake:
         self._metrics.executions += len(batch.executions)
         self._metrics.refusals += len(batch.refusals)
         ended = [job for job, _ in batch.ended.values()]
-        self._on_commit(Committed(batch.jobs, ended, batch.heads, moved.commit))
+        self._on_commit(Committed(batch.jobs, ended, batch.heads, batch.rewritten, moved.commit))

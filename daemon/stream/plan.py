@@ -6,7 +6,6 @@ afterwards: they need what is stored.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Final
 
 from config.error import ReflexdError
@@ -15,7 +14,7 @@ from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.manual import Answer, ExecutionRequest, Manual, ManualRun
 from daemon.stream.open_causes import OpenCauses
 from daemon.stream.workflow_index import WorkflowIndex
-from rules.change import Change, JudgedOn
+from rules.change import Change, JudgedOn, Kind
 from rules.explain import Reason, Refusal
 from rules.head import Head
 from rules.identity import bson_bytes, entity_key
@@ -23,6 +22,7 @@ from rules.judgement import NotConcerned, judge
 from rules.workflow import Workflow
 
 MAX_WRITES: Final = 2_000  # of one transaction
+BYTES_A_WRITE: Final = 4_096  # a larger document counts as several writes: a transaction stays near 8 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,9 @@ class Plan:
     causes: OpenCauses = field(default_factory=OpenCauses)
     last: Event | None = None  # the last event handled completely
     structures: list[Event] = field(default_factory=list)
+    rewritten: list[Any] = field(default_factory=list)  # workflows whose answers a replace may have wiped out
     writes: int = 0
+    most_writes: int = MAX_WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +69,21 @@ class Planner:
         self._manual = manual
         self._max_depth = max_depth
 
-    def plan(self, events: Sequence[Event], done: int, causes: OpenCauses, current: Current) -> Plan:
-        """Return the plan for as many of ``events`` as fit one transaction.
+    def plan(
+        self,
+        events: Sequence[Event],
+        done: int,
+        causes: OpenCauses,
+        current: Current,
+        most_writes: int = MAX_WRITES,
+    ) -> Plan:
+        """Return the plan for as many of ``events`` as fit one transaction of about ``most_writes``.
 
         ``done``: how many workflows of the first event were handled by an earlier transaction.
         """
-        plan = Plan(done=done, causes=causes)
+        plan = Plan(done=done, causes=causes, most_writes=most_writes)
         for event in events:
-            if plan.writes >= MAX_WRITES:
+            if plan.writes >= most_writes:
                 break
             self._add(plan, event, current)
             if plan.done:
@@ -82,6 +91,10 @@ class Planner:
             plan.consumed += 1
             plan.last = event
         return plan
+
+    def candidates(self, event: Event) -> list[Workflow]:
+        """Return the workflows that an event concerns, in the order in which a plan handles them."""
+        return [workflow for workflow, _ in self._index.candidates(event.change)] if event.change is not None else []
 
     def _add(self, plan: Plan, event: Event, current: Current) -> None:
         plan.causes = plan.causes.within(event.transaction)
@@ -103,7 +116,8 @@ class Planner:
             plan.done = 0
             return
         change = _completed(change, plan.causes, current)
-        start, room = plan.done, max(MAX_WRITES - plan.writes, 1)
+        weight = _weight(change)
+        start, room = plan.done, max((plan.most_writes - plan.writes) // weight, 1)
         entrants: list[Entrant] = []
         refusals: list[Refusal] = []
         for workflow, head in candidates[start : start + room]:
@@ -114,7 +128,7 @@ class Planner:
                 refusals.append(verdict)
         end = start + room
         plan.done = end if end < len(candidates) else 0
-        plan.writes += len(entrants) * 2 + 1
+        plan.writes += len(entrants) * weight + 1
         if entrants or refusals:
             plan.items.append(Candidate(change, entrants, refusals, start))
 
@@ -136,6 +150,8 @@ class Planner:
         if head is not None:
             plan.items.append(head)
             plan.writes += 2
+        elif event.operation == "replace":
+            plan.rewritten.append(event.document_id)
 
     def _add_request(self, plan: Plan, event: Event, current: Current) -> None:
         if event.document is None:
@@ -150,10 +166,16 @@ class Planner:
 def _completed(change: Change, causes: OpenCauses, current: Current) -> Change:
     """Return the change with its cause, and with the entity as it is now where no after-image was stored."""
     cause = causes.cause_of(change.entity_type, change.entity_id)
-    if change.after is not None or change.kind is change.kind.DELETED:
+    if change.after is not None or change.kind is Kind.DELETED:
         return change if cause is change.cause else replace(change, cause=cause)
     after = current.entities.get(entity_key(change.entity_type, change.entity_id))
     return replace(change, cause=cause, after=after, judged_on=JudgedOn.CURRENT)
+
+
+def _weight(change: Change) -> int:
+    """Return how many writes an entrant counts for: its execution, which keeps a deleted entity, and its enrollment."""
+    is_kept = change.kind is Kind.DELETED and change.before is not None
+    return 2 + (len(bson_bytes(change.before)) // BYTES_A_WRITE if is_kept else 0)
 
 
 def missing_documents(events: Sequence[Event]) -> tuple[list[tuple[str, Any]], list[Any]]:
@@ -168,8 +190,3 @@ def missing_documents(events: Sequence[Event]) -> tuple[list[tuple[str, Any]], l
         elif event.subject is Subject.WORKFLOW:
             workflows.append(event.document_id)
     return entities, workflows
-
-
-def earliest(now: datetime, floor: datetime) -> datetime:
-    """Return when an immediate step made now is due: never before one made earlier."""
-    return max(now, floor)
