@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from config.settings import Collections
 from daemon.clock import ServerClock
@@ -25,6 +25,7 @@ from rules.identity import bson_bytes
 
 _PAUSE_S: Final = 1.0
 _PAGE: Final = 500
+_LOGGED: Final = 10  # refusals of one bulk write
 _OVERLAP: Final = timedelta(seconds=5)
 
 
@@ -97,9 +98,14 @@ class Observer:
             self._must_reconcile = False
         while self._changed:
             page = dict(list(self._changed.items())[:_PAGE])
-            await self._answer_page(list(page.values()))
-            for key in page:
-                self._changed.pop(key, None)
+            for key in page:  # before the look: what is noted during it is answered again
+                del self._changed[key]
+            try:
+                await self._answer_page(list(page.values()))
+                await self._write_counts(list(page.values()))
+            except BaseException:
+                self._changed = {**page, **self._changed}
+                raise
 
     async def _answer_page(self, ids: list[Any]) -> None:
         counts = await self._counts(ids)
@@ -114,8 +120,7 @@ class Observer:
                 writes.append(UpdateOne({"_id": version["workflow_id"]}, {"$set": {"observed": observed}}))
         if writes and CRASH_AT is not None:
             reach(CrashPoint.BEFORE_ANSWER)
-        if writes:
-            await self._workflows.bulk_write(writes, ordered=False)
+        await self._write(writes)
 
     async def _counts(self, ids: list[Any]) -> Mapping[bytes, Mapping[str, int]]:
         """Return how many executions of each workflow are in each unfinished state.
@@ -146,19 +151,33 @@ class Observer:
             ids[bson_bytes(counter["workflow_id"])] = counter["workflow_id"]
         # A transaction that was still open may carry an older time: the next look reaches back a little.
         self._mirrored_at = looked_at - _OVERLAP
-        if not ids:
-            return
+        if ids:
+            await self._write_counts(list(ids.values()))
+
+    async def _write_counts(self, ids: list[Any]) -> None:
+        """Write the sums of these workflows' counters; what is there already makes no write."""
         sums = {
             "execution_count": {"$sum": "$execution_count"},
             "success_count": {"$sum": "$success_count"},
             "failure_count": {"$sum": "$failure_count"},
             "last_executed_at": {"$max": "$last_executed_at"},
         }
-        wanted = {"kind": "counter", "workflow_id": {"$in": list(ids.values())}}
+        wanted = {"kind": "counter", "workflow_id": {"$in": ids}}
         totals = await self._state.aggregate([{"$match": wanted}, {"$group": {"_id": "$workflow_id", **sums}}])
         writes = [UpdateOne({"_id": total.pop("_id")}, {"$set": total}) async for total in totals]
-        if writes:
+        await self._write(writes)
+
+    async def _write(self, writes: list[UpdateOne]) -> None:
+        """Write into workflow documents; one that cannot hold an answer keeps nobody else from theirs."""
+        if not writes:
+            return
+        try:
             await self._workflows.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            if is_transient(error):
+                raise
+            for failure in error.details.get("writeErrors", [])[:_LOGGED]:
+                emit(Event.STORE_UNAVAILABLE, during="answer to admins", error=f"refused: code {failure.get('code')}")
 
 
 def observed_of(version: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 import datetime
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import bson
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
-from pymongo import AsyncMongoClient, UpdateOne
+from pymongo import UpdateOne
 
-from daemon.mongo.codec import CODEC
-from tests.support.bench import Bench, created, deleted, running_bench, updated
+from tests.support.bench import Bench, created, deleted, updated
 
 LEAD: dict[str, Any] = {
     "name": "Ada",
@@ -20,15 +19,6 @@ LEAD: dict[str, Any] = {
     "tags": ["a", "b", "c"],
     "items": [{"price": 1}, {"price": 2}],
 }
-
-
-@pytest.fixture(scope="module")
-async def shared(mongo_uri: str, mongo_client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[Bench]:
-    """One daemon for all tests that only ask whether one change of a lead of their own fires."""
-    database = mongo_client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=CODEC)
-    async with running_bench(mongo_uri, database) as running:
-        yield running
-    await mongo_client.drop_database(database.name)
 
 
 async def lead(bench: Bench, **fields: Any) -> Any:

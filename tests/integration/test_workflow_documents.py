@@ -45,15 +45,15 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("broken", "path"), BROKEN, ids=lambda value: repr(value)[:60])
 async def test_a_broken_document_is_told_where_and_runs_for_nobody(
-    bench: Bench, broken: dict[str, Any], path: str
+    shared: Bench, broken: dict[str, Any], path: str
 ) -> None:
-    good = await bench.add(created())
+    good = await shared.add(created())
     bad = ObjectId()
-    await bench.workflows.insert_one({"_id": bad, **broken})
-    await bench.leads.insert_one({"_id": 1})
-    assert await bench.ran_for(good) == [1]
-    assert await bench.ran_for(bad) == []
-    observed = await bench.observed(bad, state="invalid", version=1)
+    await shared.workflows.insert_one({"_id": bad, **broken})
+    lead = (await shared.leads.insert_one({})).inserted_id
+    assert await shared.ran_for(good) == [lead]
+    assert await shared.ran_for(bad) == []
+    observed = await shared.observed(bad, state="invalid", version=1)
     assert observed["error"].startswith(path)
     assert len(observed["error"]) > len(path) + 5
 
