@@ -70,3 +70,18 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
+
+
+async def first_failure(*tasks: asyncio.Task[None]) -> None:
+    """Run tasks that belong together: when one ends, end the others, and raise what it raised.
+
+    A TaskGroup asks each task only once to end, and waits for ever for one that lost the question.
+    """
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
+    finally:
+        for task in tasks:
+            await cancelled(task)
+    for task in failed:
+        task.result()

@@ -23,7 +23,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
-from daemon.service import Background, cancelled
+from daemon.service import Background, cancelled, first_failure
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, checkpoint_from
 from daemon.stream.cursor import BATCH_EVENTS, ChangeCursor, StreamBatch, pipeline_hash
 from daemon.stream.decode import Decoder, Event
@@ -144,8 +144,6 @@ class Reader:
         if self._stream.cancelled() or not self._may_read.is_set():
             return None
         error = self._stream.exception()
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
         if error is not None and not isinstance(error, Exception):
             raise error
         if error is None or isinstance(error, _EXPECTED) or is_transient(error):
@@ -172,9 +170,10 @@ class Reader:
             self.is_reading = True
             self._on_started()
             queue: asyncio.Queue[StreamBatch] = asyncio.Queue(_READ_AHEAD)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read_ahead(cursor, first, queue, seen), name="read ahead")
-                tasks.create_task(self._commit_all(queue, seen), name="intake")
+            await first_failure(
+                asyncio.create_task(self._read_ahead(cursor, first, queue, seen), name="read ahead"),
+                asyncio.create_task(self._commit_all(queue, seen), name="intake"),
+            )
 
     async def _load(self) -> Checkpoint:
         """Return the stored checkpoint, after making the first one where there is none."""
