@@ -7,6 +7,7 @@ Everything is written with majority and the default journaling, the fastest sett
 (MONGODB.md, "Driver").
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -18,6 +19,7 @@ from pymongo.write_concern import WriteConcern
 
 MAJORITY: Final = WriteConcern(w="majority")
 _SNAPSHOT: Final = ReadConcern("snapshot")
+_LAST_MOMENT_S: Final = 2.0  # for a transaction whose caller was cancelled
 Result = TypeVar("Result")
 
 
@@ -34,7 +36,7 @@ async def in_transaction(
     """
     with pymongo.timeout(timeout_s):
         async with client.start_session() as session:
-            return await session.with_transaction(work, read_concern=_SNAPSHOT, write_concern=MAJORITY)
+            return await _to_its_end(session, work)
 
 
 class Transactions:
@@ -55,12 +57,30 @@ class Transactions:
     async def run(self, work: Callable[[AsyncClientSession], Awaitable[Result]], *, timeout_s: float) -> Result:
         """Run ``work`` as ``in_transaction`` does. Not for use by more than one task at a time."""
         with pymongo.timeout(timeout_s):
-            return await self._opened().with_transaction(work, read_concern=_SNAPSHOT, write_concern=MAJORITY)
+            return await _to_its_end(self._opened(), work)
 
     def _opened(self) -> AsyncClientSession:
         if self._session is None:
             self._session = self._client.start_session()
         return self._session
+
+
+async def _to_its_end(session: AsyncClientSession, work: Callable[[AsyncClientSession], Awaitable[Result]]) -> Result:
+    """Run a transaction; when the caller is cancelled in the midst of it, let it end first if that takes a moment.
+
+    The driver does not abort what is cancelled while it commits: it would stay open on the server.
+    """
+    transaction = asyncio.ensure_future(session.with_transaction(work, read_concern=_SNAPSHOT, write_concern=MAJORITY))
+    try:
+        return await asyncio.shield(transaction)
+    except asyncio.CancelledError:
+        await asyncio.wait([transaction], timeout=_LAST_MOMENT_S)
+        raise
+    finally:
+        if not transaction.done():
+            transaction.cancel()
+        elif not transaction.cancelled():
+            transaction.exception()  # seen, also where the caller is gone
 
 
 async def end_sessions(client: AsyncMongoClient[Any], session_ids: Sequence[Mapping[str, Any]]) -> None:
