@@ -1,30 +1,16 @@
-"""The command line: ``reflexd run``, ``init`` and ``demo``; the same as ``python -m daemon``.
+"""The command line: ``reflexd run``, ``init``, ``demo`` and those of ``daemon.commands``; also ``python -m daemon``.
 
 Exit codes: 0 fine, 1 failure, 2 usage, 78 configuration.
 """
 
-import asyncio
-import sys
-from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
-from pymongo.errors import PyMongoError
 
-from config.error import ConfigError
-from config.log import LogFormat, configure_logging
-from config.settings import Settings, load_settings
+from config.settings import Settings
 from config.version import product_version
-from daemon.event import Event
-from daemon.telemetry import emit
-
-EXIT_FAILURE: Final = 1
-EXIT_CONFIGURATION: Final = 78
-
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file of settings; variables win over it.")
-]
+from daemon.commands import execution, installation, workflow
+from daemon.commands.work import EXIT_FAILURE, ConfigFile, perform
 
 # Pretty exceptions are off: they print local values, passwords too.
 app: Final = typer.Typer(
@@ -64,13 +50,13 @@ def run(
 
         return await run_daemon(settings.model_copy(update={"init_on_start": False}) if no_init else settings)
 
-    _perform(config, work)
+    perform(config, work)
 
 
 @app.command()
 def init(config: ConfigFile = None) -> None:
     """Prepare the database: collections, indexes, validators, images, presets. May be repeated."""
-    _perform(config, _initialise)
+    perform(config, _initialise)
 
 
 @app.command()
@@ -86,7 +72,7 @@ def demo(
 
         return await run_demo(settings, once=once)
 
-    _perform(config, work)
+    perform(config, work)
 
 
 async def _initialise(settings: Settings) -> int:
@@ -106,34 +92,7 @@ async def _initialise(settings: Settings) -> int:
     return EXIT_FAILURE if report.skipped else 0
 
 
-def _perform(config: Path | None, work: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:
-    """Read the settings, do the work on an event loop, and exit with its code."""
-    configure_logging(LogFormat.AUTO, "INFO", product_version())
-    try:
-        settings = load_settings(config)
-        configure_logging(settings.log_format, settings.log_level, product_version())
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
-            code = runner.run(work(settings))
-    except ConfigError as error:
-        _refuse(error)
-        raise typer.Exit(EXIT_CONFIGURATION) from None
-    except PyMongoError as error:
-        emit(Event.STORE_UNAVAILABLE, during="start", error=error)
-        raise typer.Exit(EXIT_FAILURE) from None
-    raise typer.Exit(code)
-
-
-def _refuse(error: ConfigError) -> None:
-    """Say what is wrong: to a person line by line, to a log shipper as one record."""
-    if sys.stderr.isatty():
-        typer.echo(f"reflexd: {error}", err=True)
-    else:
-        emit(Event.CONFIG_REFUSED, error=str(error))
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # there is none for this platform
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+app.command()(installation.doctor)
+app.command()(installation.token)
+app.add_typer(workflow.app, name="workflows")
+app.add_typer(execution.app, name="executions")

@@ -1,0 +1,113 @@
+"""``reflexd executions …``: see what ran, and retry, cancel or resolve it."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from daemon.admin.administration import Administration
+from daemon.admin.execution import Filter
+from daemon.commands.output import print_document, print_rows
+from daemon.commands.work import AsJson, ConfigFile, administer
+from daemon.executions.command import Do
+from daemon.executions.status import Status, StepStatus
+
+app: Final = typer.Typer(help="See what ran, and retry, cancel or resolve it.", no_args_is_help=True)
+
+ExecutionId = Annotated[str, typer.Argument(metavar="EXECUTION_ID", help="Id of the execution.")]
+_COLUMNS: Final = {
+    "id": "id",
+    "workflow_name": "workflow",
+    "entity_type": "type",
+    "entity_id": "entity",
+    "status": "status",
+    "triggered_at": "triggered",
+    "actions_count": "steps",
+}
+
+
+@app.command("list")
+def list_executions(
+    workflow: Annotated[str | None, typer.Option(help="Id of the workflow.")] = None,
+    entity_type: Annotated[str | None, typer.Option("--type", help="Type of the entity.")] = None,
+    entity_id: Annotated[str | None, typer.Option("--entity", help="Id of the entity.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Where they stand.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at the most.")] = 20,
+    config: ConfigFile = None,
+    *,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Only what a person has to decide on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show executions, newest first."""
+
+    async def work(administration: Administration) -> int:
+        wanted = Filter(workflow, entity_type, entity_id, status, uncertain)
+        items, _ = await administration.executions.page(wanted, limit)
+        print_rows(items, _COLUMNS, as_json=as_json)
+        return 0
+
+    administer(config, work)
+
+
+@app.command()
+def show(execution_id: ExecutionId, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
+    """Show one execution whole, and its steps."""
+
+    async def work(administration: Administration) -> int:
+        document = await administration.executions.show(execution_id)
+        document = {"id": document.pop("_id"), **document}
+        if as_json:
+            print_document(document, as_json=True)
+            return 0
+        steps = document.pop("actions_executed")
+        print_document(document, as_json=False)
+        columns = ("action_type", "status", "attempts", "started_at", "executed_at", "result", "error")
+        typer.echo()
+        print_rows(steps, {name: name for name in columns}, as_json=False)
+        return 0
+
+    administer(config, work)
+
+
+@app.command()
+def retry(execution_id: ExecutionId, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
+    """Run the failed steps again, and only those; a cancelled execution goes on where it stood."""
+    _command(config, execution_id, Do.RETRY, as_json=as_json)
+
+
+@app.command()
+def cancel(execution_id: ExecutionId, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
+    """End an execution that waits."""
+    _command(config, execution_id, Do.CANCEL, as_json=as_json)
+
+
+@app.command()
+def resolve(
+    execution_id: ExecutionId,
+    outcome: Annotated[StepStatus, typer.Option("--as", help="success or failed.")],
+    step: Annotated[int | None, typer.Option(min=0, help="Its number, where more than one is uncertain.")] = None,
+    config: ConfigFile = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say how an uncertain step ended."""
+    if outcome not in (StepStatus.SUCCESS, StepStatus.FAILED):
+        raise typer.BadParameter("expected success or failed")
+    _command(config, execution_id, Do.RESOLVE, outcome, step, as_json=as_json)
+
+
+def _command(
+    config: Path | None,
+    execution_id: str,
+    do: Do,
+    outcome: StepStatus | None = None,
+    step: int | None = None,
+    *,
+    as_json: bool,
+) -> None:
+    async def work(administration: Administration) -> int:
+        status = await administration.executions.command(execution_id, do, outcome, step)
+        print_document({"status": str(status)}, as_json=as_json)
+        return 0
+
+    administer(config, work)

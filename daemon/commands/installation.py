@@ -1,0 +1,38 @@
+"""``reflexd doctor`` and ``reflexd token``: what an installation needs, and what it lacks."""
+
+import json
+import secrets
+from typing import Annotated
+
+import typer
+
+from config.api_token import Scope, hash_of
+from config.settings import Settings
+from daemon.commands.output import print_rows
+from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, Database, connect
+
+
+def doctor(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
+    """Look at everything the daemon depends on, and say what mends what is wrong. Exits 1 if something is."""
+
+    async def work(settings: Settings, database: Database) -> int:
+        from daemon.admin.doctor import Doctor, Verdict
+
+        checks = await Doctor(database, settings).examine()
+        rows = [
+            {"check": each.name, "verdict": str(each.verdict), "says": each.says, "mend": each.mend} for each in checks
+        ]
+        print_rows(rows, {key: key for key in ("verdict", "check", "says", "mend")}, as_json=as_json)
+        return EXIT_FAILURE if any(each.verdict is Verdict.FAILED for each in checks) else 0
+
+    connect(config, work)
+
+
+def token(
+    name: Annotated[str, typer.Option(help="Whose it is: named in the audit log.")] = "admin",
+    scope: Annotated[Scope, typer.Option(help="read or write.")] = Scope.READ,
+) -> None:
+    """Make a token for the HTTP API: the first line is for its user, the second an entry of REFLEXD_API_TOKENS."""
+    made = secrets.token_urlsafe(32)
+    typer.echo(made)
+    typer.echo(json.dumps({"name": name, "sha256": hash_of(made), "scope": str(scope)}))
