@@ -21,6 +21,8 @@ STREAM_AWAIT_S: Final = 1.0  # how long the server may hold the stream's getMore
 # What the URI may say otherwise. In milliseconds.
 _TIMEOUTS: Final = {
     "serverSelectionTimeoutMS": 5_000,
+    # After an error that a primary may answer with, the driver waits for the next heartbeat: ten seconds by default.
+    "heartbeatFrequencyMS": 1_000,
     "connectTimeoutMS": 5_000,
     "socketTimeoutMS": 20_000,
     "waitQueueTimeoutMS": 10_000,

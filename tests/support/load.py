@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from bson import ObjectId, Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from daemon.mongo.initialise import initialise
 from tests.support.invariants import ENDED, Expected
@@ -17,6 +18,7 @@ Database = AsyncDatabase[dict[str, Any]]
 FOLLOW_UP: Final = ObjectId("5f0000000000000000000001")  # every kind of step, with a delay in between
 WELCOME: Final = ObjectId("5f0000000000000000000002")  # an e-mail that may be sent once at the most
 CHAINED: Final = ObjectId("5f0000000000000000000003")  # set off by what the first one writes
+WRITTEN_S: Final = 60.0
 CREATED: Final = {"type": "entity_created", "entity_type": "lead"}
 _MAIL: Final = {"type": "send_email", "template": "fault_test"}
 _REPEATED: Final = {**_MAIL, "delivery": "at_least_once", "retry": {"max_attempts": 10}}
@@ -36,13 +38,23 @@ class Load:
 
     async def write(self, count: int) -> list[Any]:
         """Insert leads, one write each; return their ids."""
-        made = []
-        for _ in range(count):
-            lead = {"_id": ObjectId(), "email": "lead@example.com"}
-            await self.database.leads.insert_one(lead)
-            made.append(lead["_id"])
-        self.leads += made
-        return made
+        return [await self._insert({"_id": ObjectId(), "email": "lead@example.com"}) for _ in range(count)]
+
+    async def _insert(self, lead: dict[str, Any]) -> Any:
+        """Insert a lead as a stubborn CRM does: again until the server has said yes, whatever happens to it."""
+
+        async def insert() -> bool:
+            try:
+                await self.database.leads.insert_one(dict(lead))
+            except DuplicateKeyError:
+                pass  # an earlier try did it, and its answer was lost
+            except PyMongoError as error:
+                raise AssertionError(f"not yet: {error}") from error
+            return True
+
+        await eventually(insert, WRITTEN_S)
+        self.leads.append(lead["_id"])
+        return lead["_id"]
 
     def expected(self, mails: MailServer | None = None) -> Expected:
         """Return what must have come of it."""

@@ -43,7 +43,7 @@ class Mongod:
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
         keeps_port = self.port != 0
         for _ in range(5):
-            self.port = self.port if keeps_port else _free_port()
+            self.port = self.port if keeps_port else free_port()
             self._spawn()
             try:
                 self._become_primary()
@@ -132,7 +132,8 @@ class AddressInUse(Exception):
     """Somebody took the port between our choice of it and the server's start."""
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that is free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,0 +1,190 @@
+"""Servers that step down, die, freeze or answer with errors: nothing lost, nothing doubled, and the daemon stays up."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from daemon.mongo.codec import CODEC
+from tests.support.daemon import running_daemon
+from tests.support.invariants import violations
+from tests.support.load import Load, prepared_load
+from tests.support.mongod import Mongod
+from tests.support.noise import errors, floods
+from tests.support.poll import eventually
+from tests.support.replica import Replica
+from tests.support.replica_set import ReplicaSet, running_replica_set
+from tests.support.tcp_proxy import Network, TcpProxy, running_proxy
+
+Database = AsyncDatabase[dict[str, Any]]
+
+LEASE_S: Final = 2.0
+RECOVERED_S: Final = 60.0
+
+
+@pytest.fixture(scope="module")
+async def replica_set(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ReplicaSet]:
+    async with running_replica_set(tmp_path_factory.mktemp("replica_set")) as running:
+        yield running
+
+
+@pytest.fixture
+async def remote(replica_set: ReplicaSet) -> AsyncIterator[Database]:
+    """A fresh database on three nodes that are all well."""
+    await replica_set.healthy()
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        replica_set.uri, w="majority", tz_aware=True, serverSelectionTimeoutMS=2_000, timeoutMS=5_000
+    )
+    yield client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=CODEC)
+    await client.close()
+
+
+@asynccontextmanager
+async def replica_on(uri: str, load: Load, directory: Path, **settings: Any) -> AsyncIterator[Replica]:
+    """Yield a replica that reads; at the end it must still be alive, and must have been quiet."""
+    replica = Replica(uri, load.database.name, directory, "replica", lease_s=LEASE_S, **settings)
+    try:
+        await replica.start()
+        await eventually(lambda: load.database.workflow_state.find_one({"_id": "checkpoint"}))
+        yield replica
+        assert replica.is_alive, replica.tail()
+        assert floods(replica.lines()) == []
+        assert errors(replica.lines()) == []
+        assert await replica.stop() == 0
+    finally:
+        replica.kill()
+
+
+async def settled(load: Load) -> None:
+    await load.done(RECOVERED_S)
+    assert await violations(load.database, load.since, load.expected()) == []
+
+
+async def test_two_stepdowns_during_400_writes_lose_and_double_nothing(
+    replica_set: ReplicaSet, remote: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(remote)
+    async with replica_on(replica_set.uri, load, tmp_path):
+        writing = asyncio.create_task(load.write(400))
+        for written in (100, 250):
+            await eventually(lambda written=written: len(load.leads) >= written, 60)  # type: ignore[misc]
+            await replica_set.step_down()
+        await writing
+        await settled(load)
+
+
+async def test_a_killed_primary_costs_seconds_and_nothing_else(
+    replica_set: ReplicaSet, remote: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(remote)
+    async with replica_on(replica_set.uri, load, tmp_path):
+        writing = asyncio.create_task(load.write(200))
+        await eventually(lambda: len(load.leads) >= 60, 60)
+        await replica_set.kill_primary()
+        await writing
+        await settled(load)
+
+
+async def test_the_daemon_outlives_a_restart_of_all_nodes(
+    replica_set: ReplicaSet, remote: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(remote)
+    async with replica_on(replica_set.uri, load, tmp_path) as replica:
+        await load.write(30)
+        await replica_set.kill_all()
+        told = len(replica.lines("store.unavailable"))
+        await eventually(lambda: len(replica.lines("store.unavailable")) > told, 30)
+        await replica_set.healthy()
+        await load.write(30)
+        await settled(load)
+
+
+FAILURES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "getMore and aggregate, not primary": {"failCommands": ["getMore", "aggregate"], "errorCode": 10107},
+    "getMore and aggregate, cut": {"failCommands": ["getMore", "aggregate"], "closeConnection": True},
+    "getMore, cursor not found": {"failCommands": ["getMore"], "errorCode": 43},
+    "getMore, cursor killed": {"failCommands": ["getMore"], "errorCode": 237},
+    "insert, cut": {"failCommands": ["insert"], "closeConnection": True},
+    "insert, write conflict": {
+        "failCommands": ["insert"],
+        "errorCode": 112,
+        "errorLabels": ["TransientTransactionError"],
+    },
+    "update, stepped down": {"failCommands": ["update"], "errorCode": 189},
+    "update, cut": {"failCommands": ["update"], "closeConnection": True},
+    "commit, cut": {"failCommands": ["commitTransaction"], "closeConnection": True},
+    "commit, unknown": {
+        "failCommands": ["commitTransaction"],
+        "errorCode": 64,
+        "errorLabels": ["UnknownTransactionCommitResult"],
+    },
+    "commit, done but not acknowledged": {
+        "failCommands": ["commitTransaction"],
+        "writeConcernError": {"code": 91, "errmsg": "shutting down"},
+    },
+    "find, exceeded time limit": {"failCommands": ["find"], "errorCode": 262},
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_errors_of_the_server_lose_and_double_nothing(failure: str, mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S):
+        await eventually(lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
+        client = "reflexd-test-reader" if failure.startswith("getMore") else "reflexd-test"
+        data = {**FAILURES[failure], "appName": client}
+        async with failing(database, data, times=4):
+            await load.write(20)
+            await settled(load)
+
+
+@asynccontextmanager
+async def failing(database: Database, data: Mapping[str, Any], times: int) -> AsyncIterator[None]:
+    """Let the server answer some commands with a failure, the next ``times`` of them."""
+    command = {"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data}
+    await database.client.admin.command(command)
+    try:
+        yield
+    finally:
+        await database.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+@pytest.fixture
+async def proxy(mongo_server: Mongod) -> AsyncIterator[TcpProxy]:
+    async with running_proxy(mongo_server.port) as running:
+        yield running
+
+
+@pytest.mark.parametrize("network", [Network.BLACK_HOLE, Network.HALF_OPEN])
+async def test_a_silent_network_is_noticed_and_outlived(
+    network: Network, proxy: TcpProxy, mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true&socketTimeoutMS=3000&connectTimeoutMS=2000"
+    async with replica_on(uri, load, tmp_path) as replica:
+        await load.write(10)
+        proxy.network = network
+        await load.write(10)
+        await eventually(lambda: replica.lines("lease.lost"), 30)
+        other = Replica(mongo_uri, database.name, tmp_path, "other", lease_s=LEASE_S)
+        try:
+            await other.start()
+            await load.write(10)
+            await settled(load)
+            proxy.heal()
+            await eventually(lambda: held_lanes(database, "replica"), 30)
+            await load.write(10)
+            await settled(load)
+        finally:
+            other.kill()
+
+
+async def held_lanes(database: Database, replica: str) -> Sequence[Any]:
+    """Return the lanes that a replica holds."""
+    return await database.workflow_state.find({"kind": "lease", "holder": replica, "name": {"$ne": "reader"}}).to_list()
