@@ -4,12 +4,14 @@ Deterministic ids absorb repeats of the stream (MONGODB.md, "Stream position"), 
 executions of one entity with one owner.
 """
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
 import bson
-from bson import ObjectId
+from bson import ObjectId, Regex
 
 from rules.change import Change
 
@@ -42,6 +44,16 @@ def entity_key(entity_type: str, entity_id: Any) -> tuple[str, Any]:
     if isinstance(entity_id, (ObjectId, str)):
         return entity_type, entity_id
     return entity_type, bson_bytes(entity_id)
+
+
+def can_be_id(value: Any) -> bool:
+    """Return whether MongoDB would store ``value`` as an ``_id``: one that it would not must not reach a query.
+
+    A regular expression in a query matches others, and a document with ``$`` keys is an operator or an error.
+    """
+    if isinstance(value, (list, Regex, re.Pattern)):
+        return False
+    return not (isinstance(value, Mapping) and any(str(name).startswith("$") for name in value))
 
 
 def lane_of(entity_type: str, entity_id: Any, lanes: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from rules.identity import entity_key
+from rules.identity import can_be_id, entity_key
 
 
 class EntityReader:
@@ -24,7 +24,8 @@ class EntityReader:
         """
         ids: defaultdict[str, list[Any]] = defaultdict(list)
         for entity_type, entity_id in wanted:
-            ids[entity_type].append(entity_id)
+            if can_be_id(entity_id):
+                ids[entity_type].append(entity_id)
         found: dict[tuple[str, Any], dict[str, Any]] = {}
         for entity_type, some in ids.items():
             collection = self._entities.get(entity_type)

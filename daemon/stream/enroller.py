@@ -66,7 +66,7 @@ class Enroller:
                 case ExecutionRequest():
                     batch.commands.append(item)
                 case Answer():
-                    batch.answers.append(_answer(item.request_id, {"status": "refused", "reason": item.reason}, now))
+                    batch.answers.append(refused(item.request_id, item.reason, now))
         batch.enrollments = self._admission.writes()
         return batch
 
@@ -125,7 +125,7 @@ class Enroller:
     def _add_manual(self, batch: Batch, item: ManualRun, seq: int, now: datetime) -> None:
         refusal = self._admission.refusal(item.entrant)
         if refusal is not None:
-            batch.answers.append(_answer(item.request_id, {"status": "refused", "reason": str(refusal.reason)}, now))
+            batch.answers.append(refused(item.request_id, str(refusal.reason), now))
             return
         self._add_execution(batch, item.entrant, seq + 1, now)
         answer = {"status": "accepted", "execution_id": item.entrant.execution_id}
@@ -152,6 +152,11 @@ def _entrants(item: object) -> Sequence[Entrant]:
         case ManualRun():
             return [item.entrant]
     return ()
+
+
+def refused(request_id: Any, reason: str, now: datetime) -> UpdateOne:
+    """Return the write that answers a request with a refusal."""
+    return _answer(request_id, {"status": "refused", "reason": reason}, now)
 
 
 def _answer(request_id: Any, answer: Mapping[str, Any], now: datetime) -> UpdateOne:

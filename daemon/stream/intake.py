@@ -28,14 +28,14 @@ from daemon.mongo.transaction import Transactions
 from daemon.stream.batch import Batch, BatchStore, Operations, is_duplicate
 from daemon.stream.checkpoint import Checkpoint
 from daemon.stream.decision import log_refusal, skipped_change_document
-from daemon.stream.decode import Event
-from daemon.stream.enroller import Enroller
+from daemon.stream.decode import Event, Subject
+from daemon.stream.enroller import Enroller, refused
 from daemon.stream.entrant import Entrant
 from daemon.stream.manual import Manual
 from daemon.stream.plan import MAX_WRITES, Current, Plan, Planner, missing_documents
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
-from rules.explain import Refusal
+from rules.explain import Reason, Refusal
 from rules.head import Head
 from rules.identity import bson_bytes
 from rules.workflow import Workflow
@@ -230,8 +230,10 @@ class Intake:
         if is_last:
             moved = replace(moved, token={"_data": event.token}, cluster_time=event.cluster_time, done=0)
         moved = replace(moved, causes=self.checkpoint.causes.within(event.transaction))
-        done = self.checkpoint.done
-        await self._commit(Batch(decisions=[skipped_change_document(event, entity_type, text, workflow, done)]), moved)
+        batch = Batch(decisions=[skipped_change_document(event, entity_type, text, workflow, self.checkpoint.done)])
+        if event.subject is Subject.REQUEST:
+            batch.answers.append(refused(event.document_id, str(Reason.INTAKE_ERROR), self._clock.now()))
+        await self._commit(batch, moved)
 
     def _numbered(self, batch: Batch) -> Checkpoint:
         """Return the checkpoint with the numbers that the batch's executions have used up."""
