@@ -48,13 +48,13 @@ class Enrollment:
         """Return what tells the enrollments of one entity apart: a BSON value, or None where none is kept.
 
         ``once_per`` gives ``{field, value}``; ``{field, hash}`` where the value is no scalar or longer than 200
-        bytes. A missing field and an unknown entity count as null. ``1`` and ``1.0`` are one key to MongoDB.
+        bytes. A missing field and an unknown entity count as null; ``1`` and ``1.0`` are one value.
         """
         if self.mode is Mode.ALWAYS:
             return None
         if self.mode is not Mode.ONCE_PER:
             return str(self.mode)
-        value = value_at(entity, self.field)
+        value = _one_number(value_at(entity, self.field))
         if value is MISSING or value is None:
             return {"field": self.field, "value": None}
         encoded = bson.encode({"": value})
@@ -77,6 +77,12 @@ class Enrollment:
         if isinstance(entered_at, datetime) and at - entered_at < self.cooldown:
             return "cooldown"
         return None
+
+
+def _one_number(value: Any) -> Any:
+    """Return whole numbers as plain ones: MongoDB finds ``1`` by ``1.0``, and keys are compared as bytes here."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return int(value) if is_whole or (isinstance(value, float) and value.is_integer()) else value
 
 
 class _Rule(BaseModel):
