@@ -12,8 +12,8 @@ _MOST_DIGITS: Final = 18
 
 def readings(text: str) -> list[Any]:
     """Return what an id given as text may mean, the likeliest first; raise Malformed if it can be none."""
-    if not text or len(text) > _LONGEST or not text.isprintable():
-        raise Malformed("id", f"expected the id of a document, 1 to {_LONGEST} printable characters")
+    if not 0 < len(text) <= _LONGEST or any("\ud800" <= character <= "\udfff" for character in text):
+        raise Malformed("id", f"expected the id of a document, 1 to {_LONGEST} characters")
     found: list[Any] = [ObjectId(text), text] if ObjectId.is_valid(text) else [text]
     digits = text.removeprefix("-")
     if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS:

@@ -14,7 +14,7 @@ from daemon.api.body_limit import BodyLimit
 from daemon.api.execution_route import execution_router
 from daemon.api.exposition import Exposition
 from daemon.api.guard import Guard
-from daemon.api.operation_route import operation_router
+from daemon.api.operation_route import operation_router, probe_router
 from daemon.api.problem import handle_errors
 from daemon.api.workflow_route import workflow_router
 
@@ -30,10 +30,12 @@ def application_of(
     """Return the application. Nothing in it starts or stops: that is the server's part."""
     # The pages of the documentation load scripts from elsewhere, so there are none; /openapi.json is served.
     app = FastAPI(title="reflexd", version=product_version(), docs_url=None, redoc_url=None, redirect_slashes=False)
-    bearer = [Security(HTTPBearer(auto_error=False, description="A token of the API, unless it has none."))]
+    # What the guard does, said to OpenAPI; without tokens there is nothing to say.
+    bearer = [Security(HTTPBearer(auto_error=False, description="A token of the API."))] if tokens else []
     app.include_router(workflow_router(administration), dependencies=bearer)
     app.include_router(execution_router(administration), dependencies=bearer)
-    app.include_router(operation_router(administration, reasons, exposition))
+    app.include_router(probe_router(reasons))
+    app.include_router(operation_router(administration, exposition), dependencies=bearer)
     handle_errors(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Guard, tokens=tokens, open_paths=PROBES)

@@ -14,10 +14,8 @@ from daemon.api.responses import errors
 from daemon.api.shape import Document, Health
 
 
-def operation_router(
-    administration: Administration, reasons: Callable[[], Awaitable[list[str]]], exposition: Exposition
-) -> APIRouter:
-    """Return the routes; ``reasons`` tells why the daemon cannot do its job."""
+def probe_router(reasons: Callable[[], Awaitable[list[str]]]) -> APIRouter:
+    """Return the routes that probes ask, without a token; ``reasons`` tells why the daemon cannot do its job."""
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz", response_model=Health, response_model_exclude_defaults=True)
@@ -31,6 +29,13 @@ def operation_router(
         found = await reasons()
         status = HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK
         return JSONResponse({"status": "not_ready" if found else "ready", "reasons": found}, status)
+
+    return router
+
+
+def operation_router(administration: Administration, exposition: Exposition) -> APIRouter:
+    """Return the routes that operators ask."""
+    router = APIRouter(tags=["operation"])
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **errors()})
     async def metrics() -> Response:

@@ -1,0 +1,43 @@
+"""The HTTP application on a real database, asked without a network."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.api_token import ApiToken
+from daemon.admin.administration import administration_of
+from daemon.api.application import application_of
+from daemon.api.exposition import Exposition
+from daemon.metrics import Metrics
+from daemon.workflows.parsing import parser_for
+from tests.support.settings import settings_for
+
+TASK_FOR_LEADS: dict[str, Any] = {
+    "name": "Call new leads",
+    "trigger": {"type": "entity_created", "entity_type": "lead"},
+    "conditions": [{"field": "source", "operator": "equals", "value": "website_form"}],
+    "actions": [{"type": "create_task", "title": "Call"}],
+}
+
+
+def application(database: AsyncDatabase[dict[str, Any]], tokens: Sequence[ApiToken] = ()) -> FastAPI:
+    """Return the application over ``database``; it is always ready."""
+    settings = settings_for("mongodb://unused", database.name)
+    administration = administration_of(database, settings, parser_for(settings), lambda: datetime.now(UTC))
+
+    async def ready() -> list[str]:
+        return []
+
+    return application_of(administration, tokens, ready, Exposition(Metrics(), dict))
+
+
+def client_of(app: FastAPI, token: str | None = None) -> httpx2.AsyncClient:
+    """Return a client whose requests go straight into ``app``."""
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=app), base_url="http://localhost:8484", headers=headers
+    )
