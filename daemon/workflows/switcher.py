@@ -2,7 +2,7 @@
 
 The versions carry what is still to be done, so a crash in between loses nothing. Each is applied to executions
 numbered up to its position, page by page, and again a little later: an executor may have queued a next step
-meanwhile.
+meanwhile. What a step that took longer leaves behind is brought in line with the switches once a minute.
 """
 
 import asyncio
@@ -26,11 +26,16 @@ from daemon.mongo.transaction import Transactions
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.head import Transition
+from rules.workflow import Status as WorkflowStatus
 
 PAGE: Final = 500
 AGAIN_S: Final = (1.0, 5.0)  # when a switch is applied again, for what was in flight
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 60.0
+_HOLD: Final[list[Mapping[str, Any]]] = [
+    {"$set": {"held_due_at": "$due_at", "held_status": "$status", "status": Status.HELD}},
+    {"$unset": "due_at"},
+]
 
 
 class Switcher:
@@ -60,6 +65,7 @@ class Switcher:
         self._on_applied = on_applied
         self._nudge = asyncio.Event()
         self._again: list[tuple[float, Mapping[str, Any]]] = []
+        self._in_line_until = 0.0  # the event loop's time when everything is compared with the switches again
         self._task = Background("switcher", self._run, on_death)
 
     async def start(self) -> None:
@@ -79,9 +85,12 @@ class Switcher:
         while True:
             pause = _LOOK_S
             try:
-                if self._is_reader():
+                if not self._is_reader():
+                    self._in_line_until = 0.0
+                else:
                     await self._apply_all()
                     pause = await self._apply_again()
+                    await self._bring_in_line()
             except PyMongoError as error:
                 if not is_transient(error):
                     raise
@@ -118,31 +127,46 @@ class Switcher:
                 await self._apply(version)
         return max(min((at for at, _ in self._again), default=now + _LOOK_S) - now, 0.01)
 
+    async def _bring_in_line(self) -> None:
+        """Hold, release and cancel what no transition has met: every minute, and whenever this replica takes over."""
+        if asyncio.get_running_loop().time() < self._in_line_until:
+            return
+        fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1}
+        heads = await self._versions.find({"latest": True}, fields).to_list()
+        paused = [head["workflow_id"] for head in heads if head["status"] == WorkflowStatus.PAUSED]
+        going = [
+            head["workflow_id"] for head in heads if head["status"] in (WorkflowStatus.ACTIVE, WorkflowStatus.DRAINING)
+        ]
+        astray = {"workflow_id": {"$in": paused}, "status": Status.WAITING, "due_at": {"$type": "date"}}
+        await self._executions.update_many(astray, _HOLD)
+        await self._release({"workflow_id": {"$in": going}, "status": Status.HELD})
+        for head in heads:
+            if head["stopped_seq"] >= 0:
+                stopped = {"workflow_id": head["workflow_id"], "seq": {"$lte": head["stopped_seq"]}}
+                await self._cancel_all({**stopped, "status": {"$in": [Status.WAITING, Status.HELD]}}, head)
+        self._in_line_until = asyncio.get_running_loop().time() + _LOOK_S
+
     async def _apply(self, version: Mapping[str, Any]) -> None:
         match Transition(version["transition"]):
             case Transition.HOLD:
                 await self._hold(version)
             case Transition.RELEASE:
-                await self._release(version)
+                await self._release(self._of(version, {"status": Status.HELD}))
             case Transition.CANCEL:
                 await self._cancel(version)
 
     async def _hold(self, version: Mapping[str, Any]) -> None:
         """Take what waits out of the queue; when it was due is kept in ``held_due_at``."""
-        hold: list[Mapping[str, Any]] = [
-            {"$set": {"held_due_at": "$due_at", "held_status": "$status", "status": Status.HELD}},
-            {"$unset": "due_at"},
-        ]
-        await self._executions.update_many(self._pending(version), hold)
+        await self._executions.update_many(self._pending(version), _HOLD)
         await self._executions.update_many(
-            self._of(version, {"status": Status.WAITING, "due_at": {"$type": "date"}}), hold
+            self._of(version, {"status": Status.WAITING, "due_at": {"$type": "date"}}), _HOLD
         )
 
-    async def _release(self, version: Mapping[str, Any]) -> None:
+    async def _release(self, held: Mapping[str, Any]) -> None:
         """Queue what was held, due at once and in the order in which it was due (DESIGN section 3)."""
         now = self._clock.now()
         await self._executions.update_many(
-            self._of(version, {"status": Status.HELD}),
+            held,
             [
                 {
                     "$set": {
