@@ -51,6 +51,18 @@ class Checkpoint:
         }
 
 
+def cluster_time_of(token: Mapping[str, Any]) -> Timestamp | None:
+    """Return the cluster time that a resume token begins with, None where it does not look like one.
+
+    The text is a key string in hexadecimal: 82 announces a timestamp, whose seconds and increment follow.
+    """
+    data = str(token.get("_data"))
+    try:
+        return Timestamp(int(data[2:10], 16), int(data[10:18], 16)) if data.startswith("82") else None
+    except ValueError:
+        return None
+
+
 def checkpoint_from(document: Mapping[str, Any], replica_set: str) -> Checkpoint:
     """Return the checkpoint that a document holds.
 
@@ -63,6 +75,8 @@ def checkpoint_from(document: Mapping[str, Any], replica_set: str) -> Checkpoint
         "token": (dict, type(None)),
         "cluster_time": Timestamp,
         "done": int,
+        "causes": list,
+        "transaction": (list, type(None)),
         "due_floor": datetime,
         "pipeline": str,
         "replica_set": str,
@@ -71,8 +85,8 @@ def checkpoint_from(document: Mapping[str, Any], replica_set: str) -> Checkpoint
         if not isinstance(document.get(name), kind):
             raise CheckpointCorrupt(f"checkpoint: {name} is no {kind}, found {document.get(name)!r:.60}")
     token = document["token"]
-    if token is not None and not isinstance(token.get("_data"), str):
-        raise CheckpointCorrupt("checkpoint: token has no _data")
+    if token is not None and cluster_time_of(token) is None:
+        raise CheckpointCorrupt(f"checkpoint: token is no resume token, found {token!r:.60}")
     if document["replica_set"] != replica_set:
         raise CheckpointCorrupt(
             f"checkpoint: written for replica set '{document['replica_set']}', found '{replica_set}'"

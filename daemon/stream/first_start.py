@@ -4,13 +4,14 @@ A snapshot read at operation time T gives the workflows; the stream begins at th
 falls between the two. What happened to entities before is not looked at: a first start begins at now.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, cast
 
 from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
@@ -24,6 +25,7 @@ from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.head import Head, Parse, edited
+from rules.identity import bson_bytes
 
 _PAGE: Final = 1_000
 _TIMEOUT_S: Final = 60.0
@@ -44,22 +46,19 @@ async def begin(
     """
     reply = await database.command("ping")
     taken_at: Timestamp = reply["operationTime"]
-    heads = [
-        head
-        for document in await _snapshot(database, names.workflows, taken_at)
-        if (head := edited(None, document["_id"], document, parse)) is not None
-    ]
     known = WorkflowIndex(parse)
     await known.load(database[names.versions])
-    heads = [_continued(head, known.get(head.workflow_id)) for head in heads]
     now = clock.now()
-    checkpoint = Checkpoint(
-        0, 0, None, Timestamp(taken_at.time, taken_at.inc + 1), 0, NO_CAUSES, now, pipeline, replica_set
-    )
+    seq = await _used_numbers(database[names.executions], now)
+    commit = await _used_commits(database[names.versions])
+    documents = await _snapshot(database, names.workflows, taken_at)
+    heads = [head.at(seq) for head in _heads(known, documents, parse)]
+    begin_at = Timestamp(taken_at.time, taken_at.inc + 1)
+    checkpoint = Checkpoint(commit, seq, None, begin_at, 0, NO_CAUSES, now, pipeline, replica_set)
 
     async def store(session: AsyncClientSession) -> None:
         await database[names.state].insert_one(checkpoint.to_document(now), session=session)
-        writes = [write for head in heads for write in version_writes(head, 0, now)]
+        writes = [write for head in heads for write in version_writes(head, commit, now)]
         if writes:
             await database[names.versions].bulk_write(writes, session=session)
 
@@ -71,12 +70,29 @@ async def begin(
         return  # another replica was first
 
 
-def _continued(head: Head, before: Head | None) -> Head:
-    """Return a head whose number follows the versions that an earlier life of this database left behind."""
-    if before is None:
-        return head
-    workflow = replace(head.workflow, version=before.version + 1) if head.workflow is not None else None
-    return replace(head, version=before.version + 1, workflow=workflow)
+def _heads(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]], parse: Parse) -> list[Head]:
+    """Return what the workflows are now, where that differs from what an earlier life of this database left behind."""
+    existing = {bson_bytes(document["_id"]) for document in documents}
+    found = [edited(known.get(document["_id"]), document["_id"], document, parse) for document in documents]
+    gone = [head for head in known if bson_bytes(head.workflow_id) not in existing]
+    found += [edited(head, head.workflow_id, None, parse) for head in gone]
+    return [head for head in found if head is not None]
+
+
+async def _used_numbers(executions: AsyncCollection[dict[str, Any]], now: datetime) -> int:
+    """Return a number that no execution of an earlier life is above: the milliseconds since 1970, 0 if there is none.
+
+    Switches compare numbers, so they must not start again where executions are left.
+    """
+    if await executions.find_one({}, {"_id": 1}) is None:
+        return 0
+    return int(now.timestamp() * 1_000)
+
+
+async def _used_commits(versions: AsyncCollection[dict[str, Any]]) -> int:
+    """Return a commit number above those of the versions there are: replicas look for versions above what they saw."""
+    newest = await versions.find_one({}, {"changed_seq": 1}, sort=[("changed_seq", -1)])
+    return 0 if newest is None else int(newest["changed_seq"]) + 1
 
 
 async def _snapshot(database: AsyncDatabase[dict[str, Any]], collection: str, at: Timestamp) -> list[Mapping[str, Any]]:

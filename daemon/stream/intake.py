@@ -26,7 +26,7 @@ from daemon.mongo.failure import is_transient
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.stream.batch import Batch, BatchStore, Operations, is_duplicate
-from daemon.stream.checkpoint import Checkpoint
+from daemon.stream.checkpoint import Checkpoint, cluster_time_of
 from daemon.stream.decision import log_refusal, skipped_change_document
 from daemon.stream.decode import Event, Subject
 from daemon.stream.enroller import Enroller, refused
@@ -117,7 +117,9 @@ class Intake:
     async def save(self, token: Mapping[str, Any]) -> None:
         """Move the checkpoint to a position before which nothing happened that concerns us."""
         async with self.lock:
-            await self._commit(Batch(), replace(self.checkpoint, token=token))
+            # Where the token can one day not be used, the stream is opened at this time: it must not grow old.
+            cluster_time = cluster_time_of(token) or self.checkpoint.cluster_time
+            await self._commit(Batch(), replace(self.checkpoint, token=token, cluster_time=cluster_time))
 
     async def take_entrants(
         self, entrants: Sequence[Entrant], write: Callable[[int, Sequence[Refusal]], Operations]
