@@ -5,12 +5,12 @@ asynchronously. Test commands are enabled; nodes are ended by their process ids 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from pymongo import AsyncMongoClient
+from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from tests.support.mongod import Mongod, free_port
@@ -19,7 +19,6 @@ from tests.support.poll import eventually
 NODES: Final = 3
 ELECTED_S: Final = 40.0
 _SETTINGS: Final = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
-_ARGUMENTS: Final = ("--oplogSize", "128")
 
 
 class Node(Mongod):
@@ -39,16 +38,9 @@ class Node(Mongod):
         self.port = self.port or free_port()
         self._spawn()
 
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
-        """Yield a client of this node alone."""
-        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-            "127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=300, socketTimeoutMS=10_000
-        )
-        try:
-            yield client
-        finally:
-            await client.close()
+    async def command(self, command: str | Mapping[str, Any]) -> dict[str, Any]:
+        """Return what this node alone answers to an admin command; raise the driver's error."""
+        return await asyncio.to_thread(self._command, command)
 
     async def is_primary(self) -> bool:
         return bool((await self.hello()).get("isWritablePrimary"))
@@ -57,18 +49,24 @@ class Node(Mongod):
         """Return what the node says of itself, nothing while it does not answer."""
         if not self.is_up:
             return {}
-        async with self.client() as client:
-            try:
-                return await client.admin.command("hello")
-            except PyMongoError:
-                return {}
+        try:
+            return await self.command("hello")
+        except PyMongoError:
+            return {}
+
+    def _command(self, command: str | Mapping[str, Any]) -> dict[str, Any]:
+        client: MongoClient[dict[str, Any]]
+        with MongoClient(
+            "127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=300, socketTimeoutMS=10_000
+        ) as client:
+            return client.admin.command(command if isinstance(command, str) else dict(command))
 
 
 class ReplicaSet:
     """Three nodes and the faults they can have."""
 
     def __init__(self, directory: Path) -> None:
-        self.nodes = [Node(directory / f"node{number}", *_ARGUMENTS) for number in range(NODES)]
+        self.nodes = [Node(directory / f"node{number}", oplog_mb=128) for number in range(NODES)]
 
     @property
     def uri(self) -> str:
@@ -81,8 +79,7 @@ class ReplicaSet:
         await eventually(self._all_answer, ELECTED_S)
         members = [{"_id": number, "host": node.host} for number, node in enumerate(self.nodes)]
         config = {"_id": "tests", "members": members, "settings": _SETTINGS}
-        async with self.nodes[0].client() as client:
-            await client.admin.command("replSetInitiate", config)
+        await self.nodes[0].command({"replSetInitiate": config})
         await self.primary()
         await self.healthy()
 
@@ -113,9 +110,8 @@ class ReplicaSet:
     async def step_down(self) -> None:
         """Have the primary step down, and return once there is a primary again."""
         node = await self.primary()
-        async with node.client() as client:
-            with suppress(AutoReconnect, OperationFailure):  # it closes connections, or another election was faster
-                await client.admin.command({"replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5, "force": True})
+        with suppress(AutoReconnect, OperationFailure):  # it closes connections, or another election was faster
+            await node.command({"replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5, "force": True})
         await self.primary()
 
     async def kill_primary(self) -> Node:
