@@ -90,12 +90,13 @@ class Session:
             executed = SpreadResult(f"{name}: due → executed_at")
             seen = SpreadResult(f"{name}: due → task seen")
             self.results.spreads += [executed, seen]
-            for contender in (Contender.DAEMON, Contender.TWO_PHASE):
-                _tell(f"{name}: {contender}")
-                run = await due_to_fired(self._server, contender, leads, rate, plan.delay_s)
-                is_ours = contender is Contender.DAEMON
-                (executed.daemon if is_ours else executed.bound).append(run.executed)
-                (seen.daemon if is_ours else seen.bound).append(run.seen)
+            for _ in range(plan.latency_repetitions):
+                for contender in (Contender.DAEMON, Contender.TWO_PHASE):
+                    _tell(f"{name}: {contender}")
+                    run = await due_to_fired(self._server, contender, leads, rate, plan.delay_s)
+                    is_ours = contender is Contender.DAEMON
+                    (executed.daemon if is_ours else executed.bound).append(run.executed)
+                    (seen.daemon if is_ours else seen.bound).append(run.seen)
 
     async def _idle(self) -> None:
         for replicas in self._plan.replicas:
