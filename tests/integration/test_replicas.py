@@ -1,0 +1,224 @@
+"""Several replicas on one database: lanes shared, taken over and handed over; nothing twice, whoever is thawed late."""
+
+import asyncio
+import math
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.support.invariants import violations
+from tests.support.load import CREATED, Load, deliveries, mail_settings, prepared_load
+from tests.support.poll import eventually
+from tests.support.replica import Replica
+from tests.support.smtp import Behaviour, mail_server
+
+Database = AsyncDatabase[dict[str, Any]]
+
+LEASE_S: Final = 2.0
+POLL_S: Final = 0.65  # the look at leases and the poll of the queue
+SLACK_S: Final = 1.5  # for a busy machine
+SWEEPING: Final = ObjectId("5f0000000000000000000021")
+
+
+@asynccontextmanager
+async def replicas(
+    count: int, uri: str, database: Database, directory: Path, **settings: Any
+) -> AsyncIterator[Sequence[Replica]]:
+    """Yield replicas that take part, the first of them the reader; whatever still runs is killed."""
+    names = [f"replica{number}" for number in range(count)]
+    made = [Replica(uri, database.name, directory, name, **{"lease_s": LEASE_S, **settings}) for name in names]
+    try:
+        for replica in made:
+            await replica.start()
+            await eventually(lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
+        yield made
+    finally:
+        for replica in made:
+            replica.kill()
+
+
+async def lanes_by_holder(database: Database) -> Counter[str]:
+    leases = database.workflow_state.find({"kind": "lease", "name": {"$ne": "reader"}})
+    return Counter([lease["holder"] async for lease in leases])
+
+
+async def shared_by(database: Database, count: int, within_s: float) -> None:
+    """Return once the lanes are held by ``count`` replicas in about equal parts."""
+
+    async def look() -> bool:
+        lanes = await lanes_by_holder(database)
+        assert len(lanes) == count, lanes
+        assert max(lanes.values()) - min(lanes.values()) <= 1, lanes
+        return True
+
+    await eventually(look, within_s)
+
+
+async def all_held_by(database: Database, replica: Replica, within_s: float) -> float:
+    """Return how long it took until a replica held every lane and the reader role."""
+    began = asyncio.get_running_loop().time()
+
+    async def look() -> bool:
+        leases = await database.workflow_state.find({"kind": "lease"}).to_list()
+        return {lease["holder"] for lease in leases} == {replica.name}
+
+    await eventually(look, within_s)
+    return asyncio.get_running_loop().time() - began
+
+
+async def settled(load: Load) -> None:
+    await load.done()
+    assert await violations(load.database, load.since, load.expected()) == []
+
+
+@pytest.mark.parametrize("count", [2, 3])
+async def test_lanes_are_shared_within_ten_seconds_and_every_lead_runs_once(
+    count: int, mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    async with replicas(count, mongo_uri, database, tmp_path):
+        await shared_by(database, count, within_s=10)
+        await load.write(100)
+        await settled(load)
+
+
+async def test_the_lanes_of_a_dead_replica_are_taken_over_within_the_lease(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    async with replicas(2, mongo_uri, database, tmp_path) as (first, second):
+        await shared_by(database, 2, within_s=10)
+        writing = asyncio.create_task(load.write(150))
+        await eventually(lambda: len(load.leads) > 50)
+        first.kill()
+        assert await all_held_by(database, second, within_s=20) < LEASE_S + POLL_S + SLACK_S
+        await writing
+        await settled(load)
+
+
+async def test_a_graceful_stop_hands_over_within_a_second(mongo_uri: str, database: Database, tmp_path: Path) -> None:
+    load = await prepared_load(database)
+    async with replicas(2, mongo_uri, database, tmp_path, lease_s=30) as (first, second):
+        await shared_by(database, 2, within_s=15)
+        await load.write(20)
+        first.signal(signal.SIGTERM)
+        await eventually(lambda: first.lines("lease.released"))
+        assert await all_held_by(database, second, within_s=20) < 1.0
+        assert await first.ended() == 0
+        await load.write(20)
+        await settled(load)
+
+
+async def test_work_for_another_replica_starts_soon(mongo_uri: str, database: Database, tmp_path: Path) -> None:
+    load = await prepared_load(database)
+    async with replicas(2, mongo_uri, database, tmp_path):
+        await shared_by(database, 2, within_s=10)
+        for _ in range(100):
+            await load.write(1)
+            await asyncio.sleep(0.02)  # the pace of a CRM, not a wait
+        await settled(load)
+        reader = await database.workflow_state.find_one({"_id": "lease/reader"})
+        assert reader is not None
+        elsewhere = {"kind": "lease", "holder": {"$ne": reader["holder"]}, "name": {"$ne": "reader"}}
+        lanes = [int(lease["name"].removeprefix("lane/")) async for lease in database.workflow_state.find(elsewhere)]
+        runs = await database.workflow_executions.find({"lane": {"$in": lanes}, "trigger.kind": "created"}).to_list()
+        late = sorted((run["started_at"] - run["triggered_at"]).total_seconds() for run in runs)
+        assert late[math.ceil(len(late) * 0.99) - 1] < 0.25, late[-5:]
+
+
+async def test_a_schedule_fires_once_however_many_replicas_run(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    await database.deals.insert_many([{"_id": n} for n in range(40)])
+    await database.workflows.insert_one(
+        {
+            "_id": SWEEPING,
+            "name": "Sweeps",
+            "trigger": {"type": "scheduled", "schedule": "0 * * * *", "entity_type": "deal"},
+            "actions": [{"type": "create_task"}],
+        }
+    )
+    async with replicas(1, mongo_uri, database, tmp_path) as (first,):
+        await eventually(lambda: database.workflow_state.find_one({"kind": "schedule"}))
+        assert await first.stop() == 0
+    schedule = await database.workflow_state.find_one({"kind": "schedule"})
+    assert schedule is not None
+    earlier = schedule["position"] - timedelta(hours=1)
+    await database.workflow_state.update_one({"_id": schedule["_id"]}, {"$set": {"position": earlier}})
+    async with replicas(3, mongo_uri, database, tmp_path):
+        await eventually(lambda: database.workflow_decisions.find_one({"kind": "sweep"}), within_s=20)
+        await load.write(10)
+        await settled_with_sweep(load)
+    assert await database.workflow_decisions.count_documents({"kind": "sweep"}) == 1
+
+
+async def settled_with_sweep(load: Load) -> None:
+    async def all_done() -> bool:
+        return await load.database.workflow_executions.count_documents({"status": "completed"}) == 40 + 20
+
+    await eventually(all_done, 30)
+    assert await violations(load.database, load.since) == []
+    by_deal = await load.database.workflow_executions.distinct("triggered_by_entity_id", {"workflow_id": SWEEPING})
+    assert len(by_deal) == 40
+
+
+async def test_a_replica_frozen_in_mid_step_finds_its_late_result_dropped(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    mailing = {"type": "send_email", "template": "welcome_email"}
+    workflow = {
+        "_id": SWEEPING,
+        "name": "Mails",
+        "trigger": {**CREATED, "entity_type": "contact"},
+        "actions": [mailing],
+    }
+    await database.workflows.insert_one(workflow)
+    async with mail_server(Behaviour(data="hang")) as mails:
+        settings = {**mail_settings(mails), "smtp_timeout_s": 4}
+        async with replicas(1, mongo_uri, database, tmp_path, **settings) as (frozen,):
+            await database.contacts.insert_one({"email": "lead@example.com", "name": "A"})
+            await eventually(lambda: mails.messages)
+            frozen.freeze()
+            other = Replica(mongo_uri, database.name, tmp_path, "other", lease_s=LEASE_S, **mail_settings(mails))
+            try:
+                await other.start()
+                await all_held_by(database, other, within_s=20)
+                await eventually(lambda: database.workflow_executions.find_one({"status": "failed"}))
+                frozen.thaw()
+                await eventually(lambda: frozen.lines("executor.lease_lost"), within_s=20)
+                await load.write(10)
+                await load.done()
+                assert frozen.is_alive
+                assert [line for line in frozen.lines() if line["log.level"] == "error"] == []
+            finally:
+                other.kill()
+        run = await database.workflow_executions.find_one({"workflow_id": SWEEPING})
+        assert run is not None
+        assert [step["status"] for step in run["actions_executed"]] == ["uncertain"]
+        assert deliveries(mails) == [f"{run['_id']}:0"]
+    assert await violations(database, load.since) == []
+
+
+async def test_two_readers_by_force_make_one_execution_per_change(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    async with replicas(1, mongo_uri, database, tmp_path) as (first,):
+        writing = asyncio.create_task(load.write(100))
+        for target in (20, 50, 80):
+            await eventually(lambda target=target: len(load.leads) >= target)  # type: ignore[misc]
+            stolen = {"$set": {"holder": "nobody", "expires_at": None}, "$inc": {"epoch": 1}}
+            await database.workflow_state.update_many({"kind": "lease"}, stolen)
+        await writing
+        await settled(load)
+        assert first.is_alive
