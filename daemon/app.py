@@ -20,11 +20,13 @@ from daemon.api.assembly import api_server
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
+from daemon.executions.burial import Burial
 from daemon.executions.definition import Definitions
 from daemon.executions.entity import EntityReader
 from daemon.executions.executor import Executor
 from daemon.executions.group_commit import GroupCommit
 from daemon.executions.hand_edit import HandEdits
+from daemon.executions.inspector import Inspector
 from daemon.executions.intervention import Interventions
 from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.loader import Loader
@@ -148,7 +150,11 @@ class Daemon:
             on_room=self._has_room_again,
             on_death=on_death,
         )
-        take_over = TakeOver(executions, definitions, self._recorder, self.clock)
+        burial = Burial(database, names, self.clock)
+        take_over = TakeOver(executions, definitions, self._recorder, self.lanes, burial.bury, self.clock)
+        self._inspector = Inspector(
+            executions, self.lanes, take_over, burial.bury, is_reader=self._is_reader, on_death=on_death
+        )
         interventions = Interventions(database, names, self.clock.now)
         self._hand_edits = HandEdits(
             interventions, is_reader=self._is_reader, on_settled=self._edited, on_death=on_death
@@ -158,6 +164,7 @@ class Daemon:
             self.lanes,
             take_over,
             self._states,
+            burial.bury,
             self.clock,
             is_reader=self._is_reader,
             settle=self._hand_edits.settle,
@@ -272,6 +279,7 @@ class Daemon:
             self._switcher,
             self._scheduler,
             self._hand_edits,
+            self._inspector,
             self._status,
             self._leases,
         ):
@@ -283,6 +291,7 @@ class Daemon:
             self._api,
             self._status,
             self._hand_edits,
+            self._inspector,
             self._scheduler,
             self._switcher,
             self._observer,

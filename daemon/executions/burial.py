@@ -1,25 +1,55 @@
-"""End an execution document that the daemon cannot have written: it never runs by accident."""
+"""End execution documents that the daemon cannot have written: they never run by accident."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final
 
-from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
 
+from config.collection_names import Collections
+from daemon.clock import ServerClock
 from daemon.event import Event
-from daemon.executions.status import Status
+from daemon.executions.counter import counter_id, counter_update
+from daemon.executions.status import ENDED, Status
+from daemon.mongo.transaction import in_transaction
 from daemon.telemetry import emit
 
+_TIMEOUT_S: Final = 30.0
+_NOT_QUEUED: Final = {"due_at": "", "held_due_at": "", "held_status": ""}
+Bury = Callable[[Mapping[str, Any], str], Awaitable[None]]
 
-async def bury(
-    executions: AsyncCollection[dict[str, Any]], document: Mapping[str, Any], problem: str, now: datetime
-) -> None:
-    """Mark an execution as failed with reason ``corrupt``; raise the driver's error if the database does not answer."""
-    emit(Event.EXECUTION_CORRUPT, execution_id=document["_id"], error=problem)
-    await executions.update_one(
-        {"_id": document["_id"]},
-        {
-            "$set": {"status": Status.FAILED, "reason": "corrupt", "last_error": problem, "completed_at": now},
-            "$unset": {"due_at": ""},
-        },
-    )
+
+class Burial:
+    """Marks executions as failed with reason ``corrupt``, and counts them."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], names: Collections, clock: ServerClock) -> None:
+        self._client = database.client
+        self._executions = database[names.executions]
+        self._state = database[names.state]
+        self._clock = clock
+
+    async def bury(self, document: Mapping[str, Any], problem: str) -> None:
+        """End an execution because of ``problem``; one that had ended keeps its end and is only taken off the queue.
+
+        Raise the driver's error if the database does not answer.
+        """
+        emit(Event.EXECUTION_CORRUPT, execution_id=document["_id"], error=problem)
+        await in_transaction(self._client, partial(self._bury, document["_id"], problem), timeout_s=_TIMEOUT_S)
+
+    async def _bury(self, execution_id: Any, problem: str, session: AsyncClientSession) -> None:
+        found = await self._executions.find_one({"_id": execution_id}, session=session)
+        if found is None:
+            return
+        now, counted_as = self._clock.now(), found.get("counted_as")
+        if counted_as in ENDED:
+            fields: dict[str, Any] = {"status": counted_as, "last_error": problem}
+        else:
+            fields = {"status": Status.FAILED, "reason": "corrupt", "last_error": problem, "completed_at": now}
+            fields["counted_as"] = Status.FAILED
+            workflow_id = found.get("workflow_id")
+            counter = counter_update(counter_id(workflow_id, "burial"), workflow_id, (1, 0, 1), now)
+            await self._state.bulk_write([counter], session=session)
+        await self._executions.update_one(
+            {"_id": execution_id}, {"$set": fields, "$unset": _NOT_QUEUED}, session=session
+        )

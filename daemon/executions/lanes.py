@@ -125,6 +125,10 @@ class Lanes:
         """Return whether a job is in memory: queued, running or set aside."""
         return key in self._jobs or key in self._aside
 
+    def is_running(self, key: Key) -> bool:
+        """Return whether a job was taken and is not released yet, whatever has become of its lane."""
+        return key in self._running
+
     def next_due_at(self) -> datetime | None:
         """Return when the earliest queued job is due, None if there is none."""
         return self._heap[0][0] if self._heap else None

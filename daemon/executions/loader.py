@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 
 from daemon.clock import ServerClock
 from daemon.event import Event
-from daemon.executions.burial import bury
+from daemon.executions.burial import Bury
 from daemon.executions.intervention import is_edited
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.lanes import AHEAD, Lanes
@@ -41,6 +41,7 @@ class Loader:
         lanes: Lanes,
         take_over: TakeOver,
         states: WorkflowStates,
+        bury: Bury,
         clock: ServerClock,
         *,
         is_reader: Callable[[], bool],
@@ -59,6 +60,7 @@ class Loader:
         self._lanes = lanes
         self._take_over = take_over
         self._states = states
+        self._bury = bury
         self._clock = clock
         self._is_reader = is_reader
         self._settle = settle
@@ -173,7 +175,7 @@ class Loader:
             try:
                 job = job_from(document)
             except CorruptExecution as error:
-                await bury(self._executions, document, str(error), self._clock.now())
+                await self._bury(document, str(error))
             else:
                 jobs.append(job)
         return jobs, count

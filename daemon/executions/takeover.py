@@ -15,9 +15,10 @@ from actions.outcome import Fail, Uncertain
 from config.error import WorkflowError
 from daemon.clock import ServerClock
 from daemon.executions.attempt import Attempt
-from daemon.executions.burial import bury
+from daemon.executions.burial import Bury
 from daemon.executions.definition import Definitions, pinned
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
+from daemon.executions.lanes import Lanes
 from daemon.executions.recorder import Recorder
 from daemon.executions.status import Status
 from daemon.executions.transition import crash
@@ -34,23 +35,32 @@ class TakeOver:
         executions: AsyncCollection[dict[str, Any]],
         definitions: Definitions,
         recorder: Recorder,
+        lanes: Lanes,
+        bury: Bury,
         clock: ServerClock,
     ) -> None:
         self._executions = executions
         self._definitions = definitions
         self._recorder = recorder
+        self._lanes = lanes
+        self._bury = bury
         self._clock = clock
 
     async def settle(self, lanes: list[int]) -> None:
-        """Settle every running execution of ``lanes``; raise the driver's error if the database does not answer."""
-        orphans = self._executions.find({"lane": {"$in": lanes}, "status": Status.RUNNING}, PROJECTION)
-        async for document in orphans:
+        """Settle the running executions of ``lanes`` that nobody here is at work on; raise the driver's error.
+
+        What a lane that was lost and regained left running here still ends by itself.
+        """
+        running = self._executions.find({"lane": {"$in": lanes}, "status": Status.RUNNING}, PROJECTION)
+        for document in await running.to_list():
             try:
                 job = job_from(document, is_running=True)
             except CorruptExecution as error:
-                await bury(self._executions, document, str(error), self._clock.now())
+                await self._bury(document, str(error))
             else:
-                await self._settle(job, document)
+                queued = (job.execution_id, job.step, job.attempt - 1)
+                if not self._lanes.is_running(queued) and not self._lanes.is_running(job.key):
+                    await self._settle(job, document)
 
     async def _settle(self, job: Job, document: Mapping[str, Any]) -> None:
         found = await self._definitions.load([(job.workflow_id, job.workflow_version)])
@@ -58,7 +68,7 @@ class TakeOver:
         if isinstance(workflow, WorkflowError):
             return  # made by a newer daemon: left for a replica that knows how
         if workflow is None or job.step >= len(workflow.steps):
-            await bury(self._executions, document, "the workflow version it points to is gone", self._clock.now())
+            await self._bury(document, "the workflow version it points to is gone")
             return
         job.workflow = workflow
         step = workflow.steps[job.step]

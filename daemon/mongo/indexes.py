@@ -15,6 +15,12 @@ from config.settings import Settings
 _DAY_S: Final = 86_400
 _LONGEST_TTL_S: Final = 2**31 - 1  # MongoDB takes no more
 
+# What a value can be instead of a date or missing, by the names that $type knows.
+NOT_A_DATE: Final = [
+    *("double", "string", "object", "array", "binData", "objectId", "bool", "null", "regex", "javascript"),
+    *("int", "timestamp", "long", "decimal", "minKey", "maxKey"),
+]
+
 Keys = tuple[tuple[str, int], ...]
 
 
@@ -60,6 +66,8 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
     ended = {"status": {"$in": ["completed", "failed", "cancelled"]}}
     return (
         Index(names.executions, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
+        # Holds just what somebody queued by hand with something that is no date: nearly nothing.
+        Index(names.executions, "misqueued", (("due_at", 1),), {"due_at": {"$type": NOT_A_DATE}}),
         Index(names.executions, "running", (("lane", 1), ("status", 1)), {"status": "running"}),
         # Holds just what somebody cancelled by editing the document: nearly nothing.
         Index(

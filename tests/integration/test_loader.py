@@ -1,0 +1,148 @@
+"""What the queue brings into memory, and what it does with documents that the daemon cannot have written."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.support.bench import Bench, created, running_bench
+from tests.support.poll import eventually
+from tests.support.stage import Stage
+
+Database = AsyncDatabase[dict[str, Any]]
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+async def bench(mongo_uri: str, database: Database, stage: Stage) -> AsyncIterator[Bench]:
+    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as running:
+        yield running
+
+
+async def edited(bench: Bench, change: dict[str, Any]) -> dict[str, Any]:
+    """Return an execution as it ends that waited for an hour when somebody edited its document by hand."""
+    workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
+    await bench.leads.insert_one({})
+    run = (await bench.runs(workflow_id))[0]
+    await bench.executions.update_one({"_id": run["_id"]}, change)
+    return (await bench.ended(workflow_id, 1))[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"due_at": "2026-01-01"}},
+        {"$set": {"due_at": 5}},
+        {"$set": {"due_at": None}},
+        {"$set": {"due_at": {"at": PAST}}},
+        {"$set": {"due_at": PAST, "attempt": -1}},
+        {"$set": {"due_at": PAST, "attempt": "one"}},
+        {"$set": {"due_at": PAST, "step": 7}},
+        {"$set": {"due_at": PAST, "step": -1}},
+        {"$set": {"due_at": PAST, "status": "flying"}},
+        {"$set": {"due_at": PAST, "status": None}},
+        {"$set": {"due_at": PAST, "workflow_version": 99}},
+        {"$set": {"due_at": PAST, "cause": "nothing"}},
+        {"$set": {"due_at": PAST, "triggered_at": "yesterday"}},
+        {"$set": {"due_at": PAST}, "$unset": {"seq": ""}},
+        {"$set": {"due_at": PAST}, "$unset": {"triggered_by_entity_id": ""}},
+    ],
+    ids=str,
+)
+async def test_a_document_that_cannot_be_ours_ends_as_corrupt_and_never_runs(
+    bench: Bench, stage: Stage, change: dict[str, Any]
+) -> None:
+    run = await edited(bench, change)
+    assert (run["status"], run["reason"]) == ("failed", "corrupt")
+    assert "due_at" not in run
+    assert stage.calls == []
+
+
+async def test_a_history_that_is_no_list_ends_its_execution_as_corrupt(bench: Bench) -> None:
+    run = await edited(bench, {"$set": {"due_at": PAST, "actions_executed": "none"}})
+    assert (run["status"], run["reason"]) == ("failed", "corrupt")
+
+
+async def test_what_is_corrupt_is_counted_as_failed_once(bench: Bench) -> None:
+    run = await edited(bench, {"$set": {"due_at": "soon"}})
+    counters = await bench.state.find({"kind": "counter", "workflow_id": run["workflow_id"]}).to_list()
+    assert [(each["execution_count"], each["failure_count"]) for each in counters] == [(1, 1)]
+
+
+async def test_a_corrupt_document_is_no_obstacle_for_its_neighbours(bench: Bench, stage: Stage) -> None:
+    workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
+    await bench.leads.insert_many([{} for _ in range(10)])
+    runs = await bench.runs(workflow_id)
+    odd = runs[4]["_id"]
+    await bench.executions.update_many({}, {"$set": {"due_at": PAST}})
+    await bench.executions.update_one({"_id": odd}, {"$set": {"cause": 5}})
+    await bench.ended(workflow_id, 10)
+    assert len(stage.calls) == 9
+
+
+async def test_an_execution_that_says_running_though_nobody_is_at_work_on_it_is_taken_over(
+    bench: Bench, stage: Stage
+) -> None:
+    workflow_id = await bench.add(created(), actions=[{"type": "remote", "delay": "1h"}])
+    await bench.leads.insert_one({})
+    run = (await bench.runs(workflow_id))[0]
+    running = {"$set": {"status": "running", "attempt": 1, "epoch": 1}, "$unset": {"due_at": ""}}
+    await bench.executions.update_one({"_id": run["_id"]}, running)
+    ended = (await bench.ended(workflow_id, 1))[0]
+    assert (ended["status"], ended["actions_executed"][0]["attempts"]) == ("completed", 2)
+
+
+async def test_an_execution_of_an_action_that_this_version_does_not_know_is_left_alone(
+    mongo_uri: str, database: Database, stage: Stage
+) -> None:
+    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
+        newer = await bench.add(created(), actions=[{"type": "local", "delay": 1}])
+        known = await bench.add(created(), actions=[{"type": "create_task", "delay": 1}])
+        await bench.leads.insert_many([{"_id": number} for number in range(20)])
+        await bench.taken_in()
+    async with running_bench(mongo_uri, database) as bench:
+        await bench.ended(known, 20)
+        assert await bench.executions.count_documents({"workflow_id": newer, "status": "waiting"}) == 20
+    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
+        await bench.ended(newer, 20)
+
+
+async def test_polling_uses_the_queue_index_however_much_has_ended(bench: Bench) -> None:
+    lanes = list(range(32))
+    query = {"lane": {"$in": lanes}, "due_at": {"$lte": PAST, "$type": "date"}}
+    await bench.executions.insert_many(
+        [{"_id": ObjectId(), "lane": number % 32, "status": "completed"} for number in range(2_000)]
+    )
+    plan = await bench.executions.find(query).sort([("due_at", 1), ("seq", 1)]).limit(1_000).explain()
+    assert plan["executionStats"]["totalDocsExamined"] == 0
+
+
+async def test_a_step_that_an_admin_brings_forward_runs_at_once(bench: Bench) -> None:
+    workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
+    await bench.leads.insert_one({})
+    run = (await bench.runs(workflow_id))[0]
+    await bench.executions.update_one({"_id": run["_id"]}, {"$set": {"due_at": PAST}})
+    await bench.ended(workflow_id, 1)
+
+
+async def test_more_than_memory_holds_is_run_in_order(mongo_uri: str, database: Database, stage: Stage) -> None:
+    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
+        workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
+        for _ in range(3):
+            await bench.leads.insert_many([{} for _ in range(1_000)])
+        await bench.taken_in()
+    await database.workflow_executions.update_many({"workflow_id": workflow_id}, {"$set": {"due_at": PAST}})
+    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
+        await eventually(lambda: len(stage.calls) == 3_000, within_s=30)
+        runs = await bench.ended(workflow_id, 3_000)
+    order = [context.execution_id for _, context in stage.calls]
+    places = {execution_id: place for place, execution_id in enumerate(order)}
+    assert [places[run["_id"]] for run in runs] == list(range(3_000))
