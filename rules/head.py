@@ -6,6 +6,7 @@ invalid edit leaves the last good version running; a valid status takes effect e
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
@@ -33,6 +34,7 @@ class Head:
     ``workflow`` is the last good one, None if there never was one; ``error`` is the error of the last document
     seen. ``stopped_seq``: executions up to this number end cancelled, -1 for none. ``at_seq``: the number of the
     last execution made before this version. ``seen`` is a digest of the last document, to tell echoes apart.
+    ``since``: when the document was written, None where nobody knows any more.
     """
 
     workflow_id: Any
@@ -46,6 +48,7 @@ class Head:
     stopped_seq: int = -1
     transition: Transition | None = None
     is_deleted: bool = False
+    since: datetime | None = None
 
     @property
     def is_invalid(self) -> bool:

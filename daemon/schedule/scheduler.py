@@ -6,7 +6,7 @@ within the grace; later it is recorded as missed. Fire times are computed in UTC
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,7 +19,8 @@ from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.mongo.failure import is_transient
-from daemon.schedule.sweep import Progress, Sweep, schedule_id
+from daemon.mongo.refusal import refusal_text
+from daemon.schedule.sweep import Progress, Sweep, progress_from, schedule_id
 from daemon.service import Background
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
@@ -112,10 +113,9 @@ class Scheduler:
         self._must_load = False
         entries: dict[bytes, _Entry] = {}
         async for stored in self._state.find({"kind": "schedule"}):
-            sweep = stored.get("sweep")
-            entries[bson_bytes(stored["workflow_id"])] = _Entry(
-                stored["version"], stored["position"], Progress(**sweep) if sweep else None
-            )
+            entry = _entry_from(stored)
+            if entry is not None:
+                entries[bson_bytes(stored["workflow_id"])] = entry
         self._entries = entries
 
     async def _fire_due(self) -> float:
@@ -128,17 +128,17 @@ class Scheduler:
             if head.status is not Status.ACTIVE:
                 self._entries.pop(bson_bytes(workflow.id), None)
                 continue
-            at = await self._attend(workflow, workflow.trigger.schedule)
+            at = await self._attend(workflow, workflow.trigger.schedule, head.since)
             next_at = at if next_at is None else min(next_at, at)
         if next_at is None:
             return _LONGEST_S
         return min(self._clock.monotonic_at(next_at) - time.monotonic(), _LONGEST_S)
 
-    async def _attend(self, workflow: Workflow, schedule: Schedule) -> datetime:
-        """Fire one schedule if it is due; return when it is due next."""
+    async def _attend(self, workflow: Workflow, schedule: Schedule, since: datetime | None) -> datetime:
+        """Fire one schedule if it is due; return when it is due next. ``since``: when it was last edited."""
         entry = self._entries.get(bson_bytes(workflow.id))
         if entry is None or entry.version != workflow.version:
-            entry = await self._begin(workflow)
+            entry = await self._begin(workflow, since)
         if entry.unfinished is not None:
             await self._run_sweep(workflow, entry, entry.unfinished)
         now = self._clock.now()
@@ -150,9 +150,10 @@ class Scheduler:
             await self._run_sweep(workflow, entry, Progress(due_at))
         return schedule.next_after(entry.position)
 
-    async def _begin(self, workflow: Workflow) -> _Entry:
-        """Start a schedule's position now: its workflow was installed, activated or edited."""
-        entry = _Entry(workflow.version, self._clock.now())
+    async def _begin(self, workflow: Workflow, since: datetime | None) -> _Entry:
+        """Start a schedule's position where its workflow was installed, activated or edited."""
+        now = self._clock.now()
+        entry = _Entry(workflow.version, now if since is None else min(since, now))
         await self._state.update_one(
             {"_id": schedule_id(workflow.id)},
             {
@@ -171,7 +172,13 @@ class Scheduler:
 
     async def _run_sweep(self, workflow: Workflow, entry: _Entry, progress: Progress) -> None:
         entry.unfinished = progress
-        is_done = await self._sweep.run(workflow, progress)
+        try:
+            is_done = await self._sweep.run(workflow, progress)
+        except PyMongoError as error:
+            if is_transient(error):
+                raise
+            is_done = False
+            await self._give_up(workflow, progress, error)
         entry.unfinished = None
         entry.position = progress.fire_at
         if is_done:
@@ -183,22 +190,41 @@ class Scheduler:
                 enqueued=progress.enqueued,
             )
 
+    async def _give_up(self, workflow: Workflow, progress: Progress, error: PyMongoError) -> None:
+        """Record a sweep that the database refuses: it must not stop the schedules of others (promise 8)."""
+        entity_type = workflow.trigger.entity_type
+        emit(Event.INTAKE_ERROR, entity_type=entity_type, entity_id=None, workflow_id=workflow.id, error=error)
+        detail = {"matched": progress.matched, "enqueued": progress.enqueued, "error": refusal_text(error)}
+        await self._record("sweep_failed", workflow, progress.fire_at, detail)
+        await self._state.update_one(
+            {"_id": schedule_id(workflow.id)}, {"$set": {"position": progress.fire_at}, "$unset": {"sweep": ""}}
+        )
+
     async def _miss(self, workflow: Workflow, entry: _Entry, due_at: datetime) -> None:
         """Record a run that was missed too long ago to be made up for."""
         emit(Event.SCHEDULE_MISSED, workflow_id=workflow.id, fire_at=due_at)
-        await self._decisions.update_one(
-            {"_id": change_id(int(due_at.timestamp()), "missed", workflow.id, due_at)},
-            {
-                "$set": {
-                    "kind": "missed",
-                    "workflow_id": workflow.id,
-                    "workflow_name": workflow.name,
-                    "entity_type": workflow.trigger.entity_type,
-                    "at": self._clock.now(),
-                    "fire_at": due_at,
-                }
-            },
-            upsert=True,
-        )
+        await self._record("missed", workflow, due_at, {})
         await self._state.update_one({"_id": schedule_id(workflow.id)}, {"$set": {"position": due_at}})
         entry.position = due_at
+
+    async def _record(self, kind: str, workflow: Workflow, fire_at: datetime, detail: Mapping[str, Any]) -> None:
+        """Store why a run did not take place, or not to its end."""
+        document = {
+            "kind": kind,
+            "workflow_id": workflow.id,
+            "workflow_name": workflow.name,
+            "entity_type": workflow.trigger.entity_type,
+            "at": self._clock.now(),
+            "fire_at": fire_at,
+            **detail,
+        }
+        decision_id = change_id(int(fire_at.timestamp()), kind, workflow.id, fire_at)
+        await self._decisions.update_one({"_id": decision_id}, {"$set": document}, upsert=True)
+
+
+def _entry_from(stored: Mapping[str, Any]) -> _Entry | None:
+    """Return a stored schedule, None if it is not what the daemon wrote: then it starts again."""
+    version, position, sweep = stored.get("version"), stored.get("position"), stored.get("sweep")
+    if "workflow_id" not in stored or not isinstance(version, int) or not isinstance(position, datetime):
+        return None
+    return _Entry(version, position, progress_from(sweep) if sweep is not None else None)

@@ -50,6 +50,19 @@ class Progress:
         }
 
 
+def progress_from(document: object) -> Progress | None:
+    """Return the progress that ``to_document`` stored, None if it is not that."""
+    if not isinstance(document, Mapping):
+        return None
+    fire_at, after, refused = document.get("fire_at"), document.get("after"), document.get("refused")
+    matched, enqueued = document.get("matched"), document.get("enqueued")
+    if not isinstance(fire_at, datetime) or not isinstance(after, list) or not isinstance(refused, dict):
+        return None
+    if not isinstance(matched, int) or not isinstance(enqueued, int):
+        return None
+    return Progress(fire_at, after, matched, enqueued, dict(refused))
+
+
 def schedule_id(workflow_id: Any) -> str:
     """Return the id of a workflow's schedule document in workflow_state."""
     return f"schedule/{bson_bytes(workflow_id).hex()}"

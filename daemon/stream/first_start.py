@@ -5,6 +5,7 @@ falls between the two. What happened to entities before is not looked at: a firs
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -52,7 +53,7 @@ async def begin(
     seq = await _used_numbers(database[names.executions], now)
     commit = await _used_commits(database[names.versions])
     documents = await _snapshot(database, names.workflows, taken_at)
-    heads = [head.at(seq) for head in _heads(known, documents, parse)]
+    heads = [replace(head.at(seq), since=now) for head in _heads(known, documents, parse)]
     begin_at = Timestamp(taken_at.time, taken_at.inc + 1)
     checkpoint = Checkpoint(commit, seq, None, begin_at, 0, NO_CAUSES, now, pipeline, replica_set)
 

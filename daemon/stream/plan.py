@@ -148,7 +148,7 @@ class Planner:
                 return  # deleted since: that event follows
         head = self._index.edit(event.document_id, document)
         if head is not None:
-            plan.items.append(head)
+            plan.items.append(replace(head, since=event.at))
             plan.writes += 2
         elif event.operation == "replace":
             plan.rewritten.append(event.document_id)

@@ -1,7 +1,7 @@
 """The stored form of a workflow's versions: the reader's truth, and the pinned copy that executions point to.
 
 ``{_id: {workflow_id, version}, workflow_id, version, latest?, definition, status, error?, seen, at_seq, stopped_seq,
-transition?, is_deleted, changed_seq, at}``. ``latest`` is true on the newest version and absent on the others;
+transition?, is_deleted, since, changed_seq, at}``. ``latest`` is true on the newest version and absent on the others;
 ``transition`` is there until it has been applied to the executions that waited.
 """
 
@@ -47,6 +47,7 @@ def head_from(document: Mapping[str, Any], parse: Parse) -> Head:
         document["stopped_seq"],
         Transition(transition) if transition else None,
         document["is_deleted"],
+        document.get("since"),
     )
 
 
@@ -63,6 +64,7 @@ def _document(head: Head, changed_seq: int, now: datetime) -> dict[str, Any]:
         "at_seq": head.at_seq,
         "stopped_seq": head.stopped_seq,
         "is_deleted": head.is_deleted,
+        "since": head.since,
         "changed_seq": changed_seq,
         "at": now,
     }
