@@ -1,0 +1,51 @@
+"""Versions are stored so that a restarted reader knows exactly what the last one knew."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import bson
+import pytest
+from pymongo import InsertOne
+
+from daemon.mongo.codec import CODEC
+from daemon.stream.version import head_from, version_writes
+from rules.head import Head, edited
+from tests.support.bench import created, workflow_document
+from tests.support.change import parsed
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+GOOD = workflow_document(created(), _id="w")
+
+
+def stored(head: Head) -> dict[str, Any]:
+    """Return the document that a version makes, as it comes back from the database."""
+    insert = version_writes(head, 3, NOW)[-1]
+    assert isinstance(insert, InsertOne)
+    return bson.decode(bson.encode(insert._doc), CODEC)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"status": "paused"}, {"status": "stopped"}, {"actions": []}, {"status": "?"}], ids=repr
+)
+def test_a_head_survives_being_stored(changes: dict[str, Any]) -> None:
+    first = edited(None, "w", GOOD, parsed)
+    head = edited(first, "w", {**GOOD, "name": "New", **changes}, parsed)
+    assert head is not None
+    head = replace(head.at(12), since=NOW)
+    again = head_from(stored(head), parsed)
+    assert (again.version, again.status, again.seen, again.since) == (2, head.status, head.seen, NOW)
+    assert (again.at_seq, again.stopped_seq, again.transition) == (12, head.stopped_seq, head.transition)
+    assert (again.error is None, again.workflow is None) == (head.error is None, head.workflow is None)
+    assert edited(again, "w", {**GOOD, "name": "New", **changes}, parsed) is None
+
+
+def test_a_definition_that_this_version_cannot_read_is_invalid() -> None:
+    head = edited(None, "w", GOOD, parsed)
+    assert head is not None
+    document = stored(head)
+    document["definition"]["actions"] = [{"type": "from_the_future"}]
+    again = head_from(document, parsed)
+    assert again.workflow is None
+    assert again.error is not None
+    assert again.error.path == "actions[0].type"

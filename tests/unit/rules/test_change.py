@@ -1,0 +1,84 @@
+"""What counts as a change of a field, with images, without, and when nobody can know."""
+
+from typing import Any
+
+import pytest
+
+from rules.change import JudgedOn, is_same
+from tests.support.change import a_creation, a_deletion, an_update
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "expected"),
+    [
+        ({"a": 1}, {"a": 2}, "a", True),
+        ({"a": 1}, {"a": 1}, "a", False),
+        ({"a": 1}, {"a": 1.0}, "a", False),
+        ({"a": 1}, {"a": True}, "a", True),
+        ({}, {"a": None}, "a", True),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, "a", True),
+        ({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}}, "a.b", False),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "b": 1}}, "a", True),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, "a.b", True),
+        ({"a": [1, 2]}, {"a": [1, 3]}, "a.0", False),
+        ({"a": float("nan")}, {"a": float("nan")}, "a", False),
+    ],
+)
+def test_where_both_images_are_known_the_values_decide(
+    before: dict[str, Any], after: dict[str, Any], path: str, expected: bool
+) -> None:
+    assert an_update(before, after, {"a", "z"}).has_changed(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("path", "touched", "expected"),
+    [
+        ("a", {"a"}, True),
+        ("a", {"a.b"}, True),
+        ("a.b", {"a"}, True),
+        ("a.b", {"a.c"}, False),
+        ("a", {"ab"}, False),
+        ("a", set(), False),
+        ("a", None, None),
+    ],
+)
+def test_without_a_before_image_the_named_paths_their_parents_and_children_decide(
+    path: str, touched: set[str] | None, expected: bool | None
+) -> None:
+    assert an_update(None, {"a": 1}, touched).has_changed(path) is expected
+
+
+def test_an_image_taken_later_is_not_compared() -> None:
+    change = an_update({"a": 1}, {"a": 1}, {"a"}, judged_on=JudgedOn.CURRENT)
+    assert change.has_changed("a") is True
+    assert change.has_changed_at_all() is True
+
+
+def test_only_updates_change_a_value() -> None:
+    assert a_creation({"a": 1}).has_changed("a") is False
+    assert a_deletion({"a": 1}).has_changed("a") is False
+    assert a_creation({"a": 1}).has_changed_at_all() is False
+
+
+def test_fields_in_another_order_are_no_change_of_the_document() -> None:
+    assert an_update({"a": 1, "b": 2}, {"b": 2, "a": 1}, None).has_changed_at_all() is False
+    assert an_update({"a": 1}, {"a": 1, "b": None}, None).has_changed_at_all() is True
+
+
+def test_a_replace_without_a_before_image_may_have_changed_anything() -> None:
+    assert an_update(None, {"a": 1}, None).has_changed_at_all() is None
+
+
+def test_a_deleted_entity_is_judged_as_it_last_was() -> None:
+    assert a_deletion({"a": 1}).entity == {"a": 1}
+
+
+def test_the_value_before_is_not_guessed() -> None:
+    assert an_update({"a": 1}, {"a": 2}, {"a"}).value_before("a") == 1
+    with pytest.raises(LookupError):
+        an_update(None, {"a": 2}, {"a"}).value_before("a")
+
+
+def test_lists_of_different_length_are_not_the_same() -> None:
+    assert not is_same([1], [1, 1])
+    assert is_same([{"a": [1]}], [{"a": [1.0]}])
