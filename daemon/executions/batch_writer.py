@@ -16,7 +16,7 @@ from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.executions.counter import counter_id, counter_update
 from daemon.executions.status import Status
-from daemon.executions.unit import Unit
+from daemon.executions.unit import Unit, is_in_state
 
 
 class Clock(Protocol):
@@ -27,7 +27,7 @@ class Clock(Protocol):
 
 
 class Lost(Exception):
-    """Fewer executions matched than were sent."""
+    """An execution is not in the state it was expected in."""
 
 
 class Vanished(Exception):
@@ -52,10 +52,7 @@ class BatchWriter:
 
     async def write(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
         """Write ``units``; raise Lost or Vanished, or the driver's error: then the transaction is to be aborted."""
-        moves = [UpdateOne(unit.filter, unit.update) for unit in units]
-        result = await self._database[self._names.executions].bulk_write(moves, ordered=False, session=session)
-        if result.matched_count != len(units):
-            raise Lost
+        await self._move(units, session)
         await self._write_entities(units, session)
         inserts: defaultdict[str, list[InsertOne[dict[str, Any]]]] = defaultdict(list)
         for unit in units:
@@ -66,6 +63,21 @@ class BatchWriter:
         await self._count(units, session)
         if CRASH_AT is not None:
             reach(CrashPoint.IN_GROUP_COMMIT)
+
+    async def _move(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
+        """Compare and set: read the executions in the transaction's snapshot, then write them by id alone.
+
+        Exact, because whoever moves one of them after the snapshot makes a write conflict; and faster, because the
+        server plans an update with a longer filter anew each time.
+        """
+        executions = self._database[self._names.executions]
+        state = dict.fromkeys((name for unit in units for name in unit.filter), 1)
+        wanted = {"_id": {"$in": [unit.job.execution_id for unit in units]}}
+        found = {each["_id"]: each async for each in executions.find(wanted, state, session=session)}
+        if not all(is_in_state(found.get(unit.job.execution_id, {}), unit.filter) for unit in units):
+            raise Lost
+        moves = [UpdateOne({"_id": unit.job.execution_id}, unit.update) for unit in units]
+        await executions.bulk_write(moves, ordered=False, session=session)
 
     async def _write_entities(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
         writers = [unit for unit in units if unit.entity_updates]

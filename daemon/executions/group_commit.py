@@ -9,7 +9,6 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from itertools import count
@@ -26,7 +25,7 @@ from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.batch_writer import BatchWriter, Clock, Lost, Vanished
-from daemon.executions.unit import Unit
+from daemon.executions.unit import Unit, is_in_state
 from daemon.mongo.failure import is_transient
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
@@ -203,8 +202,8 @@ class GroupCommit:
         settled: dict[ObjectId, Fate] = {}
         for unit in units:
             document = found.get(unit.job.execution_id, {})
-            if not _says(document, unit.filter):
-                is_ours = _says(document, unit.update["$set"])
+            if not is_in_state(document, unit.filter):
+                is_ours = is_in_state(document, unit.update["$set"])
                 settled[unit.job.execution_id] = Fate.COMMITTED if is_ours else Fate.LOST
         return settled
 
@@ -212,12 +211,3 @@ class GroupCommit:
         if next(runs) > _RUNS:
             raise _Contended
         await self._writer.write(units, session)
-
-
-def _says(document: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
-    """Return whether a document holds all values of ``state``; MongoDB keeps whole milliseconds."""
-    return all(document.get(name) == _in_milliseconds(value) for name, value in state.items())
-
-
-def _in_milliseconds(value: Any) -> Any:
-    return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value

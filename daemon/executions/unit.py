@@ -2,11 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from actions.outcome import EntityUpdate, Insert
 from daemon.executions.job import Job
 from daemon.executions.status import Status
+
+
+def is_in_state(document: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
+    """Return whether a document holds all values of ``state``; MongoDB keeps whole milliseconds."""
+    return all(document.get(name) == _in_milliseconds(value) for name, value in state.items())
+
+
+def _in_milliseconds(value: Any) -> Any:
+    return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value
 
 
 @dataclass(frozen=True, slots=True)

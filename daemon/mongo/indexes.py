@@ -68,7 +68,6 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
         Index(names.executions, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
         # Holds just what somebody queued by hand with something that is no date: nearly nothing.
         Index(names.executions, "misqueued", (("due_at", 1),), {"due_at": {"$type": NOT_A_DATE}}),
-        Index(names.executions, "running", (("lane", 1), ("status", 1)), {"status": "running"}),
         # Holds just what somebody cancelled by editing the document: nearly nothing.
         Index(
             names.executions,
@@ -78,7 +77,7 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
         ),
         Index(names.executions, "history", (("workflow_id", 1), ("seq", -1))),
         Index(names.executions, "failures", (("seq", -1),), {"status": "failed"}),
-        Index(names.executions, "unfinished", (("workflow_id", 1), ("status", 1)), unfinished),
+        Index(names.executions, "unfinished", (("status", 1), ("workflow_id", 1)), unfinished),
         Index(names.executions, "by_entity", (("triggered_by_entity_id", 1), ("workflow_id", 1), ("triggered_at", -1))),
         Index(names.executions, "retention", (("completed_at", 1),), ended, _days(settings.execution_retention_days)),
         Index(names.decisions, "retention", (("at", 1),), expire_after_s=_days(settings.decision_retention_days)),

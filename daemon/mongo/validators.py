@@ -42,7 +42,8 @@ _EXECUTION: Final[Mapping[str, Any]] = {
         "lane": _WHOLE_NUMBER,
         "due_at": {"bsonType": "date"},
         "triggered_at": {"bsonType": "date"},
-        "completed_at": {"bsonType": "date"},
+        "started_at": {"bsonType": ["date", "null"]},
+        "completed_at": {"bsonType": ["date", "null"]},
     },
 }
 
