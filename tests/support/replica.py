@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from pymongo.asynchronous.database import AsyncDatabase
+
 from tests.support.poll import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +109,12 @@ class Replica:
     def tail(self) -> str:
         """Return the end of what it said, for the message of a failed test."""
         return self._path.read_text(errors="replace")[-3000:] if self._path.exists() else ""
+
+
+async def first_start(replica: Replica, database: AsyncDatabase[dict[str, Any]]) -> None:
+    """Start the first replica that a database ever sees, and return once it reads: what was written before is past."""
+    await replica.start()
+    await eventually(lambda: database.workflow_state.count_documents({"_id": "checkpoint"}))
 
 
 @asynccontextmanager

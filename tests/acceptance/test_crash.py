@@ -1,0 +1,109 @@
+"""Promises 1, 2 and 10 of the process as shipped: kill it anywhere, start it anywhere, start several."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.support.invariants import violations
+from tests.support.load import Load, prepared_load
+from tests.support.poll import eventually
+from tests.support.replica import Replica, first_start, replicas_ended
+
+Database = AsyncDatabase[dict[str, Any]]
+ROUNDS: Final = 20
+SEED: Final = 20260301
+
+
+async def lanes_of(database: Database) -> Counter[str]:
+    """Return how many lanes each replica holds."""
+    leases = database.workflow_state.find({"kind": "lease", "holder": {"$ne": None}, "name": {"$ne": "reader"}})
+    return Counter([lease["holder"] async for lease in leases])
+
+
+async def keep_writing(load: Load, stop: asyncio.Event) -> None:
+    """Write a lead every few milliseconds until told to stop."""
+    while not stop.is_set():
+        await load.write(1)
+        try:
+            async with asyncio.timeout(0.02):
+                await stop.wait()
+        except TimeoutError:
+            pass
+
+
+async def test_kills_at_any_moment_lose_nothing_and_double_nothing(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    dice = random.Random(SEED)
+    replica = Replica(mongo_uri, database.name, tmp_path, "killed", lease_s=1)
+    stop = asyncio.Event()
+    async with replicas_ended(replica):
+        await first_start(replica, database)
+        writing = asyncio.create_task(keep_writing(load, stop))
+        for _ in range(ROUNDS):
+            fatal_at = time.monotonic() + dice.uniform(0, 1.0)
+            await eventually(lambda until=fatal_at: time.monotonic() >= until, every_s=0.002)  # type: ignore[misc]
+            replica.kill()
+            await replica.start("--no-init")
+        stop.set()
+        await writing
+        await load.done(60)
+    assert len(load.leads) > 100
+    assert await violations(database, load.since, load.expected()) == []
+
+
+async def test_a_restarted_daemon_works_again_within_ten_seconds_of_a_kill(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    first = Replica(mongo_uri, database.name, tmp_path, "first")
+    second = Replica(mongo_uri, database.name, tmp_path, "second")
+    async with replicas_ended(first, second):
+        await first_start(first, database)
+        await load.write(1)
+        await load.done()
+        first.kill()
+        killed_at = time.monotonic()
+        await second.start()
+        await load.write(1)
+        await eventually(
+            lambda: database.workflow_executions.count_documents({"triggered_by_entity_id": load.leads[1]})
+        )
+        took_s = time.monotonic() - killed_at
+        await load.done()
+    print(f"worked again {took_s:.1f} s after the kill")  # noqa: T201
+    assert took_s < 10
+
+
+async def test_two_replicas_share_the_lanes_and_one_takes_over_what_the_other_leaves(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    first = Replica(mongo_uri, database.name, tmp_path, "first", lease_s=2)
+    second = Replica(mongo_uri, database.name, tmp_path, "second", lease_s=2)
+    stop = asyncio.Event()
+    async with replicas_ended(first, second):
+        await first_start(first, database)
+        writing = asyncio.create_task(keep_writing(load, stop))
+        await second.start()
+
+        async def are_shared() -> bool:
+            return await lanes_of(database) == {"first": 16, "second": 16}
+
+        await eventually(are_shared, within_s=10)
+        first.kill()
+
+        async def is_taken_over() -> bool:
+            return await lanes_of(database) == {"second": 32}
+
+        await eventually(is_taken_over, within_s=10)
+        stop.set()
+        await writing
+        await load.done(60)
+    assert await violations(database, load.since, load.expected()) == []
