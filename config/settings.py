@@ -46,7 +46,7 @@ _SHORTEST_TOKEN = 16
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-__all__ = ["Collections", "LogFormat", "LogLevel", "Settings", "SmtpSecurity", "load_settings"]
+__all__ = ["Collections", "HistoryLostPolicy", "LogFormat", "LogLevel", "Settings", "SmtpSecurity", "load_settings"]
 
 
 class LogLevel(StrEnum):
@@ -64,6 +64,14 @@ class SmtpSecurity(StrEnum):
     NONE = "none"
     STARTTLS = "starttls"
     TLS = "tls"
+
+
+class HistoryLostPolicy(StrEnum):
+    """What the reader does when its position is no longer in the oplog."""
+
+    HALT = "halt"
+    RESUME_NOW = "resume_now"
+    RESCAN_INSERTS = "rescan_inserts"
 
 
 def _replica_name() -> str:
@@ -131,6 +139,14 @@ class Settings(BaseSettings):
     )
     schedule_grace_hours: float = Field(
         6.0, ge=0, le=168, description="Hours for which a schedule missed in downtime is still made up for, once."
+    )
+    history_lost_policy: HistoryLostPolicy = Field(
+        HistoryLostPolicy.HALT,
+        description=(
+            "When the daemon was down for longer than the oplog reaches back: halt (stop reading until a person "
+            "decides), resume_now (record the gap, read on), or rescan_inserts (the same, and run what was created "
+            "meanwhile, found by its ObjectId)."
+        ),
     )
     time_scale: float = Field(
         1.0, ge=1, le=1_000_000, description="Divides every delay: for demonstrations only, never in earnest."

@@ -52,6 +52,7 @@ from daemon.stream.intake import Committed, Intake
 from daemon.stream.manual import Manual
 from daemon.stream.plan import Planner
 from daemon.stream.reader import Reader
+from daemon.stream.recovery import Recovery
 from daemon.stream.throttle import Throttle
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
@@ -196,6 +197,17 @@ class Daemon:
             self.metrics,
             on_commit=self._committed,
         )
+        recovery = Recovery(
+            database,
+            names,
+            entities,
+            self._index,
+            intake,
+            self.clock,
+            parse,
+            policy=settings.history_lost_policy,
+            max_depth=settings.max_depth,
+        )
         by_collection = {collection: entity_type for entity_type, collection in entities.items()}
         self._reader = Reader(
             reader_client[settings.database_name],
@@ -206,6 +218,7 @@ class Daemon:
             self.clock,
             self.metrics,
             parse,
+            recovery,
             has_room=lambda: len(self.lanes) < COMFORTABLE_JOBS,
             on_structure=self._structures_changed,
             on_started=self._reader_started,

@@ -7,28 +7,27 @@ falls between the two. What happened to entities before is not looked at: a firs
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
+from config.error import LeaseLost
 from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
-from daemon.mongo.codec import CODEC
+from daemon.mongo.snapshot import snapshot
 from daemon.mongo.transaction import in_transaction
-from daemon.stream.checkpoint import Checkpoint
+from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.head import Head, Parse, edited
 from rules.identity import bson_bytes
 
-_PAGE: Final = 1_000
 _TIMEOUT_S: Final = 60.0
 
 
@@ -40,25 +39,28 @@ async def begin(
     *,
     pipeline: str,
     replica_set: str,
+    at: Timestamp | None = None,
+    replaces: Checkpoint | None = None,
 ) -> None:
-    """Store the first checkpoint and a version of every workflow; nothing happens if there is a checkpoint already.
+    """Store a checkpoint just after operation time ``at``, now if it is None, and the workflows as they were then.
 
-    Raise the driver's error if the database does not answer.
+    It takes the place of ``replaces``; where that is None it is the first one, and nothing happens if there is one
+    already. Raise LeaseLost if another reader was faster, and the driver's error if the database does not answer.
     """
-    reply = await database.command("ping")
-    taken_at: Timestamp = reply["operationTime"]
+    if at is None:
+        at = (await database.command("ping"))["operationTime"]
     known = WorkflowIndex(parse)
     await known.load(database[names.versions])
     now = clock.now()
-    seq = await _used_numbers(database[names.executions], now)
-    commit = await _used_commits(database[names.versions])
-    documents = await _snapshot(database, names.workflows, taken_at)
+    seq = await _used_numbers(database[names.executions], now) if replaces is None else replaces.seq
+    commit = await _used_commits(database[names.versions]) if replaces is None else replaces.commit + 1
+    documents = [document async for page in snapshot(database, names.workflows, at) for document in page]
     heads = [replace(head.at(seq), since=now) for head in _heads(known, documents, parse)]
-    begin_at = Timestamp(taken_at.time, taken_at.inc + 1)
+    begin_at = Timestamp(at.time, at.inc + 1)
     checkpoint = Checkpoint(commit, seq, None, begin_at, 0, NO_CAUSES, now, pipeline, replica_set)
 
     async def store(session: AsyncClientSession) -> None:
-        await database[names.state].insert_one(checkpoint.to_document(now), session=session)
+        await _put(database[names.state], checkpoint, replaces, now, session)
         writes = [write for head in heads for write in version_writes(head, commit, now)]
         if writes:
             await database[names.versions].bulk_write(writes, session=session)
@@ -69,6 +71,22 @@ async def begin(
             reach(CrashPoint.FIRST_START)
     except DuplicateKeyError:
         return  # another replica was first
+
+
+async def _put(
+    state: AsyncCollection[dict[str, Any]],
+    checkpoint: Checkpoint,
+    replaces: Checkpoint | None,
+    now: datetime,
+    session: AsyncClientSession,
+) -> None:
+    document = checkpoint.to_document(now)
+    if replaces is None:
+        await state.insert_one(document, session=session)
+        return
+    expected = {"_id": CHECKPOINT_ID, "commit": replaces.commit}
+    if (await state.replace_one(expected, document, session=session)).matched_count != 1:
+        raise LeaseLost("another reader has moved the checkpoint")
 
 
 def _heads(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]], parse: Parse) -> list[Head]:
@@ -94,23 +112,3 @@ async def _used_commits(versions: AsyncCollection[dict[str, Any]]) -> int:
     """Return a commit number above those of the versions there are: replicas look for versions above what they saw."""
     newest = await versions.find_one({}, {"changed_seq": 1}, sort=[("changed_seq", -1)])
     return 0 if newest is None else int(newest["changed_seq"]) + 1
-
-
-async def _snapshot(database: AsyncDatabase[dict[str, Any]], collection: str, at: Timestamp) -> list[Mapping[str, Any]]:
-    """Return all documents of a collection as they were at an operation time."""
-    async with database.client.start_session() as session:
-        codec = cast(CodecOptions[Mapping[str, Any]], CODEC)  # the driver's own annotation is narrower than it is
-        reply = await database.command(
-            {"find": collection, "batchSize": _PAGE, "readConcern": {"level": "snapshot", "atClusterTime": at}},
-            codec_options=codec,
-            session=session,
-        )
-        documents: list[Mapping[str, Any]] = list(reply["cursor"]["firstBatch"])
-        while reply["cursor"]["id"]:
-            reply = await database.command(
-                {"getMore": reply["cursor"]["id"], "collection": collection, "batchSize": _PAGE},
-                codec_options=codec,
-                session=session,
-            )
-            documents += reply["cursor"]["nextBatch"]
-    return documents

@@ -1,33 +1,42 @@
-"""Record that history was lost: which part of the stream nobody saw (promise 1)."""
+"""The parts of the stream that nobody saw: recorded, told, and kept until a person acknowledges them (promise 1).
+
+``{_id: "gap/<operation time>", kind: "gap", from, to, policy, acknowledged, changed_at, rescan?}``. ``rescan`` is the
+progress of the search for creations that were lost: ``{at, entity_type, after, found, enqueued, not_recoverable,
+is_done}``.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
 
+from bson.timestamp import Timestamp
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import PyMongoError
 
+from config.settings import HistoryLostPolicy
 from daemon.event import Event
-from daemon.stream.checkpoint import Checkpoint
 from daemon.telemetry import emit
 
 
+def gap_id(lost_since: Timestamp) -> str:
+    """Return the id of the gap that begins at an operation time: the same however often it is found."""
+    return f"gap/{lost_since.time}-{lost_since.inc}"
+
+
 async def record_gap(
-    state: AsyncCollection[dict[str, Any]], checkpoint: Checkpoint, now: datetime, error: PyMongoError
+    state: AsyncCollection[dict[str, Any]],
+    lost_since: Timestamp,
+    until: datetime,
+    policy: HistoryLostPolicy | str,
+    error: Exception | str,
+    rescan: dict[str, Any] | None = None,
 ) -> None:
-    """Store ``{_id: "gap/<commit>", kind: "gap", from, to, policy, acknowledged}`` once, and raise the alarm."""
-    lost_since = datetime.fromtimestamp(checkpoint.cluster_time.time, UTC)
+    """Store a gap, or how far it reaches by now, and raise the alarm."""
+    lost_from = datetime.fromtimestamp(lost_since.time, UTC)
+    changes: dict[str, Any] = {"from": lost_from, "to": until, "policy": str(policy), "changed_at": until}
+    if rescan is not None:
+        changes["rescan"] = rescan
     await state.update_one(
-        {"_id": f"gap/{checkpoint.commit}"},
-        {
-            "$setOnInsert": {
-                "kind": "gap",
-                "from": lost_since,
-                "to": now,
-                "policy": "halt",
-                "acknowledged": False,
-                "changed_at": now,
-            }
-        },
+        {"_id": gap_id(lost_since)},
+        {"$set": changes, "$setOnInsert": {"kind": "gap", "acknowledged": False}},
         upsert=True,
     )
-    emit(Event.HISTORY_LOST, gap_from=lost_since, gap_to=now, policy="halt", error=error)
+    emit(Event.HISTORY_LOST, gap_from=lost_from, gap_to=until, policy=str(policy), error=error)

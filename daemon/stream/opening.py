@@ -5,17 +5,13 @@ So the stream is then read one event at a time up to it, that one without its im
 """
 
 from enum import Enum
-from typing import Any
 
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from config.error import CheckpointCorrupt, HistoryLost, ReflexdError
-from daemon.clock import ServerClock
 from daemon.mongo.failure import CORRUPT_TOKEN_CODES, EVENT_TOO_LARGE_CODE, HISTORY_LOST_CODES, UNRESUMABLE_CODES
 from daemon.stream.checkpoint import Checkpoint
 from daemon.stream.cursor import BATCH_EVENTS, ChangeCursor, Position, StreamBatch
-from daemon.stream.gap import record_gap
 
 
 class Reading(Enum):
@@ -70,18 +66,11 @@ async def open_stream(
         return await cursor.open(from_time, events=events, with_images=with_images), seen
 
 
-async def explained(
-    error: OperationFailure,
-    reading: Reading,
-    checkpoint: Checkpoint,
-    state: AsyncCollection[dict[str, Any]],
-    clock: ServerClock,
-) -> Exception:
-    """Return what an error of the stream means for the reader; lost history is recorded."""
+def explained(error: OperationFailure, reading: Reading, checkpoint: Checkpoint) -> Exception:
+    """Return what an error of the stream means for the reader."""
     if error.code == EVENT_TOO_LARGE_CODE and reading is not Reading.LEAN:
         return ReadOtherwise(reading.narrower)
     if error.code in HISTORY_LOST_CODES:
-        await record_gap(state, checkpoint, clock.now(), error)
         return HistoryLost(f"the stream position of {checkpoint.cluster_time} is no longer in the oplog")
     if error.code in CORRUPT_TOKEN_CODES:
         return CheckpointCorrupt(f"checkpoint: its token cannot be used (code {error.code})")

@@ -30,6 +30,7 @@ from daemon.stream.decode import Decoder, Event
 from daemon.stream.first_start import begin
 from daemon.stream.intake import Intake
 from daemon.stream.opening import Reading, ReadOtherwise, explained, open_stream
+from daemon.stream.recovery import Recovery, Resumed
 from daemon.telemetry import emit
 from rules.head import Parse
 
@@ -40,7 +41,7 @@ _READ_AHEAD: Final = 4  # batches
 _BACK_OFF_S: Final = (0.1, 30.0)
 _ROOM_S: Final = 0.5  # how long at the most a commit waits for an executor that is behind
 _ROOM_LOOK_S: Final = 0.005
-_EXPECTED: Final = (HistoryLost, CheckpointCorrupt, LeaseLost, ReadOtherwise)
+_EXPECTED: Final = (HistoryLost, CheckpointCorrupt, LeaseLost, ReadOtherwise, Resumed)
 
 
 class Reader:
@@ -56,6 +57,7 @@ class Reader:
         clock: ServerClock,
         metrics: Metrics,
         parse: Parse,
+        recovery: Recovery,
         *,
         has_room: Callable[[], bool],
         on_structure: Callable[[Sequence[Event]], None],
@@ -76,6 +78,7 @@ class Reader:
         self._clock = clock
         self._metrics = metrics
         self._parse = parse
+        self._recovery = recovery
         self._has_room = has_room
         self._on_structure = on_structure
         self._on_started = on_started
@@ -160,13 +163,21 @@ class Reader:
         await asyncio.Event().wait()
 
     async def _read(self) -> None:
+        try:
+            await self._read_on()
+        except HistoryLost as error:
+            await self._recovery.recover(error)
+            raise Resumed("the stream is read on behind the gap") from error
+
+    async def _read_on(self) -> None:
         checkpoint = await self._load()
+        await self._recovery.finish()
         async with self._database.client.start_session() as session:
             cursor = ChangeCursor(self._database, session, self._pipeline, await_ms=AWAIT_MS)
             try:
                 first, seen = await open_stream(cursor, checkpoint, self._pipeline_hash, self._reading)
             except OperationFailure as error:
-                raise await self._explained(error) from error
+                raise self._explained(error) from error
             self.is_reading = True
             self._on_started()
             queue: asyncio.Queue[StreamBatch] = asyncio.Queue(_READ_AHEAD)
@@ -196,9 +207,8 @@ class Reader:
         self._saved_at = time.monotonic()
         return checkpoint
 
-    async def _explained(self, error: OperationFailure) -> Exception:
-        state = self._database[self._names.state]
-        return await explained(error, self._reading, self._intake.checkpoint, state, self._clock)
+    def _explained(self, error: OperationFailure) -> Exception:
+        return explained(error, self._reading, self._intake.checkpoint)
 
     async def _read_ahead(
         self, cursor: ChangeCursor, batch: StreamBatch, queue: "asyncio.Queue[StreamBatch]", seen: str
@@ -218,7 +228,7 @@ class Reader:
                 batch = await cursor.next_batch()
             except OperationFailure as error:
                 await queue.join()
-                raise await self._explained(error) from error
+                raise self._explained(error) from error
 
     async def _commit_all(self, queue: "asyncio.Queue[StreamBatch]", seen: str) -> None:
         while self._may_read.is_set():

@@ -1,0 +1,192 @@
+"""Go on after history was lost, as the policy says: halt, resume from now, or resume and look for lost creations.
+
+Resuming is a first start that replaces the checkpoint: the workflows as they are at operation time T, the stream from
+just after it. What was created in the gap is found by the time in its ObjectId, before the stream is read on; a
+creation that ran is skipped, so that what is cut off can be repeated (FAILURES.md, "oplog overrun").
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from bson import ObjectId
+from bson.timestamp import Timestamp
+from pymongo import UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from config.error import HistoryLost, ReflexdError
+from config.settings import Collections, HistoryLostPolicy
+from daemon.clock import ServerClock
+from daemon.mongo.snapshot import snapshot
+from daemon.stream.entrant import Entrant, entrant_of
+from daemon.stream.first_start import begin
+from daemon.stream.gap import record_gap
+from daemon.stream.intake import Intake
+from daemon.stream.workflow_index import WorkflowIndex
+from rules.change import Change, JudgedOn, Kind
+from rules.head import Parse
+from rules.identity import bson_bytes
+from rules.judgement import judge
+
+PAGE: Final = 500  # entrants of one transaction
+_CLIENT_CLOCK: Final = timedelta(minutes=1)  # how far ahead the clock that made an ObjectId may be
+_SNAPSHOT_GONE: Final = frozenset({239, 246})  # the server does not keep that time any more
+_Pair = tuple[bytes, bytes]  # workflow, entity
+
+
+class Resumed(ReflexdError):
+    """The checkpoint is behind the gap: the stream is to be opened again."""
+
+
+class Recovery:
+    """Moves the checkpoint over a gap. Only for the replica that reads, while it does not."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        names: Collections,
+        entities: Mapping[str, str],
+        index: WorkflowIndex,
+        intake: Intake,
+        clock: ServerClock,
+        parse: Parse,
+        *,
+        policy: HistoryLostPolicy,
+        max_depth: int,
+    ) -> None:
+        """``entities`` maps entity type to collection."""
+        self._database = database
+        self._names = names
+        self._state = database[names.state]
+        self._executions = database[names.executions]
+        self._entities = dict(sorted(entities.items()))
+        self._index = index
+        self._intake = intake
+        self._clock = clock
+        self._parse = parse
+        self._policy = policy
+        self._max_depth = max_depth
+
+    async def recover(self, error: HistoryLost) -> None:
+        """Record the gap and move the checkpoint behind it; raise ``error`` again where the policy is to halt."""
+        checkpoint = self._intake.checkpoint
+        at: Timestamp = (await self._database.command("ping"))["operationTime"]
+        rescan = _unbegun(at) if self._policy is HistoryLostPolicy.RESCAN_INSERTS else None
+        lost_since = checkpoint.cluster_time
+        await record_gap(self._state, lost_since, self._clock.now(), self._policy, error, rescan)
+        if self._policy is HistoryLostPolicy.HALT:
+            raise error
+        await begin(
+            self._database,
+            self._names,
+            self._clock,
+            self._parse,
+            pipeline=checkpoint.pipeline,
+            replica_set=checkpoint.replica_set,
+            at=at,
+            replaces=checkpoint,
+        )
+
+    async def finish(self) -> None:
+        """Look for the creations of every gap where that is not done; the intake must have been loaded."""
+        pending = {"kind": "gap", "rescan.is_done": False}
+        for gap in await self._state.find(pending).sort("from", 1).to_list():
+            await self._rescan(gap)
+
+    async def _rescan(self, gap: Mapping[str, Any]) -> None:
+        rescan: dict[str, Any] = dict(gap["rescan"])
+        for entity_type, collection in self._entities.items():
+            if rescan["entity_type"] is not None and entity_type < rescan["entity_type"]:
+                continue
+            after = rescan["after"] if entity_type == rescan["entity_type"] else None
+            rescan |= {"entity_type": entity_type, "after": after}
+            async for page in self._created(collection, gap["from"], rescan["at"], after):
+                rescan["after"] = page[-1]["_id"]
+                rescan["found"] += len(page)
+                await self._enqueue(gap["_id"], await self._lost(entity_type, page), rescan)
+            others = {"_id": {"$not": {"$type": "objectId"}}}
+            rescan["not_recoverable"] += await self._database[collection].count_documents(others)
+        await self._enqueue(gap["_id"], [], {**rescan, "is_done": True})
+
+    async def _created(
+        self, collection: str, since: datetime, at: Timestamp, after: ObjectId | None
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yield, in pages, the entities that were created since, as they were at ``at``: later ones are in the stream.
+
+        Where the server does not keep that time any more, those of the seconds before ``at``, as they are now.
+        """
+        low = {"$gt": after} if after is not None else {"$gte": ObjectId.from_datetime(since)}
+        until = datetime.fromtimestamp(at.time, UTC)
+        ids = {**low, "$lt": ObjectId.from_datetime(until + _CLIENT_CLOCK)}
+        try:
+            async for page in snapshot(self._database, collection, at, filter={"_id": ids}, sort={"_id": 1}):
+                yield page
+        except OperationFailure as error:
+            if error.code not in _SNAPSHOT_GONE:
+                raise
+            ids = {**low, "$lt": ObjectId.from_datetime(until)}
+            page = []
+            async for entity in self._database[collection].find({"_id": ids}).sort("_id", 1):
+                page.append(entity)
+                if len(page) == PAGE:
+                    yield page
+                    page = []
+            if page:
+                yield page
+
+    async def _lost(self, entity_type: str, page: Sequence[Mapping[str, Any]]) -> list[Entrant]:
+        """Return the entrants that the creations of a page should have made and have not."""
+        ids = [entity["_id"] for entity in page]
+        ran: set[_Pair] = set()
+        found = self._executions.find({"triggered_by_entity_id": {"$in": ids}}, _PAIR_FIELDS)
+        async for run in found:
+            if run["triggered_by_entity_type"] == entity_type:
+                ran.add((bson_bytes(run["workflow_id"]), bson_bytes(run["triggered_by_entity_id"])))
+        entrants = []
+        for entity in page:
+            change = _creation(entity_type, entity)
+            for workflow, head in self._index.candidates(change):
+                pair = bson_bytes(workflow.id), bson_bytes(entity["_id"])
+                if pair not in ran and judge(workflow, head.status, change, self._max_depth) is None:
+                    entrants.append(entrant_of(workflow, change))
+        return entrants
+
+    async def _enqueue(self, gap: str, entrants: Sequence[Entrant], rescan: dict[str, Any]) -> None:
+        """Commit entrants, and the progress with the last of them."""
+        for first in range(0, max(len(entrants), 1), PAGE):
+            is_last = first + PAGE >= len(entrants)
+
+            def write(enqueued: int, *_: object, is_last: bool = is_last) -> list[tuple[str, list[UpdateOne]]]:
+                rescan["enqueued"] += enqueued
+                progress = UpdateOne({"_id": gap}, {"$set": {"rescan": dict(rescan)}})
+                return [(self._names.state, [progress])] if is_last else []
+
+            async with self._intake.lock:
+                await self._intake.take_entrants(entrants[first : first + PAGE], write)
+
+
+_PAIR_FIELDS: Final = {"workflow_id": 1, "triggered_by_entity_type": 1, "triggered_by_entity_id": 1}
+
+
+def _creation(entity_type: str, entity: Mapping[str, Any]) -> Change:
+    """Return the change that the creation of an entity was, as far as it can be known: its time, and what it is now."""
+    entity_id: ObjectId = entity["_id"]
+    at = entity_id.generation_time
+    return Change(
+        entity_type,
+        entity_id,
+        Kind.CREATED,
+        frozenset(),
+        None,
+        entity,
+        at,
+        f"rescan/{entity_type}/{entity_id}",
+        (int(at.timestamp()), 0),
+        judged_on=JudgedOn.CURRENT,
+    )
+
+
+def _unbegun(at: Timestamp) -> dict[str, Any]:
+    counts = {"found": 0, "enqueued": 0, "not_recoverable": 0}
+    return {"at": at, "entity_type": None, "after": None, **counts, "is_done": False}

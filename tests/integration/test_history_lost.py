@@ -1,0 +1,186 @@
+"""The stream's position is gone from the oplog: the gap is recorded, and the reader does what the policy says."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.settings import HistoryLostPolicy
+from daemon.app import Daemon
+from daemon.mongo.codec import CODEC
+from tests.support.bench import is_reading
+from tests.support.daemon import running_daemon
+from tests.support.invariants import violations
+from tests.support.load import CHAINED, FOLLOW_UP, Load, prepared_load
+from tests.support.mongod import Mongod
+from tests.support.poll import eventually
+
+Database = AsyncDatabase[dict[str, Any]]
+CODES = {"aggregate": 286, "getMore": 136}
+
+
+@asynccontextmanager
+async def reader_fails(database: Database, command: str, *, times: int = 1) -> AsyncIterator[None]:
+    """Let the stream's next commands say that history is lost."""
+    data = {"failCommands": [command], "errorCode": CODES[command], "appName": "reflexd-test-reader"}
+    mode = {"times": times}
+    await database.client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+    try:
+        yield
+    finally:
+        await database.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+@asynccontextmanager
+async def reading_daemon(uri: str, database: Database, **settings: Any) -> AsyncIterator[Daemon]:
+    async with running_daemon(uri, database.name, **settings) as daemon:
+        await eventually(lambda: is_reading(daemon) or daemon._reader.halted)
+        yield daemon
+
+
+async def seen_before(load: Load, uri: str) -> None:
+    """Let a daemon handle ten leads and go."""
+    async with reading_daemon(uri, load.database):
+        await load.write(10)
+        await load.done()
+
+
+async def gap_of(database: Database) -> dict[str, Any]:
+    """Return the one gap there is."""
+    (gap,) = await database.workflow_state.find({"kind": "gap"}).to_list()
+    return gap
+
+
+async def test_resuming_records_the_gap_and_reads_on_from_now(mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    before = await _commit(database) + 1
+    await database.leads.insert_many([{"n": n} for n in range(5)])
+    policy = HistoryLostPolicy.RESUME_NOW
+    async with reader_fails(database, "aggregate"), reading_daemon(mongo_uri, database, history_lost_policy=policy):
+        await eventually(lambda: database.workflow_state.find_one({"kind": "gap"}))
+        await eventually(lambda: _has_moved(database, since=before))
+        await load.write(10)
+        await load.done()
+    gap = await gap_of(database)
+    assert (gap["policy"], gap["acknowledged"], gap["from"] <= gap["to"]) == ("resume_now", False, True)
+    assert await violations(database, load.since, load.expected()) == []
+
+
+@pytest.mark.parametrize("command", CODES)
+async def test_a_rescan_runs_what_was_created_in_the_gap_once(command: str, mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    await load.write(10)
+    await database.leads.insert_many([{"_id": f"text {n}"} for n in range(3)])
+    policy = HistoryLostPolicy.RESCAN_INSERTS
+    async with reader_fails(database, command), reading_daemon(mongo_uri, database, history_lost_policy=policy):
+        await eventually(lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
+        await load.write(10)
+        await eventually(lambda: _ran(database, load.leads))
+    rescan = (await gap_of(database))["rescan"]
+    if command == "aggregate":  # an open stream had brought some of them already
+        assert (rescan["found"] >= 10, rescan["enqueued"], rescan["not_recoverable"]) == (True, 10, 3)
+    assert [breach for breach in await violations(database, load.since) if not breach.startswith("I1")] == []
+    for workflow_id in (FOLLOW_UP, CHAINED):
+        for lead in load.leads:
+            runs = {"workflow_id": workflow_id, "triggered_by_entity_id": lead}
+            assert await database.workflow_executions.count_documents(runs) == 1
+
+
+async def test_a_workflow_edited_in_the_gap_is_in_force_behind_it(mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    before = await _commit(database) + 1
+    await database.workflows.update_one({"_id": FOLLOW_UP}, {"$set": {"status": "paused"}})
+    await database.workflows.delete_one({"_id": CHAINED})
+    policy = HistoryLostPolicy.RESUME_NOW
+    async with reader_fails(database, "aggregate"), reading_daemon(mongo_uri, database, history_lost_policy=policy):
+        await eventually(lambda: _has_moved(database, since=before))
+        await load.write(1)
+        await eventually(lambda: database.workflow_decisions.find_one({"entity_id": load.leads[-1]}))
+    decision = await database.workflow_decisions.find_one({"entity_id": load.leads[-1]})
+    assert decision is not None
+    assert [entry["reason"] for entry in decision["entries"]] == ["paused"]
+    assert await database.workflow_executions.count_documents({"triggered_by_entity_id": load.leads[-1]}) == 0
+
+
+async def test_a_rescan_that_was_cut_off_is_finished_by_the_next_reader(mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    lost = [ObjectId() for _ in range(700)]
+    async with reading_daemon(mongo_uri, database):
+        await database.workflows.update_one({"_id": FOLLOW_UP}, {"$set": {"status": "stopped"}})
+        await eventually(lambda: database.workflow_versions.find_one({"latest": True, "status": "stopped"}))
+        await database.leads.insert_many([{"_id": lead} for lead in lost])
+        await database.workflows.update_one({"_id": FOLLOW_UP}, {"$set": {"status": "active"}})
+        await eventually(lambda: database.workflow_versions.find_one({"latest": True, "version": 3}))
+    at = (await database.command("ping"))["operationTime"]
+    halfway = sorted(lost)[349]
+    rescan = {"at": at, "entity_type": "lead", "after": halfway, "found": 350, "enqueued": 0, "not_recoverable": 0}
+    gap = {"_id": "gap/1-1", "kind": "gap", "from": min(lost).generation_time - timedelta(seconds=1)}
+    await database.workflow_state.insert_one({**gap, "rescan": {**rescan, "is_done": False}})
+    async with reading_daemon(mongo_uri, database):
+        await eventually(lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
+        await eventually(lambda: _ran(database, sorted(lost)[350:]), within_s=30)
+    assert await database.workflow_executions.count_documents({"triggered_by_entity_id": halfway}) == 0
+
+
+async def test_a_real_oplog_that_was_overrun_is_a_gap(tmp_path: Path) -> None:
+    server = Mongod(tmp_path, "--syncdelay", "1", oplog_mb=16)
+    try:
+        server.start()
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(server.uri, w="majority", tz_aware=True)
+        database = client.get_database("crm", codec_options=CODEC)
+        load = await prepared_load(database)
+        await seen_before(load, server.uri)
+        await load.write(10)
+        await overrun(database)
+        policy = HistoryLostPolicy.RESCAN_INSERTS
+        async with reading_daemon(server.uri, database, history_lost_policy=policy):
+            await eventually(lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
+            await eventually(lambda: _ran(database, load.leads), within_s=30)
+        assert await violations(database, None, load.expected()) == []
+        await client.close()
+    finally:
+        server.stop()
+
+
+async def overrun(database: Database) -> None:
+    """Write until the oplog no longer reaches back to its present beginning."""
+    oplog = database.client.local["oplog.rs"]
+    first = await oplog.find_one({}, sort=[("$natural", 1)])
+    last = await oplog.find_one({}, sort=[("$natural", -1)])
+    assert first is not None
+    assert last is not None
+
+    async def is_gone() -> bool:
+        await database.filler.insert_many([{"text": "x" * 200_000} for _ in range(20)])
+        oldest = await oplog.find_one({}, sort=[("$natural", 1)])
+        return oldest is not None and oldest["ts"] > last["ts"]
+
+    await eventually(is_gone, within_s=90)
+
+
+async def _commit(database: Database) -> int:
+    checkpoint = await database.workflow_state.find_one({"_id": "checkpoint"})
+    assert checkpoint is not None
+    commit: int = checkpoint["commit"]
+    return commit
+
+
+async def _has_moved(database: Database, since: int) -> bool:
+    return await _commit(database) >= since
+
+
+async def _ran(database: Database, leads: list[Any]) -> bool:
+    ended = {"triggered_by_entity_id": {"$in": leads}, "status": "completed"}
+    found = await database.workflow_executions.count_documents(ended)
+    assert found == 2 * len(leads), found
+    return True
