@@ -1,0 +1,73 @@
+"""What the log says of steps and executions that were committed."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from actions.outcome import Done, Fail, Outcome, Retry, Skip, Uncertain
+from daemon.executions.report import report
+from daemon.executions.status import Status
+from daemon.executions.transition import end, finish, hand_back
+from daemon.executions.unit import Unit
+from tests.support.jobs import NOW, TASK, job_of, workflow_of
+
+
+@pytest.fixture
+def lines() -> Iterator[list[dict[str, Any]]]:
+    """The lines logged, each with its event and fields."""
+    said: list[dict[str, Any]] = []
+    sink = logger.add(
+        lambda message: said.append({"event": message.record["extra"]["event"], **message.record["extra"]["fields"]})
+    )
+    yield said
+    logger.remove(sink)
+
+
+def unit_of(outcome: Outcome, *more: dict[str, Any]) -> Unit:
+    return finish(job_of(workflow_of(TASK, *more)), outcome, epoch=1, began_at=NOW, now=NOW, time_scale=1.0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "events"),
+    [
+        (Done({}), ["execution.completed"]),
+        (Skip("no_email"), ["step.skipped", "execution.completed"]),
+        (Fail("no"), ["step.failed", "execution.failed"]),
+        (Uncertain("perhaps"), ["step.uncertain", "execution.failed"]),
+        (Retry("busy", timedelta(1)), ["step.retried"]),
+    ],
+)
+def test_the_log_tells_how_a_step_and_its_execution_ended(
+    lines: list[dict[str, Any]], outcome: Outcome, events: list[str]
+) -> None:
+    report(unit_of(outcome))
+    assert [line["event"] for line in lines] == events
+
+
+def test_a_step_in_the_middle_ends_nothing(lines: list[dict[str, Any]]) -> None:
+    report(unit_of(Done({}), TASK))
+    assert lines == []
+
+
+def test_a_retry_tells_when_and_why(lines: list[dict[str, Any]]) -> None:
+    report(unit_of(Retry("busy", timedelta(minutes=1))))
+    assert (lines[0]["attempt"], lines[0]["error"], lines[0]["due_at"]) == (1, "busy", NOW + timedelta(minutes=1))
+
+
+def test_every_line_names_execution_workflow_and_entity(lines: list[dict[str, Any]]) -> None:
+    unit = unit_of(Fail("no"))
+    report(unit)
+    assert all({**line, **unit.job.names} == line for line in lines)
+
+
+def test_a_cancelled_execution_tells_its_reason(lines: list[dict[str, Any]]) -> None:
+    report(end(job_of(), Status.CANCELLED, "stopped", NOW))
+    assert [(line["event"], line["reason"]) for line in lines] == [("execution.cancelled", "stopped")]
+
+
+def test_what_is_handed_back_is_not_told_as_a_retry(lines: list[dict[str, Any]]) -> None:
+    report(hand_back(job_of(status="running", attempt=1), epoch=1, now=NOW))
+    assert lines == []
