@@ -1,10 +1,10 @@
 """The types of parameters that several actions take, and how they are read from a workflow document."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from bson import ObjectId
-from pydantic import BeforeValidator, PlainValidator
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from config.duration import parse_duration
@@ -37,11 +37,30 @@ def _field_path(raw: Any) -> str:
         raise PydanticCustomError("field_path", "{problem}", {"problem": error.problem}) from error
 
 
+# What the parsers of config.duration and rules.field take, for the API's description.
+DURATION_SCHEMA: Final[dict[str, Any]] = {
+    "description": "A number of seconds, or a text such as 90s, 5m, 2h, 3d or 1h30m.",
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 315_360_000},
+        {"type": "string", "pattern": "^([0-9]{1,8}|[0-9]{1,2}w|[0-9]{1,3}[dhms]|[0-9]{1,3}h[0-9]{1,3}m)$"},
+    ],
+}
+FIELD_SCHEMA: Final[dict[str, Any]] = {
+    "description": "The dotted path of a field.",
+    "type": "string",
+    "maxLength": 500,
+    "pattern": "^[^.$\\u0000][^.\\u0000]*(\\.[^.$\\u0000][^.\\u0000]*){0,20}$",
+}
+
 # A number of seconds or a text such as "5m".
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), WithJsonSchema(DURATION_SCHEMA)]
 
 # The dotted path of a field of the entity.
-FieldPath = Annotated[str, BeforeValidator(_field_path)]
+FieldPath = Annotated[str, BeforeValidator(_field_path), WithJsonSchema(FIELD_SCHEMA)]
 
 # Who something is for, in the type the CRM uses for its people; kept as it is given.
-PersonId = Annotated[str | int | ObjectId, PlainValidator(_person_id)]
+PersonId = Annotated[
+    str | int | ObjectId,
+    PlainValidator(_person_id),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}]}),
+]

@@ -30,6 +30,7 @@ class Administration:
     explainer: Explainer
     backtester: Backtester
     overview: Overview
+    entity_types: tuple[str, ...]
 
 
 def administration_of(
@@ -46,4 +47,5 @@ def administration_of(
         Explainer(database, names, workflows, entities, now, max_runs_per_hour=settings.max_runs_per_hour),
         Backtester(database, names, settings.entities, workflows, now),
         Overview(database, names, now, lanes=settings.lanes),
+        tuple(settings.entities),
     )

@@ -16,7 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from config.collection_names import Collections
-from daemon.admin.problem import Malformed
+from daemon.admin.problem import Conflict, Malformed
 from daemon.admin.workflow import WorkflowAdmin
 from daemon.mongo.failure import HISTORY_LOST_CODES
 from daemon.stream.cursor import ChangeCursor, Position, StreamBatch
@@ -93,7 +93,7 @@ class Backtester:
         """Return ``{since, until, basis, examined, would_fire, entities, refused, ran, is_complete}``.
 
         ``entities`` are the first hundred. ``on_progress`` is told how much is done, from 0 to 1. Raise NotFound,
-        WorkflowError, or Malformed for a workflow that only people start.
+        WorkflowError, or Conflict for a workflow that only people start.
         """
         if not 0 < days <= LONGEST_DAYS:
             raise Malformed("days", f"expected more than 0 and at most {LONGEST_DAYS:g} days")
@@ -109,7 +109,7 @@ class Backtester:
                 basis = "entities that exist, judged as they are now at every fire time"
                 await self._schedule(tally, since, until, on_progress)
             case TriggerType.MANUAL:
-                raise Malformed("trigger.type", "expected a trigger other than manual: only people start this one")
+                raise Conflict("trigger.type: expected a trigger other than manual: only people start this one")
             case _:
                 since = await self._history(tally, since, until, on_progress)
                 basis = "the change history that the server still has"

@@ -7,7 +7,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.error import nearest
 from daemon.admin.identifier import readings
-from daemon.admin.problem import Malformed, NotFound
+from daemon.admin.problem import Conflict
 
 
 class EntityAdmin:
@@ -19,13 +19,14 @@ class EntityAdmin:
         self._entities = entities
 
     async def find(self, entity_type: str, entity_id: str) -> dict[str, Any]:
-        """Return the entity as it is now; raise Malformed for an unknown type, NotFound where there is none."""
+        """Return the entity as it is now; raise Conflict where there is none, or no such type."""
         collection = self._entities.get(entity_type)
         if collection is None:
             known = ", ".join(self._entities)
-            raise Malformed("entity_type", f"expected one of {known}{nearest(entity_type[:80], self._entities)}")
+            hint = nearest(entity_type[:80], self._entities)
+            raise Conflict(f"entity_type '{entity_type[:80]}': expected one of {known}{hint}")
         wanted = readings(entity_id)
         found = await self._database[collection].find({"_id": {"$in": wanted}}).to_list()
         if not found:
-            raise NotFound(f"{entity_type} {entity_id[:80]}: there is none with this id in {collection}")
+            raise Conflict(f"{entity_type} {entity_id[:80]}: there is none with this id in {collection}")
         return min(found, key=lambda document: wanted.index(document["_id"]))

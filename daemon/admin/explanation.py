@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.collection_names import Collections
 from daemon.admin.entity import EntityAdmin
-from daemon.admin.problem import Malformed
+from daemon.admin.problem import Conflict
 from daemon.admin.workflow import WorkflowAdmin
 from rules.condition import Condition, Subject
 from rules.conditions import Group
@@ -60,12 +60,12 @@ class Explainer:
         """Return ``{would_run, summary, checks, conditions, executions, decisions}``.
 
         ``at``: a past moment; then executions and decisions are those of that moment. ``would_run`` speaks of now.
-        Raise NotFound, WorkflowError for an invalid document, or Malformed.
+        Raise NotFound, WorkflowError for an invalid document, or Conflict.
         """
         workflow, status = await self._workflows.compiled(workflow_id)
         kind = entity_type or workflow.trigger.entity_type
         if kind is None:
-            raise Malformed("entity_type", "expected the type of the entity, because the workflow is open to all")
+            raise Conflict("entity_type: expected the type of the entity, because the workflow is open to all")
         entity = await self._entities.find(kind, entity_id)
         now = self._now()
         conditions = [_stand(leaf, Subject(entity, now)) for leaf in _leaves(workflow.conditions.root)]

@@ -16,6 +16,7 @@ from rules.validation import joined
 
 MOST_DEEP: Final = 60  # levels; MongoDB stores 100
 _LARGEST: Final = 2**63 - 1
+_EXACT: Final = 2**53  # up to here every integer is a float
 _FIRST_YEAR, _LAST_YEAR = 1000, 9000
 
 
@@ -57,7 +58,9 @@ def from_json(value: Any, path: str = "", depth: int = 0) -> Any:
         return [from_json(item, joined(path, index), depth + 1) for index, item in enumerate(value)]
     if isinstance(value, str):
         _check_text(value, path)
-    elif isinstance(value, int) and abs(value) > _LARGEST:
+    elif isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+        return int(value)  # to JSON 3.0 is an integer, to our parsers it is not
+    elif isinstance(value, int) and not -_LARGEST - 1 <= value <= _LARGEST:
         raise Malformed(path, "expected an integer of at most 64 bits, found a larger one")
     return value
 

@@ -17,7 +17,7 @@ from config.collection_names import Collections
 from config.duration import duration_text
 from config.error import PermanentActionError, TransientActionError
 from daemon.admin.entity import EntityAdmin
-from daemon.admin.problem import Conflict, Malformed
+from daemon.admin.problem import Conflict
 from daemon.admin.workflow import WorkflowAdmin
 from rules.condition import Subject
 from rules.explain import finding_document
@@ -129,7 +129,7 @@ class RunAdmin:
     def _type(self, named: str | None, own: Any) -> str:
         entity_type = named if named is not None else own
         if not isinstance(entity_type, str):
-            raise Malformed("entity_type", "expected the type of the entity, because the workflow is open to all")
+            raise Conflict("entity_type: expected the type of the entity, because the workflow is open to all")
         return entity_type
 
 

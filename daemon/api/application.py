@@ -17,6 +17,7 @@ from daemon.api.guard import Guard
 from daemon.api.operation_route import operation_router, probe_router
 from daemon.api.problem import handle_errors
 from daemon.api.workflow_route import workflow_router
+from daemon.api.workflow_schema import patch_schema, workflow_schema
 
 PROBES: Final = ("/healthz", "/readyz")
 
@@ -39,12 +40,12 @@ def application_of(
     handle_errors(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Guard, tokens=tokens, open_paths=PROBES)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app, administration.entity_types)  # type: ignore[method-assign]
     return app
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the description, without the answers of FastAPI's own that our handlers replace."""
+def _openapi(app: FastAPI, entity_types: Sequence[str]) -> dict[str, Any]:
+    """Return the description, with what a workflow is, without FastAPI's own answers that our handlers replace."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         for operations in schema["paths"].values():
@@ -54,5 +55,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
                     del operation["responses"]["422"]
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
+        schema["components"]["schemas"] |= {"Workflow": workflow_schema(entity_types), "WorkflowPatch": patch_schema()}
         app.openapi_schema = schema
     return app.openapi_schema

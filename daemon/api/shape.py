@@ -4,57 +4,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from actions.registry import ACTIONS
-from rules.operators import OPERATORS
-from rules.trigger import TriggerType
-from rules.workflow import Status
-
 _OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
-_CONDITION: Final[dict[str, Any]] = {
-    "type": "object",
-    "description": "{field, operator, value}, or a group: {all: […]}, {any: […]}, {none: […]}.",
-    "properties": {
-        "field": {"type": "string", "examples": ["source"]},
-        "operator": {"type": "string", "enum": sorted(OPERATORS)},
-        "value": {},
-    },
-}
-WORKFLOW: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["name", "trigger", "actions"],
-    "properties": {
-        "name": {"type": "string", "minLength": 1},
-        "description": {"type": "string"},
-        "status": {"type": "string", "enum": [str(status) for status in Status]},
-        "trigger": {
-            "type": "object",
-            "required": ["type"],
-            "properties": {"type": {"type": "string", "enum": [str(each) for each in TriggerType]}},
-        },
-        "conditions": {"type": "array", "items": _CONDITION},
-        "enrollment": {"description": "always, once, {cooldown: duration} or {once_per: field}"},
-        "actions": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["type"],
-                "properties": {"type": {"type": "string", "enum": sorted(action.type for action in ACTIONS)}},
-            },
-        },
-    },
-    "examples": [
-        {
-            "name": "Auto-qualify new leads",
-            "trigger": {"type": "entity_created", "entity_type": "lead"},
-            "conditions": [{"field": "source", "operator": "equals", "value": "website_form"}],
-            "actions": [{"type": "qualify_lead", "delay": 0}],
-        }
-    ],
-}
 
-WorkflowBody = Annotated[dict[str, Any], WithJsonSchema(WORKFLOW)]
-PatchBody = Annotated[dict[str, Any], WithJsonSchema(_OBJECT)]
+# Its schema depends on the installation's entity types: the application puts it in place of this reference.
+WORKFLOW_REF: Final = "#/components/schemas/Workflow"
+PATCH_REF: Final = "#/components/schemas/WorkflowPatch"
+WorkflowBody = Annotated[dict[str, Any], WithJsonSchema({"$ref": WORKFLOW_REF})]
+PatchBody = Annotated[dict[str, Any], WithJsonSchema({"$ref": PATCH_REF})]
 Document = Annotated[dict[str, Any], WithJsonSchema(_OBJECT)]  # a stored document as it is
 
 
@@ -80,7 +36,7 @@ class DryRunBody(_Body):
 class BacktestBody(_Body):
     """How far to look back."""
 
-    days: float = Field(7.0, gt=0, le=90, description="Days to look back.")
+    days: float = Field(7.0, ge=0.001, le=90, description="Days to look back.")
 
 
 class ResolveBody(_Body):
@@ -89,7 +45,9 @@ class ResolveBody(_Body):
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
 
     outcome: Literal["success", "failed"] = Field(alias="as", description="How the step ended.")
-    step: int | None = Field(None, ge=0, le=1000, description="Its number, where more than one is uncertain.")
+    step: int | None = Field(
+        None, ge=0, le=1000, strict=False, description="Its number, where more than one is uncertain."
+    )
 
 
 class WorkflowSummary(BaseModel):

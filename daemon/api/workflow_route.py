@@ -1,7 +1,7 @@
 """Routes of workflows: list, show, edit, switch, validate, run, play dry, explain, backtest."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import JSONResponse
@@ -28,9 +28,14 @@ from daemon.api.shape import (
 )
 from rules.workflow import OWN_KEYS, Status
 
+_MOMENT: Final[dict[str, Any]] = {
+    "pattern": "^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
+}
+
 WorkflowId = Annotated[str, Path(min_length=1, max_length=1000, description="Id of the workflow.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at the most.")]
-Tag = Annotated[str | None, Header(alias="If-Match", description="The ETag of the version that this edit is based on.")]
+# Described in words instead: a made-up tag is refused, which OpenAPI cannot say.
+Tag = Annotated[str | None, Header(alias="If-Match", include_in_schema=False)]
 
 
 def workflow_router(administration: Administration) -> APIRouter:
@@ -73,7 +78,10 @@ def _add_editing(router: APIRouter, administration: Administration) -> None:
 
     @router.put("/{workflow_id}", response_model=Document, responses=errors(404, 412, 422))
     async def replace_workflow(workflow_id: WorkflowId, document: WorkflowBody, if_match: Tag = None) -> Any:
-        """Put a new definition in place. Without a status the switch stays as it is."""
+        """Put a new definition in place. Without a status the switch stays as it is.
+
+        With If-Match, the ETag of the version that this edit is based on, it is refused if there is a newer one.
+        """
         given = dict(document)
         if str(given.pop("id", workflow_id)) != workflow_id:
             raise Malformed("id", "expected the id of the path, or none")
@@ -81,20 +89,20 @@ def _add_editing(router: APIRouter, administration: Administration) -> None:
 
     @router.patch("/{workflow_id}", response_model=Document, responses=errors(404, 412, 422))
     async def patch_workflow(workflow_id: WorkflowId, patch: PatchBody, if_match: Tag = None) -> Any:
-        """Apply a JSON merge patch (RFC 7396): null takes a key out."""
+        """Apply a JSON merge patch (RFC 7396): null takes a key out. If-Match works as with PUT."""
         return _tagged(await workflows.patch(workflow_id, from_json(patch), _tag(if_match)))
 
     @router.delete("/{workflow_id}", status_code=HTTPStatus.NO_CONTENT, responses=errors(404, 412))
     async def delete_workflow(workflow_id: WorkflowId, if_match: Tag = None) -> None:
-        """Delete a workflow: what waits is cancelled."""
+        """Delete a workflow: what waits is cancelled. If-Match works as with PUT."""
         await workflows.delete(workflow_id, _tag(if_match))
 
     @router.post("/validate", response_model=Validity, responses=errors())
-    async def validate_workflow(document: WorkflowBody) -> Any:
+    async def validate_workflow(document: Document) -> Any:
         """Whether a document is a valid workflow; nothing is saved."""
         try:
             workflows.checked(from_json(document))
-        except WorkflowError as error:
+        except (WorkflowError, Malformed) as error:
             return {"valid": False, "errors": [{"field": error.path, "problem": error.problem}]}
         return {"valid": True, "errors": []}
 
@@ -135,23 +143,23 @@ def _add_questions(router: APIRouter, administration: Administration) -> None:
             response.status_code = HTTPStatus.ACCEPTED
         return to_json(answer)
 
-    @router.post("/{workflow_id}/dry-run", response_model=Document, responses=errors(404, 422))
+    @router.post("/{workflow_id}/dry-run", response_model=Document, responses=errors(404, 409, 422))
     async def dry_run(workflow_id: WorkflowId, body: DryRunBody) -> Any:
         """What a workflow would do for one entity; nothing is written or sent."""
         return to_json(await administration.runs.dry_run(workflow_id, body.entity_id, body.entity_type))
 
-    @router.get("/{workflow_id}/explain", response_model=Document, responses=errors(404, 422))
+    @router.get("/{workflow_id}/explain", response_model=Document, responses=errors(404, 409, 422))
     async def explain(
         workflow_id: WorkflowId,
         entity_id: Annotated[str, Query(min_length=1, max_length=1000)],
         entity_type: str | None = None,
-        at: Annotated[str | None, Query(description="A past moment, ISO 8601.")] = None,
+        at: Annotated[str | None, Query(description="A past moment, ISO 8601.", json_schema_extra=_MOMENT)] = None,
     ) -> Any:
         """Why a workflow did or did not run for an entity."""
         moment = parse_instant(at, "at") if at is not None else None
         return to_json(await administration.explainer.explain(workflow_id, entity_id, entity_type, moment))
 
-    @router.post("/{workflow_id}/backtest", response_model=Document, responses=errors(404, 422))
+    @router.post("/{workflow_id}/backtest", response_model=Document, responses=errors(404, 409, 422))
     async def backtest(workflow_id: WorkflowId, body: BacktestBody) -> Any:
         """How often a workflow would have fired over the last days, and for whom; nothing is written."""
         return to_json(await administration.backtester.run(workflow_id, body.days))

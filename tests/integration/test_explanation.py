@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from daemon.admin.administration import Administration, administration_of
-from daemon.admin.problem import Malformed, NotFound
+from daemon.admin.problem import Conflict
 from daemon.workflows.parsing import parser_for
 from tests.support.bench import Bench, created, updated
 from tests.support.settings import settings_for
@@ -80,9 +80,9 @@ async def test_a_past_moment_is_told_from_what_was_recorded_then(bench: Bench) -
 
 async def test_nothing_is_explained_for_what_does_not_exist(bench: Bench) -> None:
     workflow = await bench.add(created("deal"))
-    with pytest.raises(NotFound, match="deal 5"):
+    with pytest.raises(Conflict, match="deal 5"):
         await administration(bench).explainer.explain(str(workflow), "5")
-    with pytest.raises(Malformed, match="did you mean 'deal'"):
+    with pytest.raises(Conflict, match="did you mean 'deal'"):
         await administration(bench).explainer.explain(str(workflow), "5", "deel")
 
 
@@ -130,7 +130,7 @@ async def test_a_backtest_of_a_schedule_fires_at_every_time(bench: Bench) -> Non
 
 async def test_what_only_people_start_has_no_past(bench: Bench) -> None:
     workflow = await bench.add({"type": "manual"})
-    with pytest.raises(Malformed, match="manual"):
+    with pytest.raises(Conflict, match="manual"):
         await administration(bench).backtester.run(str(workflow), 7)
 
 

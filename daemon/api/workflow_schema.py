@@ -1,0 +1,187 @@
+"""The JSON schema of a workflow, for people and programs that read the OpenAPI description.
+
+``rules.workflow`` decides what a workflow is; this is stricter in places, so that what is written by it is accepted:
+groups of conditions may be nested deeper, and a retry may have a maximum. A test has a program write workflows by it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from actions.parameter import DURATION_SCHEMA, FIELD_SCHEMA
+from actions.registry import ACTIONS
+from rules.limit import MOST_ACTIONS
+from rules.retry import MOST_ATTEMPTS
+from rules.step import OnFailure
+from rules.trigger import TriggerType
+from rules.workflow import Status
+
+Schema = dict[str, Any]
+
+
+def _closed(properties: Schema, required: Sequence[str]) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _one_of(words: Iterable[str]) -> Schema:
+    return {"type": "string", "enum": [str(word) for word in words]}
+
+
+_INTEGER: Final[Schema] = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+_NUMBER: Final[Schema] = {"anyOf": [_INTEGER, {"type": "number"}]}
+_SHORT_TEXT: Final[Schema] = {"type": "string", "maxLength": 4_000}
+_SCALARS: Final[Sequence[Schema]] = ({"type": "string"}, *_NUMBER["anyOf"], {"type": "boolean"}, {"type": "null"})
+_INNER: Final[Sequence[Schema]] = (
+    *_SCALARS,
+    {"type": "array"},
+    {"type": "object"},
+)
+_LIST: Final[Schema] = {"type": "array", "items": {"anyOf": list(_INNER)}}
+_OBJECT: Final[Schema] = {
+    "type": "object",
+    "propertyNames": {"pattern": "^([^$\\u0000][^\\u0000]*)?$"},
+    "additionalProperties": {"anyOf": list(_INNER)},
+}
+_VALUE: Final[Schema] = {
+    "description": 'Any value; {"$oid": …} and {"$date": …} are an ObjectId and a date.',
+    "anyOf": [*_SCALARS, _LIST, _OBJECT],
+}
+_VALUES_OF_OPERATORS: Final[Sequence[tuple[tuple[str, ...], Schema]]] = (
+    (("equals", "not_equals"), _VALUE),
+    (("contains", "not_contains"), {"anyOf": [_SHORT_TEXT, *_SCALARS[1:], _LIST, _OBJECT]}),
+    (("greater_than", "less_than", "greater_or_equal", "less_or_equal"), {"anyOf": [*_SCALARS[:3]]}),
+    (("in", "not_in"), {"type": "array", "items": _VALUE}),
+    (("starts_with", "ends_with"), _SHORT_TEXT),
+    (("matches",), {"type": "string", "pattern": "^[A-Za-z0-9 ]*$", "description": "A regular expression (RE2)."}),
+)
+_COOLDOWN: Final[Schema] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": 100_000_000},
+        {"type": "string", "pattern": "^[1-9][0-9]{0,2}[smhd]?$"},
+    ]
+}
+_TIMEOUT: Final[Schema] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": 600},
+        {"type": "string", "pattern": "^([1-9][0-9]?|[1-5][0-9][0-9]|600)s?$"},
+    ]
+}
+_SCHEDULE: Final[Schema] = {
+    "type": "string",
+    "pattern": "^([0-9]|[1-5][0-9]|\\*) ([0-9]|1[0-9]|2[0-3]|\\*) \\* \\* ([0-6]|\\*)$",
+    "description": "Five cron fields; more than the pattern shows.",
+    "examples": ["0 9 * * *"],
+}
+_PLAIN_CONDITION: Final[Schema] = _closed(
+    {"field": FIELD_SCHEMA, "operator": _one_of(("equals", "not_equals")), "value": _VALUE},
+    ["field", "operator", "value"],
+)
+_STEP: Final[Schema] = {
+    "delay": DURATION_SCHEMA,
+    "conditions": {"type": "array", "maxItems": 30, "items": _PLAIN_CONDITION},
+    "on_failure": _one_of(OnFailure),
+    "retry": {
+        "anyOf": [
+            {"const": False},
+            _closed(
+                {
+                    "max_attempts": {"type": "integer", "minimum": 1, "maximum": MOST_ATTEMPTS},
+                    "initial": DURATION_SCHEMA,
+                    "multiplier": {"type": "number", "minimum": 1, "maximum": 100},
+                    "jitter": DURATION_SCHEMA,
+                },
+                [],
+            ),
+        ]
+    },
+    "timeout": _TIMEOUT,
+}
+_HEAD: Final[Schema] = {
+    "name": {"type": "string", "pattern": "\\S"},
+    "description": {"type": "string"},
+    "status": _one_of(Status),
+    "enrollment": {
+        "anyOf": [
+            _one_of(("always", "once")),
+            _closed({"cooldown": _COOLDOWN}, ["cooldown"]),
+            _closed({"once_per": FIELD_SCHEMA}, ["once_per"]),
+        ]
+    },
+}
+_EXAMPLE: Final[Schema] = {
+    "name": "Auto-qualify new leads",
+    "trigger": {"type": "entity_created", "entity_type": "lead"},
+    "conditions": [{"field": "source", "operator": "equals", "value": "website_form"}],
+    "actions": [{"type": "qualify_lead", "delay": 0}],
+}
+
+
+def workflow_schema(entity_types: Sequence[str]) -> Schema:
+    """Return the schema of a workflow document in an installation with these entity types."""
+    entity_type = {"type": "string", "enum": list(entity_types)}
+    fields = {"type": "array", "items": FIELD_SCHEMA, "minItems": 1, "maxItems": 100}
+    zone = {"type": "string", "enum": ["UTC", "Europe/Lisbon", "America/Sao_Paulo"], "description": "Any IANA name."}
+    kinds = _one_of((TriggerType.ENTITY_CREATED, TriggerType.ENTITY_DELETED))
+    updated = {"type": {"const": str(TriggerType.FIELD_UPDATED)}, "entity_type": entity_type}
+    clock = {"type": {"const": str(TriggerType.SCHEDULED)}, "entity_type": entity_type, "schedule": _SCHEDULE}
+    triggers = [
+        _closed({"type": kinds, "entity_type": entity_type}, ["type", "entity_type"]),
+        _closed({**updated, "field": FIELD_SCHEMA, "from": _VALUE, "to": _VALUE}, ["type", "entity_type", "field"]),
+        _closed({**updated, "fields": fields}, ["type", "entity_type"]),
+        _closed({**clock, "timezone": zone}, ["type", "entity_type", "schedule"]),
+        _closed({"type": {"const": str(TriggerType.MANUAL)}, "entity_type": entity_type}, ["type"]),
+    ]
+    actions = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MOST_ACTIONS,
+        "items": {"anyOf": [_action(action.type, action.model_json_schema()) for action in ACTIONS]},
+    }
+    properties = {**_HEAD, "trigger": {"anyOf": triggers}, "conditions": _conditions(), "actions": actions}
+    return {
+        **_closed(properties, ["name", "trigger", "actions"]),
+        "title": "Workflow",
+        "description": "The operators changed, changed_from and changed_to may be used too, with triggers by a change.",
+        "examples": [_EXAMPLE],
+    }
+
+
+def patch_schema() -> Schema:
+    """Return the schema of a merge patch, but for the parts of which what fits depends on what is there."""
+    described = {"anyOf": [_HEAD["description"], {"type": "null"}]}
+    properties = {"name": _HEAD["name"], "description": described, "status": _HEAD["status"]}
+    return {
+        **_closed(properties, []),
+        "title": "WorkflowPatch",
+        "description": "Every other part may be patched too; what fits depends on what is there.",
+    }
+
+
+def _conditions() -> Schema:
+    """Return the schema of conditions; groups are shown with one kind of member, which may be any."""
+    conditions = [
+        _closed({"field": FIELD_SCHEMA, "operator": _one_of(names), "value": value}, ["field", "operator", "value"])
+        for names, value in _VALUES_OF_OPERATORS
+    ]
+    presence = {"field": FIELD_SCHEMA, "operator": _one_of(("exists", "not_exists")), "value": {"type": "boolean"}}
+    conditions += [
+        _closed({"field": FIELD_SCHEMA, "operator": _one_of(("is_empty", "is_not_empty"))}, ["field", "operator"]),
+        _closed(presence, ["field", "operator"]),
+    ]
+    members = {"type": "array", "minItems": 1, "maxItems": 30, "items": _PLAIN_CONDITION}
+    groups = [_closed({combination: members}, [combination]) for combination in ("all", "any", "none")]
+    return {"type": "array", "maxItems": 30, "items": {"anyOf": [*conditions, *groups]}}
+
+
+def _action(action_type: str, parameters: Schema) -> Schema:
+    properties = {
+        name: schema if {"type", "anyOf", "const", "enum"} & set(schema) else {**schema, **_VALUE}
+        for name, schema in parameters["properties"].items()
+    }
+    own = {"type": {"const": action_type}, **_STEP}
+    described = {"description": parameters["description"]} if "description" in parameters else {}
+    return {**_closed({**own, **properties}, ["type", *parameters.get("required", ())]), **described}
