@@ -41,7 +41,7 @@ def scheduled_execution_id(fire_at: datetime, workflow_id: Any, entity_type: str
 
 def entity_key(entity_type: str, entity_id: Any) -> tuple[str, Any]:
     """Return a hashable key for an entity; ids may have any BSON type."""
-    if isinstance(entity_id, (ObjectId, str)):
+    if type(entity_id) in (ObjectId, str):  # not bson.Code: a str without a hash
         return entity_type, entity_id
     return entity_type, bson_bytes(entity_id)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from bson import Int64, ObjectId, Regex
+from bson import Code, Int64, ObjectId, Regex
 from bson.son import SON
 
 from rules.identity import (
@@ -42,7 +42,7 @@ def test_a_scheduled_run_makes_one_execution_for_an_entity_and_fire_time() -> No
     assert first != scheduled_execution_id(FIRE_AT, "w", "deal", 1)
 
 
-@pytest.mark.parametrize("entity_id", [1, "a", ObjectId(), {"a": [1]}, None, b"x", FIRE_AT], ids=repr)
+@pytest.mark.parametrize("entity_id", [1, "a", ObjectId(), {"a": [1]}, None, b"x", FIRE_AT, Code("f")], ids=repr)
 def test_keys_can_be_looked_up_and_lanes_are_in_range(entity_id: Any) -> None:
     assert entity_key("lead", entity_id) in {entity_key("lead", entity_id)}
     assert 0 <= lane_of("lead", entity_id, 32) < 32
