@@ -9,12 +9,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import Settings
 from daemon.action_services import action_services
+from daemon.admin.activity import Activity
 from daemon.admin.backtest import Backtester
 from daemon.admin.entity import EntityAdmin
 from daemon.admin.execution import ExecutionAdmin
 from daemon.admin.explanation import Explainer
 from daemon.admin.overview import Overview
 from daemon.admin.run import RunAdmin
+from daemon.admin.session_secret import SessionSecret
+from daemon.admin.timeline import Timeline
 from daemon.admin.workflow import WorkflowAdmin
 from daemon.executions.intervention import Interventions
 from rules.head import Parse
@@ -30,6 +33,9 @@ class Administration:
     explainer: Explainer
     backtester: Backtester
     overview: Overview
+    activity: Activity
+    timeline: Timeline
+    session_secret: SessionSecret
     entity_types: tuple[str, ...]
 
 
@@ -40,12 +46,16 @@ def administration_of(
     names = settings.collections
     workflows = WorkflowAdmin(database, names, parse)
     entities = EntityAdmin(database, settings.entities)
+    executions = ExecutionAdmin(database, names, Interventions(database, names, now))
     return Administration(
         workflows,
-        ExecutionAdmin(database, names, Interventions(database, names, now)),
+        executions,
         RunAdmin(database, names, workflows, entities, action_services(settings, database), now),
         Explainer(database, names, workflows, entities, now, max_runs_per_hour=settings.max_runs_per_hour),
         Backtester(database, names, settings.entities, workflows, now),
         Overview(database, names, now, lanes=settings.lanes),
+        Activity(database, names, now),
+        Timeline(database, names, executions),
+        SessionSecret(database, names),
         tuple(settings.entities),
     )

@@ -11,6 +11,7 @@ from config.api_token import ApiToken
 from config.version import product_version
 from daemon.admin.administration import Administration
 from daemon.api.body_limit import BodyLimit
+from daemon.api.dashboard.dashboard import Dashboard
 from daemon.api.execution_route import execution_router
 from daemon.api.exposition import Exposition
 from daemon.api.guard import Guard
@@ -27,6 +28,7 @@ def application_of(
     tokens: Sequence[ApiToken],
     reasons: Callable[[], Awaitable[list[str]]],
     exposition: Exposition,
+    dashboard: Dashboard,
 ) -> FastAPI:
     """Return the application. Nothing in it starts or stops: that is the server's part."""
     # The pages of the documentation load scripts from elsewhere, so there are none; /openapi.json is served.
@@ -37,9 +39,10 @@ def application_of(
     app.include_router(execution_router(administration), dependencies=bearer)
     app.include_router(probe_router(reasons))
     app.include_router(operation_router(administration, exposition), dependencies=bearer)
+    dashboard.put_into(app)
     handle_errors(app)
     app.add_middleware(BodyLimit)
-    app.add_middleware(Guard, tokens=tokens, open_paths=PROBES)
+    app.add_middleware(Guard, tokens=tokens, open_paths=PROBES, visitors=dashboard.visitors)
     app.openapi = lambda: _openapi(app, administration.entity_types)  # type: ignore[method-assign]
     return app
 

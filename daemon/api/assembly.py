@@ -8,9 +8,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.settings import Settings
 from daemon.admin.administration import administration_of
 from daemon.api.application import application_of
+from daemon.api.dashboard.dashboard import Dashboard
 from daemon.api.exposition import Exposition, Gauges
 from daemon.api.health import Readiness
 from daemon.api.server import ApiServer
+from daemon.api.session import Sessions
 from daemon.clock import ServerClock
 from daemon.metrics import Metrics
 from rules.head import Parse
@@ -31,5 +33,8 @@ def api_server(
     """Return the server of one daemon; ``halted`` and ``lag_s`` speak of its reader."""
     readiness = Readiness(database, settings.collections, halted=halted, lag_s=lag_s)
     administration = administration_of(database, settings, parse, clock.now)
-    app = application_of(administration, settings.all_api_tokens, readiness.reasons, Exposition(metrics, gauges))
-    return ApiServer(app, settings, on_death)
+    tokens = settings.all_api_tokens
+    sessions = Sessions(tokens, administration.session_secret.get)
+    dashboard = Dashboard(administration, sessions, clock.now, readiness.reasons, lag_s)
+    app = application_of(administration, tokens, readiness.reasons, Exposition(metrics, gauges), dashboard)
+    return ApiServer(app, settings, on_stop=dashboard.close, on_death=on_death)

@@ -20,6 +20,7 @@ from daemon.telemetry import emit
 from rules.validation import joined
 
 CONTENT_TYPE: Final = "application/problem+json"
+OURS: Final = "the request failed for a reason that is ours; see the log"
 _OF_ADMIN: Final[Mapping[type[Exception], HTTPStatus]] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
@@ -57,6 +58,26 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(PyMongoError, _store)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def status_and_words(request: Request, error: Exception) -> tuple[HTTPStatus, str]:
+    """Return what a page says of an error: the status it would have as a problem, and why; ours go to the log."""
+    if isinstance(error, RequestValidationError):
+        return HTTPStatus.BAD_REQUEST, "; ".join(
+            f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()[:20]
+        )
+    if isinstance(error, Malformed):
+        return HTTPStatus.BAD_REQUEST, str(error)
+    if isinstance(error, WorkflowError):
+        return HTTPStatus.UNPROCESSABLE_ENTITY, str(error)
+    for known, status in _OF_ADMIN.items():
+        if isinstance(error, known):
+            return status, str(error)
+    if is_transient(error):
+        emit(Event.STORE_UNAVAILABLE, during="a request over HTTP", error=error)
+        return HTTPStatus.SERVICE_UNAVAILABLE, "MongoDB does not answer"
+    emit(Event.API_FAILED, path=request.url.path, error=error)
+    return HTTPStatus.INTERNAL_SERVER_ERROR, OURS
 
 
 def _answering(status: HTTPStatus) -> Any:
@@ -114,4 +135,4 @@ async def _store(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     emit(Event.API_FAILED, path=request.url.path, error=error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed for a reason that is ours; see the log")
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, OURS)

@@ -21,7 +21,11 @@ _STOP_S: Final = 5.0
 class ApiServer:
     """Listens while it is started. ``address`` is where, None while it does not."""
 
-    def __init__(self, app: FastAPI, settings: Settings, on_death: Callable[[str], None]) -> None:
+    def __init__(
+        self, app: FastAPI, settings: Settings, *, on_stop: Callable[[], None], on_death: Callable[[str], None]
+    ) -> None:
+        """``on_stop`` ends the answers that would go on for ever."""
+        self._on_stop = on_stop
         self._app = app
         self._settings = settings
         self._server: _Server | None = None
@@ -66,6 +70,7 @@ class ApiServer:
         server, self._server = self._server, None
         self.address = None
         if server is not None:
+            self._on_stop()
             server.should_exit = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(server.closed.wait(), _STOP_S)

@@ -11,7 +11,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.api_token import ApiToken
 from daemon.admin.administration import administration_of
 from daemon.api.application import application_of
+from daemon.api.dashboard.dashboard import Dashboard
 from daemon.api.exposition import Exposition
+from daemon.api.session import Sessions
 from daemon.metrics import Metrics
 from daemon.workflows.parsing import parser_for
 from tests.support.settings import settings_for
@@ -27,12 +29,18 @@ TASK_FOR_LEADS: dict[str, Any] = {
 def application(database: AsyncDatabase[dict[str, Any]], tokens: Sequence[ApiToken] = ()) -> FastAPI:
     """Return the application over ``database``; it is always ready."""
     settings = settings_for("mongodb://unused", database.name)
-    administration = administration_of(database, settings, parser_for(settings), lambda: datetime.now(UTC))
+    administration = administration_of(database, settings, parser_for(settings), _now)
 
     async def ready() -> list[str]:
         return []
 
-    return application_of(administration, tokens, ready, Exposition(Metrics(), dict))
+    sessions = Sessions(tokens, administration.session_secret.get)
+    dashboard = Dashboard(administration, sessions, _now, ready, lambda: None)
+    return application_of(administration, tokens, ready, Exposition(Metrics(), dict), dashboard)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def client_of(app: FastAPI, token: str | None = None) -> httpx2.AsyncClient:

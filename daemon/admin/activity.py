@@ -1,0 +1,143 @@
+"""What workflows did lately, for people who look: counts by hour, the last error, and what waits for a decision."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ExecutionTimeout
+
+from config.collection_names import Collections
+from daemon.admin.workflow import shown_name
+from daemon.executions.status import Status, StepStatus
+from rules.identity import bson_bytes
+from rules.workflow import Status as WorkflowStatus
+
+HOURS: Final = 24
+MOST_FAILURES: Final = 100
+_COUNTED_FOR: Final = timedelta(seconds=15)  # counts are kept this long: many may look, and a day can be long
+_LONGEST_COUNT_MS: Final = 2_000
+_SHOWN: Final = (
+    "status",
+    "execution_count",
+    "success_count",
+    "failure_count",
+    "last_executed_at",
+    "observed",
+    "trigger",
+)
+_FAILURE: Final = {
+    "workflow_id": 1,
+    "workflow_name": 1,
+    "triggered_by_entity_type": 1,
+    "triggered_by_entity_id": 1,
+    "completed_at": 1,
+    "reason": 1,
+    "actions_executed.action_type": 1,
+    "actions_executed.status": 1,
+    "actions_executed.error": 1,
+}
+
+Document = dict[str, Any]
+
+
+class Activity:
+    """Reads workflows and executions; what it counts by hour is up to 15 s old."""
+
+    def __init__(self, database: AsyncDatabase[Document], names: Collections, now: Callable[[], datetime]) -> None:
+        """``now`` tells the server's time."""
+        self._workflows = database[names.workflows]
+        self._executions = database[names.executions]
+        self._now = now
+        self._counted: tuple[datetime, dict[bytes, list[Document]] | None] | None = None
+
+    async def workflows(self) -> list[Document]:
+        """Return every workflow as ``{id, name, status, counters, observed, hours, last_failure}``, as they were made.
+
+        ``hours``: ``{runs, failed}`` of the last 24 hours, oldest first; None where counting took too long.
+        ``last_failure``: the newest failed execution, as ``failures`` tells it, if it is among the newest hundred.
+        """
+        hours = await self._hours()
+        last: dict[bytes, Document] = {}
+        for failure in await self.failures():
+            last.setdefault(bson_bytes(failure["workflow_id"]), failure)
+        fields = {"name": 1, **dict.fromkeys(_SHOWN, 1)}
+        return [
+            {
+                "id": document["_id"],
+                "name": shown_name(document),
+                **{name: document.get(name) for name in _SHOWN},
+                "status": str(document.get("status", WorkflowStatus.ACTIVE)),
+                "hours": None if hours is None else hours.get(bson_bytes(document["_id"]), _quiet()),
+                "last_failure": last.get(bson_bytes(document["_id"])),
+            }
+            async for document in self._workflows.find({}, fields).sort("_id", 1)
+        ]
+
+    async def failures(self, *, is_uncertain: bool = False) -> list[Document]:
+        """Return the newest failed executions, newest first, each with the steps that failed or are uncertain.
+
+        ``is_uncertain``: only those with an uncertain step. Each is ``{id, workflow_id, workflow_name, entity_type,
+        entity_id, completed_at, reason, steps: [{step, action_type, status, error}]}``.
+        """
+        wanted: Document = {"status": Status.FAILED}
+        if is_uncertain:
+            wanted["actions_executed.status"] = StepStatus.UNCERTAIN
+        found = await self._executions.find(wanted, _FAILURE).sort("seq", -1).limit(MOST_FAILURES).to_list()
+        return [_failure(document) for document in found]
+
+    async def _hours(self) -> dict[bytes, list[Document]] | None:
+        now = self._now()
+        if self._counted is None or now - self._counted[0] > _COUNTED_FOR:
+            self._counted = (now, await self._count(now))
+        return self._counted[1]
+
+    async def _count(self, now: datetime) -> dict[bytes, list[Document]] | None:
+        """Count by the ids, which begin with the time: the last day is one range of the index every collection has."""
+        since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
+        is_failed = {"$cond": [{"$eq": ["$status", Status.FAILED]}, 1, 0]}
+        hour = {"$dateDiff": {"startDate": since, "endDate": {"$toDate": "$_id"}, "unit": "hour"}}
+        pipeline: list[Document] = [
+            {"$match": {"_id": {"$gte": ObjectId.from_datetime(since)}}},
+            {
+                "$group": {
+                    "_id": {"workflow_id": "$workflow_id", "hour": hour},
+                    "runs": {"$sum": 1},
+                    "failed": {"$sum": is_failed},
+                }
+            },
+        ]
+        counts: dict[bytes, list[Document]] = {}
+        try:
+            async for group in await self._executions.aggregate(pipeline, maxTimeMS=_LONGEST_COUNT_MS):
+                row = counts.setdefault(bson_bytes(group["_id"].get("workflow_id")), _quiet())
+                place = row[min(group["_id"]["hour"], HOURS - 1)]
+                place["runs"] += group["runs"]
+                place["failed"] += group["failed"]
+        except ExecutionTimeout:
+            return None
+        return counts
+
+
+def _quiet() -> list[Document]:
+    return [{"runs": 0, "failed": 0} for _ in range(HOURS)]
+
+
+def _failure(document: Mapping[str, Any]) -> Document:
+    records = document.get("actions_executed")
+    steps = [
+        {"step": index, **record}
+        for index, record in enumerate(records if isinstance(records, list) else ())
+        if isinstance(record, Mapping) and record.get("status") in (StepStatus.FAILED, StepStatus.UNCERTAIN)
+    ]
+    return {
+        "id": document["_id"],
+        "workflow_id": document.get("workflow_id"),
+        "workflow_name": document.get("workflow_name"),
+        "entity_type": document.get("triggered_by_entity_type"),
+        "entity_id": document.get("triggered_by_entity_id"),
+        "completed_at": document.get("completed_at"),
+        "reason": document.get("reason"),
+        "steps": steps,
+    }

@@ -1,0 +1,74 @@
+"""What people do on pages: switch a workflow, retry, cancel or resolve an execution, acknowledge a gap.
+
+Each is a form that leads back to the page it stands on, so it works without scripts too; htmx sends the same form
+and puts in place only what changed.
+"""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from config.found import found
+from daemon.admin.administration import Administration
+from daemon.admin.problem import Malformed
+from daemon.api.dashboard.form import form_of, way_back
+from daemon.api.dashboard.page import Pages
+from daemon.api.dashboard.page_route import page_route
+from daemon.executions.command import Do
+from daemon.executions.status import StepStatus
+from rules.workflow import Status
+
+
+def command_router(administration: Administration, pages: Pages) -> APIRouter:
+    """Return the routes that change something; each answers with the way back."""
+    router = APIRouter(prefix="/dashboard", include_in_schema=False, route_class=page_route(pages))
+
+    @router.post("/workflow")
+    async def switch(request: Request) -> Response:
+        form = await form_of(request)
+        await administration.workflows.switch(_given(form, "id"), Status(_one_of(form, "status", list(Status))))
+        return _back(form)
+
+    @router.post("/execution")
+    async def command(request: Request) -> Response:
+        form = await form_of(request)
+        do = Do(_one_of(form, "do", list(Do)))
+        outcome, step = None, None
+        if do is Do.RESOLVE:
+            outcome = StepStatus(_one_of(form, "as", [StepStatus.SUCCESS, StepStatus.FAILED]))
+            step = _number(form, "step")
+        await administration.executions.command(_given(form, "id"), do, outcome, step)
+        return _back(form)
+
+    @router.post("/gap")
+    async def acknowledge(request: Request) -> Response:
+        form = await form_of(request)
+        await administration.overview.acknowledge(_given(form, "id"))
+        return _back(form)
+
+    return router
+
+
+def _back(form: dict[str, str]) -> Response:
+    return RedirectResponse(way_back(form), HTTPStatus.SEE_OTHER)
+
+
+def _given(form: dict[str, str], name: str) -> str:
+    if not form.get(name):
+        raise Malformed(name, "expected a text, found nothing")
+    return form[name]
+
+
+def _one_of(form: dict[str, str], name: str, known: list[Status] | list[Do] | list[StepStatus]) -> str:
+    value = form.get(name, "")
+    if value not in known:
+        raise Malformed(name, f"expected one of {', '.join(known)}, found {found(value)}")
+    return value
+
+
+def _number(form: dict[str, str], name: str) -> int:
+    given = form.get(name, "")
+    if not (given.isascii() and given.isdigit() and len(given) < 5):
+        raise Malformed(name, f"expected the number of a step, found {found(given)}")
+    return int(given)

@@ -1,0 +1,78 @@
+"""Render pages: templates with every value escaped, and headers that let the browser run nothing but our own files."""
+
+from collections.abc import Callable
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
+
+from config.api_token import Scope
+from config.version import product_version
+from daemon.api.dashboard import presentation
+from rules.workflow import Status
+
+# Pico draws its arrows and ticks as data: images; nothing else comes from anywhere but here.
+POLICY: Final = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send forms with the Origin "null"
+    "Cache-Control": "no-store",
+}
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+_FILTERS: Final[tuple[Callable[..., Any], ...]] = (
+    presentation.exact,
+    presentation.machine,
+    presentation.relative,
+    presentation.span,
+    presentation.as_json,
+    presentation.brief,
+    presentation.bars,
+)
+
+
+class Pages:
+    """Turns data into responses. ``now`` tells the server's time."""
+
+    def __init__(self, now: Callable[[], datetime], *, has_login: bool) -> None:
+        self._now = now
+        self._has_login = has_login
+        self._environment = Environment(
+            loader=FileSystemLoader(_TEMPLATES),
+            autoescape=True,
+            undefined=ChainableUndefined,  # a document edited by hand may lack anything
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        for shown in _FILTERS:
+            self._environment.filters[shown.__name__] = shown
+        self._environment.globals |= {"version": product_version(), "statuses": [str(each) for each in Status]}
+
+    def show(self, request: Request, template: str, code: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+        """Return a page; it knows where it is, what time it is, and whether who asks may change anything."""
+        token = request.scope.get("token")
+        page = self.text(
+            template,
+            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            path=request.url.path,
+            has_login=self._has_login,
+            may_write=not self._has_login or (token is not None and token.scope is Scope.WRITE),
+            **values,
+        )
+        return HTMLResponse(page, code, headers=_HEADERS)
+
+    def problem(self, request: Request, status: int, detail: str, back: str = "/") -> HTMLResponse:
+        """Return the page that says why something was not done, with the way back."""
+        return self.show(request, "problem.html", status, title=HTTPStatus(status).phrase, detail=detail, back=back)
+
+    def text(self, template: str, **values: Any) -> str:
+        """Return a template filled in."""
+        return self._environment.get_template(template).render({"now": self._now(), **values})

@@ -1,0 +1,78 @@
+"""Who looks at the dashboard: which paths are pages, whose cookie it is, and the way in for those who have none."""
+
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from config.api_token import ApiToken
+from daemon.api.dashboard.form import form_of
+from daemon.api.dashboard.page import Pages
+from daemon.api.session import COOKIE, LASTS_S, Sessions
+from daemon.event import Event
+from daemon.telemetry import emit
+
+HOME: Final = "/"
+PREFIX: Final = "/dashboard/"
+LOGIN: Final = "/dashboard/login"
+STATIC: Final = "/static/"
+
+
+class Visitors:
+    """What the guard asks about requests for pages."""
+
+    def __init__(self, sessions: Sessions, pages: Pages) -> None:
+        self._sessions = sessions
+        self._pages = pages
+
+    def is_page(self, path: str) -> bool:
+        """Return whether a path is one of the dashboard's, where a cookie counts."""
+        return path == HOME or path.startswith(PREFIX)
+
+    def is_open(self, path: str) -> bool:
+        """Return whether nobody needs to have logged in: the way in, and how it looks."""
+        return path == LOGIN or path.startswith(STATIC)
+
+    async def token_of(self, request: Request) -> ApiToken | None:
+        """Return the token that the cookie of a request stands for."""
+        return await self._sessions.token_of(request.cookies.get(COOKIE, ""))
+
+    def turn_away(self, request: Request, status: int, detail: str) -> Response:
+        """Return the way in for who has to log in, a page with the reason for who may not."""
+        if status != HTTPStatus.UNAUTHORIZED:
+            return self._pages.problem(request, status, detail)
+        if request.headers.get("hx-request"):
+            return Response(status_code=status, headers={"HX-Redirect": LOGIN})
+        return RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
+
+
+def login_router(sessions: Sessions, pages: Pages) -> APIRouter:
+    """Return the routes of the way in and out."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get(LOGIN)
+    async def ask(request: Request) -> Response:
+        if not sessions.are_needed:
+            return RedirectResponse(HOME, HTTPStatus.SEE_OTHER)
+        return pages.show(request, "login.html")
+
+    @router.post(LOGIN)
+    async def log_in(request: Request) -> Response:
+        cookie = await sessions.open((await form_of(request)).get("token", "").strip())
+        if cookie is None:
+            client = request.client.host if request.client is not None else ""
+            emit(Event.API_REFUSED, client=client, path=LOGIN, status_code=int(HTTPStatus.UNAUTHORIZED))
+            return pages.show(request, "login.html", HTTPStatus.UNAUTHORIZED, is_wrong=True)
+        response = RedirectResponse(HOME, HTTPStatus.SEE_OTHER)
+        is_secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, cookie, LASTS_S, httponly=True, samesite="strict", secure=is_secure)
+        return response
+
+    @router.post("/dashboard/logout")
+    async def log_out() -> Response:
+        response = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return response
+
+    return router
