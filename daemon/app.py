@@ -53,6 +53,7 @@ from daemon.stream.manual import Manual
 from daemon.stream.plan import Planner
 from daemon.stream.reader import Reader
 from daemon.stream.recovery import Recovery
+from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.stream.throttle import Throttle
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
@@ -65,13 +66,17 @@ MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
 COMFORTABLE_JOBS: Final = 4_000  # from then on intake waits a moment for the executor
 
 
-async def run_daemon(settings: Settings) -> int:
-    """Run until asked to stop; return the exit code."""
+async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
+    """Run until asked to stop; return the exit code. ``reset_to``: where to put the checkpoint before."""
     began = time.monotonic()
     async with with_mongodb(settings) as connected:
         if connected.init_on_start:
             async with open_client(connected, "init", is_patient=True) as client:
                 await initialise(client[connected.database_name], connected)
+        if reset_to is not None:
+            async with open_client(connected, "reset") as client:
+                database, parse = client[connected.database_name], parser_for(connected)
+                await reset_checkpoint(database, connected.collections, parse, parse_position(reset_to))
         async with open_client(connected, "daemon") as client, open_client(connected, "reader") as reader_client:
             stop = StopRequest()
             stop.listen()
@@ -167,6 +172,7 @@ class Daemon:
             self._states,
             burial.bury,
             self.clock,
+            state,
             is_reader=self._is_reader,
             settle=self._hand_edits.settle,
             waiting=lambda: self._outside.waiting,
@@ -225,7 +231,13 @@ class Daemon:
             on_death=on_death,
         )
         self._observer = Observer(
-            database, names, self.clock, lanes=settings.lanes, is_reader=self._is_reader, on_death=on_death
+            database,
+            names,
+            self.clock,
+            self.metrics,
+            lanes=settings.lanes,
+            is_reader=self._is_reader,
+            on_death=on_death,
         )
         self._switcher = Switcher(
             database,

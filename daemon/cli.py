@@ -37,18 +37,38 @@ def about(
         raise typer.Exit
 
 
+def _position(text: str | None) -> str | None:
+    """Return what says where to put the checkpoint, checked."""
+    if text is None:
+        return None
+    from daemon.stream.reset import parse_position
+
+    try:
+        parse_position(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"expected now or a time such as 2026-11-23T09:00:00Z, found {text!r}") from error
+    return text
+
+
 @app.command()
 def run(
     config: ConfigFile = None,
     *,
     no_init: Annotated[bool, typer.Option("--no-init", help="Leave indexes, images and presets as they are.")] = False,
+    reset_checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="now|TIME", callback=_position, help="First move the stream there: now, or ISO 8601."
+        ),
+    ] = None,
 ) -> None:
     """Run the daemon until it is told to stop (SIGTERM or Ctrl-C; a second one stops it at once)."""
 
     async def work(settings: Settings) -> int:
         from daemon.app import run_daemon
 
-        return await run_daemon(settings.model_copy(update={"init_on_start": False}) if no_init else settings)
+        adjusted = settings.model_copy(update={"init_on_start": False}) if no_init else settings
+        return await run_daemon(adjusted, reset_to=reset_checkpoint)
 
     perform(config, work)
 

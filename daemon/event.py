@@ -102,6 +102,12 @@ class Event(StrEnum):
         "error",
         ("The stored stream position cannot be used: the reader has halted, the queue goes on."),
     )
+    CHECKPOINT_RESET = (
+        "checkpoint.reset",
+        Level.WARNING,
+        "position",
+        ("The stream's position was moved by hand."),
+    )
     HISTORY_LOST = (
         "history.lost",
         Level.ERROR,

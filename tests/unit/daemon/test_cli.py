@@ -33,7 +33,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings that the daemon was run with, in place of running it."""
     seen: list[Settings] = []
 
-    async def run_daemon(settings: Settings) -> int:
+    async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
         seen.append(settings)
         return 0
 
@@ -42,7 +42,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 
 def daemon_that(monkeypatch: pytest.MonkeyPatch, ends: int | Exception) -> None:
-    async def run_daemon(settings: Settings) -> int:
+    async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
         if isinstance(ends, Exception):
             raise ends
         return ends
@@ -126,3 +126,8 @@ def test_the_module_is_the_same_program() -> None:
         [sys.executable, "-m", "daemon", "--version"], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("reflexd ")
+
+
+def test_run_refuses_a_position_that_is_no_time() -> None:
+    result = reflexd("run", "--reset-checkpoint", "yesterday")
+    assert (result.exit_code, "expected now or a time" in result.output) == (2, True)

@@ -1,0 +1,77 @@
+"""Put the stream's position where a person wants it: the way out when the checkpoint is corrupt or history is lost.
+
+A position ahead of the present one leaves a gap, which is recorded; one behind it reads changes again, and what they
+made already is found by its id. Readers that are at work notice: their next commit is fenced.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from bson.timestamp import Timestamp
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.error import CheckpointCorrupt
+from config.settings import Collections
+from daemon.clock import ServerClock
+from daemon.event import Event
+from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, checkpoint_from
+from daemon.stream.first_start import begin
+from daemon.stream.gap import record_gap
+from daemon.stream.open_causes import NO_CAUSES
+from daemon.telemetry import emit
+from rules.head import Parse
+
+NOW: Final = "now"
+
+
+async def reset_checkpoint(
+    database: AsyncDatabase[dict[str, Any]], names: Collections, parse: Parse, to: datetime | None
+) -> None:
+    """Move the checkpoint to the time ``to``, None for now; raise the driver's error if MongoDB does not answer.
+
+    Where nobody can read the checkpoint, the workflows are taken as they are now.
+    """
+    clock = ServerClock(database)
+    await clock.sample()
+    state, replica_set = database[names.state], (await database.command("hello")).get("setName", "")
+    at: Timestamp = (await database.command("ping"))["operationTime"]
+    before = _readable(await state.find_one({"_id": CHECKPOINT_ID}) or {})
+    lost_since = before.cluster_time if before is not None else await _last_run(database, names)
+    position = at if to is None else Timestamp(int(to.timestamp()), 1)
+    if lost_since is not None and position > lost_since:
+        await record_gap(state, lost_since, _instant(position), "reset", "the checkpoint was reset by hand")
+    if before is None:
+        await state.delete_one({"_id": CHECKPOINT_ID})
+    if before is None or to is None:
+        await begin(database, names, clock, parse, pipeline="", replica_set=replica_set, at=at, replaces=before)
+    if to is not None:
+        fields = {"token": None, "cluster_time": position, "done": 0, "replica_set": replica_set}
+        fields |= NO_CAUSES.to_document()
+        await state.update_one({"_id": CHECKPOINT_ID}, {"$set": fields, "$inc": {"commit": 1}})
+    emit(Event.CHECKPOINT_RESET, position=_instant(position))
+
+
+def parse_position(text: str) -> datetime | None:
+    """Return the time that a person gave, None for ``now``; raise ValueError for anything else. UTC if it says none."""
+    if text == NOW:
+        return None
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _readable(document: dict[str, Any]) -> Checkpoint | None:
+    """Return the checkpoint that a document holds, of whatever replica set; None if it cannot be one."""
+    try:
+        return checkpoint_from(document, document.get("replica_set", ""))
+    except CheckpointCorrupt:
+        return None
+
+
+async def _last_run(database: AsyncDatabase[dict[str, Any]], names: Collections) -> Timestamp | None:
+    """Return the time of the last change that is known to have run: executions are numbered by it."""
+    newest = await database[names.executions].find_one({}, {"_id": 1}, sort=[("_id", -1)])
+    return None if newest is None else Timestamp(newest["_id"].generation_time, 1)
+
+
+def _instant(at: Timestamp) -> datetime:
+    return datetime.fromtimestamp(at.time, UTC)

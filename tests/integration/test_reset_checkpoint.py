@@ -1,0 +1,98 @@
+"""``reflexd run --reset-checkpoint``: the way out of a checkpoint that cannot be used."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from daemon.stream.reset import parse_position, reset_checkpoint
+from daemon.workflows.parsing import parser_for
+from tests.support.bench import is_reading
+from tests.support.daemon import running_daemon
+from tests.support.invariants import violations
+from tests.support.load import Load, prepared_load
+from tests.support.poll import eventually
+from tests.support.replica import Replica
+from tests.support.settings import settings_for
+
+Database = AsyncDatabase[dict[str, Any]]
+
+
+async def seen_before(load: Load, uri: str) -> None:
+    """Let a daemon handle ten leads and go."""
+    async with running_daemon(uri, load.database.name) as daemon:
+        await eventually(lambda: is_reading(daemon))
+        await load.write(10)
+        await load.done()
+
+
+async def reset(uri: str, database: Database, to: datetime | None) -> None:
+    settings = settings_for(uri, database.name)
+    await reset_checkpoint(database, settings.collections, parser_for(settings), to)
+
+
+@pytest.mark.parametrize(
+    "broken", [{"token": {"_data": "zz"}}, {"token": 5}, {"commit": "x"}, {"replica_set": "another"}], ids=repr
+)
+async def test_now_records_the_gap_and_reads_on(broken: dict[str, Any], mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": broken})
+    await database.leads.insert_one({"is": "lost"})
+    await reset(mongo_uri, database, None)
+    async with running_daemon(mongo_uri, database.name) as daemon:
+        await eventually(lambda: is_reading(daemon))
+        await load.write(10)
+        await load.done()
+    assert await violations(database, None, load.expected()) == []
+    (gap,) = await database.workflow_state.find({"kind": "gap"}).to_list()
+    assert (gap["policy"], gap["acknowledged"]) == ("reset", False)
+
+
+async def test_a_time_in_the_past_reads_again_and_makes_nothing_twice(mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    began = datetime.now(UTC)
+    await seen_before(load, mongo_uri)
+    await load.write(10)
+    await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": {"_data": "zz"}}})
+    await reset(mongo_uri, database, began - timedelta(seconds=1))
+    async with running_daemon(mongo_uri, database.name):
+        await load.done()
+    assert await violations(database, None, load.expected()) == []
+    assert await database.workflow_state.find_one({"kind": "gap"}) is None
+
+
+async def test_the_command_moves_the_position_before_it_runs(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": "garbage"}})
+    replica = Replica(mongo_uri, database.name, tmp_path, "replica")
+    try:
+        await replica.start()
+        await eventually(lambda: replica.lines("checkpoint.corrupt"))
+        await replica.stop()
+        await replica.start("--reset-checkpoint", "now")
+        assert len(replica.lines("checkpoint.reset")) == 1
+        await load.write(10)
+        await load.done()
+        await replica.stop()
+    finally:
+        replica.kill()
+    assert await violations(database, None, load.expected()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now", None),
+        ("2026-11-23T09:00:00Z", datetime(2026, 11, 23, 9, tzinfo=UTC)),
+        ("2026-11-23T09:00:00", datetime(2026, 11, 23, 9, tzinfo=UTC)),
+        ("2026-11-23", datetime(2026, 11, 23, tzinfo=UTC)),
+    ],
+)
+def test_a_position_is_now_or_a_time_in_utc(text: str, expected: datetime | None) -> None:
+    assert parse_position(text) == expected
