@@ -39,6 +39,7 @@ from daemon.metrics import Metrics
 from daemon.mongo.client import open_client
 from daemon.mongo.embedded import with_mongodb
 from daemon.mongo.initialise import initialise
+from daemon.mongo.upkeep import Upkeep
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Sweep
 from daemon.signals import StopRequest
@@ -270,6 +271,7 @@ class Daemon:
             is_reader=self._is_reader,
             on_death=on_death,
         )
+        self._upkeep = Upkeep(database, settings, is_reader=self._is_reader, on_death=on_death)
         self._api = api_server(
             settings,
             database,
@@ -305,6 +307,7 @@ class Daemon:
             self._scheduler,
             self._hand_edits,
             self._inspector,
+            self._upkeep,
             self._status,
             self._leases,
         ):
@@ -315,6 +318,7 @@ class Daemon:
         for service in (
             self._api,
             self._status,
+            self._upkeep,
             self._hand_edits,
             self._inspector,
             self._scheduler,
@@ -431,6 +435,7 @@ class Daemon:
         for event in events:
             if event.operation == "dropDatabase" or event.collection in watched:
                 emit(LogEvent.IMAGES_OFF, collection=event.collection or self._settings.database_name)
+        self._upkeep.nudge()
 
 
 def _calm_collector() -> None:

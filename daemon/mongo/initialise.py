@@ -65,6 +65,19 @@ async def initialise(database: Database, settings: Settings) -> InitReport:
     return report
 
 
+async def restore(database: Database, settings: Settings) -> InitReport:
+    """Put back what somebody dropped: indexes, and images of the collections there are; raise as ``initialise`` does.
+
+    Nothing is logged where everything is in place.
+    """
+    work = _Initialisation(database, settings)
+    await work.read_options()
+    for index in wanted_indexes(settings):
+        await work.put_index(index)
+    await work.enable_images(only_existing=True)
+    return work.report
+
+
 class _Initialisation:
     """One run: what was found at its beginning, and what it did."""
 
@@ -74,10 +87,14 @@ class _Initialisation:
         self._options: dict[str, Mapping[str, Any]] = {}  # collection name → its options
         self.report = InitReport()
 
+    async def read_options(self) -> None:
+        """Find out which collections there are, and with which options."""
+        await self._attempt("*", "listCollections", self._read_options())
+
     async def create_collections(self) -> None:
         """Create what is missing; a transaction that has to create a collection conflicts with every other one."""
         own = self._settings.collections.model_dump().values()
-        await self._attempt("*", "listCollections", self._read_options())
+        await self.read_options()
         for name in (*own, *self._settings.entities.values()):
             if name not in self._options and await self._attempt(name, "createCollection", self._create(name)):
                 self._options[name] = {}
@@ -114,9 +131,11 @@ class _Initialisation:
                 if await self._attempt(name, "collMod", change):
                     self.report.validators.append(name)
 
-    async def enable_images(self) -> None:
+    async def enable_images(self, *, only_existing: bool = False) -> None:
         """Let entities and workflows keep images of their documents, from now on."""
         for name in (*self._settings.entities.values(), self._settings.collections.workflows):
+            if only_existing and name not in self._options:
+                continue
             if self._options.get(name, {}).get("changeStreamPreAndPostImages", {}).get("enabled"):
                 continue
             change = self._collmod(name, changeStreamPreAndPostImages={"enabled": True})
