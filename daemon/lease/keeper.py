@@ -168,10 +168,16 @@ class LeaseKeeper:
     async def _beat(self) -> None:
         async with self._lock:
             with pymongo.timeout(self._lease_s / 2):
-                renewed_at = None
                 if time.monotonic() - self._renewed_at >= self._lease_s / 3:
-                    renewed_at = await self._renew()
-                await self._rebalance(renewed_at)
+                    await self._rebalance(await self._renew())
+                elif await self._is_something_free():
+                    await self._rebalance(None)
+
+    async def _is_something_free(self) -> bool:
+        """Return whether a lease may be had that is not held here: a short look between two renewals."""
+        expired = {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}
+        wanted = {"kind": "lease", "holder": {"$ne": self._replica}, "$or": [{"holder": None}, expired]}
+        return await self._state.find_one(wanted, {"_id": 1}) is not None
 
     async def _renew(self) -> float:
         """Renew what is held, and the replica's own sign of life; return the monotonic time before it was asked.

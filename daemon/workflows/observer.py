@@ -18,12 +18,14 @@ from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.status import Status
+from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
 _PAUSE_S: Final = 1.0
+_ELSEWHERE_S: Final = 3.0  # how often counters are looked at that other replicas may have moved
 _PAGE: Final = 500
 _LOGGED: Final = 10  # refusals of one bulk write
 _OVERLAP: Final = timedelta(seconds=5)
@@ -37,6 +39,7 @@ class Observer:
         database: AsyncDatabase[dict[str, Any]],
         names: Collections,
         clock: ServerClock,
+        metrics: Metrics,
         *,
         lanes: int,
         is_reader: Callable[[], bool],
@@ -47,6 +50,9 @@ class Observer:
         self._executions = database[names.executions]
         self._state = database[names.state]
         self._clock = clock
+        self._metrics = metrics
+        self._mirrored_ends = -1
+        self._looked_at = 0.0
         self._lanes = lanes
         self._is_reader = is_reader
         self._changed: dict[bytes, Any] = {}
@@ -79,7 +85,7 @@ class Observer:
             try:
                 if self._is_reader():
                     await self._answer()
-                    await self._mirror()
+                    await self._mirror_if_needed()
             except PyMongoError as error:
                 if not is_transient(error):
                     raise
@@ -139,6 +145,14 @@ class Observer:
                 key = bson_bytes(found["_id"]["workflow_id"])
                 counts.setdefault(key, {})[found["_id"]["status"]] = found["count"]
         return counts
+
+    async def _mirror_if_needed(self) -> None:
+        """Mirror once something has ended here, or after a while: it may have ended on another replica."""
+        ended = self._metrics.completed + self._metrics.failed + self._metrics.cancelled
+        now = asyncio.get_running_loop().time()
+        if ended != self._mirrored_ends or now - self._looked_at >= _ELSEWHERE_S:
+            await self._mirror()
+            self._mirrored_ends, self._looked_at = ended, now
 
     async def _mirror(self) -> None:
         """Write the sums of the counters that have changed into their workflows."""
