@@ -61,7 +61,7 @@ def from_json(value: Any, path: str = "", depth: int = 0) -> Any:
     elif isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
         return int(value)  # to JSON 3.0 is an integer, to our parsers it is not
     elif isinstance(value, int) and not -_LARGEST - 1 <= value <= _LARGEST:
-        raise Malformed(path, "expected an integer of at most 64 bits, found a larger one")
+        return _double(value, path)
     return value
 
 
@@ -94,6 +94,14 @@ def parse_instant(given: Any, path: str) -> datetime:
     if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
         raise Malformed(path, f"expected a year from {_FIRST_YEAR} to {_LAST_YEAR}")
     return at
+
+
+def _double(value: int, path: str) -> float:
+    """Return an integer of more than 64 bits as MongoDB keeps it."""
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise Malformed(path, "expected a number that fits 64 bits, found a larger one") from error
 
 
 def _check_text(text: str, path: str) -> None:

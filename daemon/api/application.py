@@ -18,7 +18,7 @@ from daemon.api.guard import Guard
 from daemon.api.operation_route import operation_router, probe_router
 from daemon.api.problem import handle_errors
 from daemon.api.workflow_route import workflow_router
-from daemon.api.workflow_schema import patch_schema, workflow_schema
+from daemon.api.workflow_schema import schemas
 
 PROBES: Final = ("/healthz", "/readyz")
 
@@ -58,6 +58,6 @@ def _openapi(app: FastAPI, entity_types: Sequence[str]) -> dict[str, Any]:
                     del operation["responses"]["422"]
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
-        schema["components"]["schemas"] |= {"Workflow": workflow_schema(entity_types), "WorkflowPatch": patch_schema()}
+        schema["components"]["schemas"] |= schemas(entity_types)
         app.openapi_schema = schema
     return app.openapi_schema

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from actions.parameter import DURATION_SCHEMA, FIELD_SCHEMA
 from actions.registry import ACTIONS
+from config.duration import LONGEST
 from rules.limit import MOST_ACTIONS
 from rules.retry import MOST_ATTEMPTS
-from rules.step import OnFailure
+from rules.step import LONGEST_TIMEOUT, OnFailure
 from rules.trigger import TriggerType
 from rules.workflow import Status
 
@@ -31,42 +32,37 @@ def _one_of(words: Iterable[str]) -> Schema:
     return {"type": "string", "enum": [str(word) for word in words]}
 
 
-_INTEGER: Final[Schema] = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
-_NUMBER: Final[Schema] = {"anyOf": [_INTEGER, {"type": "number"}]}
 _SHORT_TEXT: Final[Schema] = {"type": "string", "maxLength": 4_000}
-_SCALARS: Final[Sequence[Schema]] = ({"type": "string"}, *_NUMBER["anyOf"], {"type": "boolean"}, {"type": "null"})
-_INNER: Final[Sequence[Schema]] = (
-    *_SCALARS,
-    {"type": "array"},
-    {"type": "object"},
-)
-_LIST: Final[Schema] = {"type": "array", "items": {"anyOf": list(_INNER)}}
+_SCALARS: Final[Sequence[Schema]] = ({"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "null"})
+_VALUE: Final[Schema] = {"$ref": "#/components/schemas/Value"}
+_LIST: Final[Schema] = {"type": "array", "items": _VALUE}
 _OBJECT: Final[Schema] = {
     "type": "object",
     "propertyNames": {"pattern": "^([^$\\u0000][^\\u0000]*)?$"},
-    "additionalProperties": {"anyOf": list(_INNER)},
+    "additionalProperties": _VALUE,
 }
-_VALUE: Final[Schema] = {
+VALUE: Final[Schema] = {
+    "title": "Value",
     "description": 'Any value; {"$oid": …} and {"$date": …} are an ObjectId and a date.',
     "anyOf": [*_SCALARS, _LIST, _OBJECT],
 }
 _VALUES_OF_OPERATORS: Final[Sequence[tuple[tuple[str, ...], Schema]]] = (
     (("equals", "not_equals"), _VALUE),
     (("contains", "not_contains"), {"anyOf": [_SHORT_TEXT, *_SCALARS[1:], _LIST, _OBJECT]}),
-    (("greater_than", "less_than", "greater_or_equal", "less_or_equal"), {"anyOf": [*_SCALARS[:3]]}),
+    (("greater_than", "less_than", "greater_or_equal", "less_or_equal"), {"anyOf": [*_SCALARS[:2]]}),
     (("in", "not_in"), {"type": "array", "items": _VALUE}),
     (("starts_with", "ends_with"), _SHORT_TEXT),
-    (("matches",), {"type": "string", "pattern": "^[A-Za-z0-9 ]*$", "description": "A regular expression (RE2)."}),
 )
+_SHORTEST_S: Final = 0.000001
 _COOLDOWN: Final[Schema] = {
     "anyOf": [
-        {"type": "integer", "minimum": 1, "maximum": 100_000_000},
+        {"type": "number", "minimum": _SHORTEST_S, "maximum": LONGEST.total_seconds()},
         {"type": "string", "pattern": "^[1-9][0-9]{0,2}[smhd]?$"},
     ]
 }
 _TIMEOUT: Final[Schema] = {
     "anyOf": [
-        {"type": "integer", "minimum": 1, "maximum": 600},
+        {"type": "number", "minimum": _SHORTEST_S, "maximum": LONGEST_TIMEOUT.total_seconds()},
         {"type": "string", "pattern": "^([1-9][0-9]?|[1-5][0-9][0-9]|600)s?$"},
     ]
 }
@@ -120,7 +116,12 @@ _EXAMPLE: Final[Schema] = {
 }
 
 
-def workflow_schema(entity_types: Sequence[str]) -> Schema:
+def schemas(entity_types: Sequence[str]) -> Schema:
+    """Return the schemas that the description refers to by name, for an installation with these entity types."""
+    return {"Value": VALUE, "Workflow": _workflow_schema(entity_types), "WorkflowPatch": _patch_schema()}
+
+
+def _workflow_schema(entity_types: Sequence[str]) -> Schema:
     """Return the schema of a workflow document in an installation with these entity types."""
     entity_type = {"type": "string", "enum": list(entity_types)}
     fields = {"type": "array", "items": FIELD_SCHEMA, "minItems": 1, "maxItems": 100}
@@ -145,12 +146,13 @@ def workflow_schema(entity_types: Sequence[str]) -> Schema:
     return {
         **_closed(properties, ["name", "trigger", "actions"]),
         "title": "Workflow",
-        "description": "The operators changed, changed_from and changed_to may be used too, with triggers by a change.",
+        "description": "More operators: matches, with an RE2 pattern; changed, changed_from and changed_to, with "
+        "triggers by a change. Groups of conditions may be nested.",
         "examples": [_EXAMPLE],
     }
 
 
-def patch_schema() -> Schema:
+def _patch_schema() -> Schema:
     """Return the schema of a merge patch, but for the parts of which what fits depends on what is there."""
     described = {"anyOf": [_HEAD["description"], {"type": "null"}]}
     properties = {"name": _HEAD["name"], "description": described, "status": _HEAD["status"]}

@@ -174,7 +174,7 @@ async def test_no_key_of_a_workflow_can_act_as_an_operator(client: httpx2.AsyncC
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("value", [2**70, "\ud800"])
+@pytest.mark.parametrize("value", [10**400, "\ud800"])
 async def test_a_value_that_cannot_be_stored_is_refused(client: httpx2.AsyncClient, value: Any) -> None:
     condition = {"field": "a", "operator": "equals", "value": value}
     body = json.dumps({**TASK_FOR_LEADS, "conditions": [condition]})
