@@ -119,20 +119,7 @@ class LeaseKeeper:
 
     async def start(self) -> None:
         """Write the leases that do not exist yet, claim what is free, and keep at it."""
-        names = [READER, *(lane_name(lane) for lane in range(self._lanes))]
-        missing = [
-            UpdateOne(
-                {"_id": f"lease/{name}"},
-                {"$setOnInsert": {"kind": "lease", "name": name, "holder": None, "epoch": 0, "expires_at": None}},
-                upsert=True,
-            )
-            for name in names
-        ]
-        try:
-            await self._state.bulk_write(missing, ordered=False)
-        except BulkWriteError as error:
-            if any(item["code"] != _DUPLICATE_KEY for item in error.details["writeErrors"]):
-                raise
+        await self._put_missing()
         await self._state.delete_many({"kind": "replica", "$expr": {"$lt": ["$expires_at", _LONG_AGO]}})
         await self._end_sessions_of([self._replica])  # a former life under the same name
         await self._beat()
@@ -164,6 +151,23 @@ class LeaseKeeper:
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="renewal of leases", error=error)
                 self._drop_untrusted()
+
+    async def _put_missing(self) -> None:
+        """Write the leases that do not exist. Their epochs begin above those of leases that somebody dropped."""
+        began = {"$ifNull": ["$epoch", {"$toLong": {"$divide": [{"$toLong": "$$NOW"}, 1000]}}]}
+        missing = [
+            UpdateOne(
+                {"_id": f"lease/{name}"},
+                [{"$set": {"kind": "lease", "name": name, "epoch": began, "holder": {"$ifNull": ["$holder", None]}}}],
+                upsert=True,
+            )
+            for name in (READER, *map(lane_name, range(self._lanes)))
+        ]
+        try:
+            await self._state.bulk_write(missing, ordered=False)
+        except BulkWriteError as error:
+            if any(item["code"] != _DUPLICATE_KEY for item in error.details["writeErrors"]):
+                raise
 
     async def _beat(self) -> None:
         async with self._lock:
@@ -202,6 +206,9 @@ class LeaseKeeper:
     async def _rebalance(self, renewed_at: float | None) -> None:
         """Look at everybody's leases; drop what was lost, claim what is free, give up what is over the share."""
         leases, replicas = await self._read()
+        if len(leases) <= self._lanes:
+            await self._put_missing()  # somebody dropped the collection
+            leases, replicas = await self._read()
         self._verify(leases, renewed_at)
         await self._claim_share(leases, replicas)
         self._retire_surplus(replicas)

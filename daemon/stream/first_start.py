@@ -22,6 +22,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.mongo.snapshot import snapshot
 from daemon.mongo.transaction import in_transaction
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
+from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
@@ -41,11 +42,13 @@ async def begin(
     replica_set: str,
     at: Timestamp | None = None,
     replaces: Checkpoint | None = None,
+    records_gap: bool = True,
 ) -> None:
     """Store a checkpoint just after operation time ``at``, now if it is None, and the workflows as they were then.
 
     It takes the place of ``replaces``; where that is None it is the first one, and nothing happens if there is one
-    already. Raise LeaseLost if another reader was faster, and the driver's error if the database does not answer.
+    already. Where executions tell of an earlier life, what came after them is a gap (``records_gap``). Raise LeaseLost
+    if another reader was faster, and the driver's error if the database does not answer.
     """
     if at is None:
         at = (await database.command("ping"))["operationTime"]
@@ -65,6 +68,9 @@ async def begin(
         if writes:
             await database[names.versions].bulk_write(writes, session=session)
 
+    if replaces is None and seq and records_gap:
+        lost_since = await _last_run(database[names.executions])
+        await record_gap(database[names.state], lost_since, now, "began anew", "there was no checkpoint any more")
     try:
         await in_transaction(database.client, store, timeout_s=_TIMEOUT_S)
         if CRASH_AT is not None:
@@ -112,3 +118,9 @@ async def _used_commits(versions: AsyncCollection[dict[str, Any]]) -> int:
     """Return a commit number above those of the versions there are: replicas look for versions above what they saw."""
     newest = await versions.find_one({}, {"changed_seq": 1}, sort=[("changed_seq", -1)])
     return 0 if newest is None else int(newest["changed_seq"]) + 1
+
+
+async def _last_run(executions: AsyncCollection[dict[str, Any]]) -> Timestamp:
+    """Return the time of the last change that is known to have run: the ids of executions begin with it."""
+    newest = await executions.find_one({}, {"_id": 1}, sort=[("_id", -1)])
+    return Timestamp(newest["_id"].generation_time, 1) if newest is not None else Timestamp(1, 1)

@@ -9,12 +9,13 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from config.error import CheckpointCorrupt, HistoryLost, LeaseLost
 from config.settings import Collections
@@ -193,19 +194,30 @@ class Reader:
         state = self._database[self._names.state]
         document = await state.find_one({"_id": CHECKPOINT_ID})
         if document is None:
-            await begin(
-                self._database,
-                self._names,
-                self._clock,
-                self._parse,
-                pipeline=self._pipeline_hash,
-                replica_set=replica_set,
-            )
+            if not await self._put_back():
+                await begin(
+                    self._database,
+                    self._names,
+                    self._clock,
+                    self._parse,
+                    pipeline=self._pipeline_hash,
+                    replica_set=replica_set,
+                )
             document = await state.find_one({"_id": CHECKPOINT_ID}) or {}
         checkpoint = checkpoint_from(document, replica_set)
         await self._intake.load(replace(checkpoint, pipeline=self._pipeline_hash))
         self._saved_at = time.monotonic()
         return checkpoint
+
+    async def _put_back(self) -> bool:
+        """Store the checkpoint of this process where somebody dropped it, and not the whole database with it."""
+        if not self._intake.is_loaded or await self._database[self._names.versions].find_one({}, {"_id": 1}) is None:
+            return False
+        known = self._intake.checkpoint
+        document = replace(known, commit=known.commit + 1).to_document(self._clock.now())
+        with suppress(DuplicateKeyError):  # another replica was faster
+            await self._database[self._names.state].insert_one(document)
+        return True
 
     def _explained(self, error: OperationFailure) -> Exception:
         return explained(error, self._reading, self._intake.checkpoint)

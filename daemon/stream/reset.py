@@ -36,14 +36,23 @@ async def reset_checkpoint(
     state, replica_set = database[names.state], (await database.command("hello")).get("setName", "")
     at: Timestamp = (await database.command("ping"))["operationTime"]
     before = _readable(await state.find_one({"_id": CHECKPOINT_ID}) or {})
-    lost_since = before.cluster_time if before is not None else await _last_run(database, names)
     position = at if to is None else Timestamp(int(to.timestamp()), 1)
-    if lost_since is not None and position > lost_since:
-        await record_gap(state, lost_since, _instant(position), "reset", "the checkpoint was reset by hand")
+    if before is not None and position > before.cluster_time:
+        await record_gap(state, before.cluster_time, _instant(position), "reset", "the checkpoint was reset by hand")
     if before is None:
         await state.delete_one({"_id": CHECKPOINT_ID})
     if before is None or to is None:
-        await begin(database, names, clock, parse, pipeline="", replica_set=replica_set, at=at, replaces=before)
+        await begin(
+            database,
+            names,
+            clock,
+            parse,
+            pipeline="",
+            replica_set=replica_set,
+            at=at,
+            replaces=before,
+            records_gap=to is None,
+        )
     if to is not None:
         fields = {"token": None, "cluster_time": position, "done": 0, "replica_set": replica_set}
         fields |= NO_CAUSES.to_document()
@@ -65,12 +74,6 @@ def _readable(document: dict[str, Any]) -> Checkpoint | None:
         return checkpoint_from(document, document.get("replica_set", ""))
     except CheckpointCorrupt:
         return None
-
-
-async def _last_run(database: AsyncDatabase[dict[str, Any]], names: Collections) -> Timestamp | None:
-    """Return the time of the last change that is known to have run: executions are numbered by it."""
-    newest = await database[names.executions].find_one({}, {"_id": 1}, sort=[("_id", -1)])
-    return None if newest is None else Timestamp(newest["_id"].generation_time, 1)
 
 
 def _instant(at: Timestamp) -> datetime:
