@@ -1,4 +1,4 @@
-"""Look every few seconds for executions that nothing else would ever find.
+"""Look every second for executions that nothing else would ever find.
 
 These are documents whose ``due_at`` is no date, so that no poll meets them, and documents that say ``running`` in a
 lane of ours though nobody here is at work on them. Both are looked up in indexes that hold next to nothing.
@@ -21,7 +21,7 @@ from daemon.mongo.indexes import NOT_A_DATE
 from daemon.service import Background
 from daemon.telemetry import emit
 
-LOOK_S: Final = 3.0
+LOOK_S: Final = 1.0
 _PAGE: Final = 100
 
 

@@ -47,7 +47,7 @@ async def test_kills_at_any_moment_lose_nothing_and_double_nothing(
         await first_start(replica, database)
         writing = asyncio.create_task(keep_writing(load, stop))
         for _ in range(ROUNDS):
-            fatal_at = time.monotonic() + dice.uniform(0, 1.0)
+            fatal_at = time.monotonic() + dice.uniform(0, 0.7)
             await eventually(lambda until=fatal_at: time.monotonic() >= until, every_s=0.002)  # type: ignore[misc]
             replica.kill()
             await replica.start("--no-init")

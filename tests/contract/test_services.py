@@ -1,6 +1,7 @@
 """One contract for everything that runs: start and stop in any order, any number of times, leaving nothing behind."""
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -16,20 +17,10 @@ from tests.support.poll import eventually
 from tests.support.settings import settings_for
 
 Database = AsyncDatabase[dict[str, Any]]
-SERVICES: Final = (
-    "api",
-    "executor",
-    "hand_edits",
-    "inspector",
-    "leases",
-    "loader",
-    "observer",
-    "outside",
-    "reader",
-    "scheduler",
-    "status",
-    "switcher",
-)
+FEWEST: Final = 10  # services that a daemon has at the least: the search for them must not come to nothing
+
+# A connection that the driver is cancelled in the midst of opening is closed by the garbage collector only.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 
 
 class Deaths(list[str]):
@@ -54,6 +45,7 @@ async def services(mongo_uri: str, database: Database, deaths: Deaths) -> AsyncI
             for name, value in vars(daemon).items()
             if hasattr(value, "start") and hasattr(value, "stop")
         }
+    gc.collect()
 
 
 def tasks() -> set["asyncio.Task[Any]"]:
@@ -61,46 +53,43 @@ def tasks() -> set["asyncio.Task[Any]"]:
     return {task for task in asyncio.all_tasks() if "pymongo" not in task.get_coro().cr_code.co_filename}  # type: ignore[union-attr]
 
 
-async def test_every_service_of_the_daemon_is_held_to_the_contract(services: Mapping[str, Service]) -> None:
-    assert tuple(sorted(services)) == SERVICES
+async def test_a_service_that_was_not_started_can_be_stopped(services: Mapping[str, Service]) -> None:
+    assert len(services) >= FEWEST
+    for service in services.values():
+        async with asyncio.timeout(5):
+            await service.stop()
+            await service.stop()
 
 
-@pytest.mark.parametrize("name", SERVICES)
-async def test_a_service_that_was_not_started_can_be_stopped(services: Mapping[str, Service], name: str) -> None:
-    async with asyncio.timeout(5):
-        await services[name].stop()
-        await services[name].stop()
-
-
-@pytest.mark.parametrize("name", SERVICES)
 async def test_a_service_leaves_no_task_behind_however_often_it_starts_and_stops(
-    services: Mapping[str, Service], name: str, deaths: Deaths
+    services: Mapping[str, Service], deaths: Deaths
 ) -> None:
-    before, dice = tasks(), random.Random(name)
-    async with asyncio.timeout(20):
-        for _ in range(6):
-            await services[name].start()
-            for _ in range(dice.randint(0, 30)):
-                await asyncio.sleep(0)
-            await asyncio.gather(*(services[name].stop() for _ in range(dice.randint(1, 3))))
-            await eventually(lambda: tasks() <= before)
+    for name, service in services.items():
+        before, dice = tasks(), random.Random(name)
+        async with asyncio.timeout(20):
+            for _ in range(6):
+                await service.start()
+                for _ in range(dice.randint(0, 30)):
+                    await asyncio.sleep(0)
+                await asyncio.gather(*(service.stop() for _ in range(dice.randint(1, 3))))
+                await eventually(lambda before=before: tasks() <= before)  # type: ignore[misc]
     assert not deaths
 
 
-@pytest.mark.parametrize("name", SERVICES)
 async def test_a_start_that_is_cancelled_leaves_a_service_that_can_be_stopped(
-    services: Mapping[str, Service], name: str
+    services: Mapping[str, Service],
 ) -> None:
-    before = tasks()
-    async with asyncio.timeout(10):
-        for ticks in range(0, 12, 3):
-            start = asyncio.create_task(services[name].start())
-            for _ in range(ticks):
-                await asyncio.sleep(0)
-            start.cancel()
-            await asyncio.wait([start])
-            await services[name].stop()
-            await eventually(lambda: tasks() <= before)
+    for service in services.values():
+        before = tasks()
+        async with asyncio.timeout(10):
+            for ticks in range(0, 12, 3):
+                start = asyncio.create_task(service.start())
+                for _ in range(ticks):
+                    await asyncio.sleep(0)
+                start.cancel()
+                await asyncio.wait([start])
+                await service.stop()
+                await eventually(lambda before=before: tasks() <= before)  # type: ignore[misc]
 
 
 async def test_a_task_that_dies_is_told_by_name() -> None:

@@ -104,10 +104,11 @@ async def test_an_execution_of_an_action_that_this_version_does_not_know_is_left
     mongo_uri: str, database: Database, stage: Stage
 ) -> None:
     async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
-        newer = await bench.add(created(), actions=[{"type": "local", "delay": 1}])
-        known = await bench.add(created(), actions=[{"type": "create_task", "delay": 1}])
+        newer = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
+        known = await bench.add(created(), actions=[{"type": "create_task", "delay": "1h"}])
         await bench.leads.insert_many([{"_id": number} for number in range(20)])
         await bench.taken_in()
+    await database.workflow_executions.update_many({"status": "waiting"}, {"$set": {"due_at": PAST}})
     async with running_bench(mongo_uri, database) as bench:
         await bench.ended(known, 20)
         assert await bench.executions.count_documents({"workflow_id": newer, "status": "waiting"}) == 20
