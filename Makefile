@@ -20,6 +20,7 @@ demo: .venv/installed ## show the daemon beside a sample CRM; ARGS="--once" chec
 	$(BIN)/reflexd demo $(ARGS)
 
 test: .venv/installed ## run every test, as CI does; ARGS="-k sentence"
+	.ci/test-programs
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 bench: .venv/installed ## measure, about 15 minutes; QUICK=1, N=leads, OUT=FILE.json, ARGS="burst idle"
