@@ -19,7 +19,7 @@ from tests.support.poll import eventually
 from tests.support.stage import Stage
 
 PAGE: Final = Path(__file__).parents[2] / "docs/MONGOSH.md"
-MONGOSH: Final = Path(sys.prefix) / "mongosh/node_modules/.bin/mongosh"
+MONGOSH: Final = Path(sys.prefix) / "mongosh/mongosh"
 NAME: Final = "Welcome new leads"
 STEP: Final = {"type": "local", "name": "step"}
 
