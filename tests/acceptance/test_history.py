@@ -1,5 +1,6 @@
 """A day's worth of leads at once: everything is done, recorded and counted, and memory stays flat."""
 
+import gc
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +70,7 @@ async def test_a_burst_does_not_stall_the_event_loop(mongo_uri: str, database: D
         step = {"type": "create_task", "conditions": [{"field": "name", "operator": "equals", "value": "Ada"}]}
         workflow_id = await bench.add(created(), actions=[step])
         await bench.taken_in()
+        gc.freeze()  # as the process does when it has started: what the tests have loaded is not to be looked through
         async with watched_loop() as watchdog:
             await bench.leads.insert_many([{"name": "Ada"} for _ in range(2_000)])
 
@@ -77,5 +79,6 @@ async def test_a_burst_does_not_stall_the_event_loop(mongo_uri: str, database: D
                 return await bench.executions.count_documents(found) == 2_000
 
             await eventually(is_done, within_s=30, every_s=0.1)
+        gc.unfreeze()
         print(f"longest stall {watchdog.longest_s * 1000:.0f} ms")  # noqa: T201
-        assert watchdog.longest_s < 0.5
+        assert watchdog.longest_s < 0.1
