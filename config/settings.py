@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from config.api_token import ApiToken, Scope, hash_of
 from config.collection_names import Collections, checked_collection_name
+from config.database_name import checked_database_name
 from config.error import ConfigError
 from config.log import LogFormat
 from config.settings_problem import (
@@ -313,6 +314,14 @@ class Settings(BaseSettings):
     @classmethod
     def _upper_case(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _database_can_be_watched(self) -> Self:
+        try:
+            checked_database_name(self.database_name)
+        except ValueError as error:
+            raise ValueError(f"mongodb_database: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _names_do_not_meet(self) -> Self:

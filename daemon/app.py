@@ -39,6 +39,7 @@ from daemon.metrics import Metrics
 from daemon.mongo.client import open_client
 from daemon.mongo.embedded import with_mongodb
 from daemon.mongo.initialise import initialise
+from daemon.mongo.topology import check_topology
 from daemon.mongo.upkeep import Upkeep
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Sweep
@@ -71,8 +72,9 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
     """Run until asked to stop; return the exit code. ``reset_to``: where to put the checkpoint before."""
     began = time.monotonic()
     async with with_mongodb(settings) as connected:
-        if connected.init_on_start:
-            async with open_client(connected, "init", is_patient=True) as client:
+        async with open_client(connected, "init", is_patient=True) as client:
+            check_topology(await client.admin.command("hello"))
+            if connected.init_on_start:
                 await initialise(client[connected.database_name], connected)
         if reset_to is not None:
             async with open_client(connected, "reset") as client:

@@ -57,9 +57,7 @@ def run(
     no_init: Annotated[bool, typer.Option("--no-init", help="Leave indexes, images and presets as they are.")] = False,
     reset_checkpoint: Annotated[
         str | None,
-        typer.Option(
-            metavar="now|TIME", callback=_position, help="First move the stream there: now, or ISO 8601."
-        ),
+        typer.Option(metavar="now|TIME", callback=_position, help="First move the stream there: now, or ISO 8601."),
     ] = None,
 ) -> None:
     """Run the daemon until it is told to stop (SIGTERM or Ctrl-C; a second one stops it at once)."""
@@ -99,11 +97,13 @@ async def _initialise(settings: Settings) -> int:
     from daemon.mongo.client import open_client
     from daemon.mongo.embedded import with_mongodb
     from daemon.mongo.initialise import initialise
+    from daemon.mongo.topology import check_topology
 
     async with (
         with_mongodb(settings, may_share=True) as connected,
         open_client(connected, "init", is_patient=True) as client,
     ):
+        check_topology(await client.admin.command("hello"))
         report = await initialise(client[connected.database_name], connected)
     for part in ("collections", "indexes", "validators", "images", "presets"):
         typer.echo(f"{part}: {', '.join(getattr(report, part)) or 'all in place'}")

@@ -233,6 +233,7 @@ class Event(StrEnum):
         "during error",
         "MongoDB does not answer; it is tried again.",
     )
+    STORE_REFUSED = "store.refused", Level.ERROR, "error", "MongoDB does not answer or refuses: the command ends."
 
     # The HTTP API
     API_STARTED = "api.started", Level.INFO, "address", "The HTTP API listens."

@@ -49,7 +49,7 @@ def perform(
         _refuse(error)
         raise typer.Exit(EXIT_CONFIGURATION) from None
     except PyMongoError as error:
-        emit(Event.STORE_UNAVAILABLE, during="start", error=error)
+        emit(Event.STORE_REFUSED, error=f"{type(error).__name__}: {error}")
         raise typer.Exit(EXIT_FAILURE) from None
     except ReflexdError as error:
         typer.echo(f"reflexd: {error}", err=True)

@@ -74,7 +74,7 @@ def test_the_uri_is_read_with_and_without_our_prefix(name: str, monkeypatch: pyt
     ("uri", "setting", "expected"),
     [
         ("mongodb://db/from_uri", "set", "set"),
-        ("mongodb://u:p@a:1,b:2/sales%20crm?replicaSet=x", None, "sales crm"),
+        ("mongodb://u:p@a:1,b:2/sales%2Dcrm?replicaSet=x", None, "sales-crm"),
         ("mongodb://db/?replicaSet=x", None, "crm"),
         ("mongodb+srv://db", None, "crm"),
         (None, None, "crm"),
@@ -87,6 +87,19 @@ def test_the_database_is_the_setting_else_that_of_the_uri_else_crm(
         if value is not None:
             monkeypatch.setenv(name, value)
     assert load_settings().database_name == expected
+
+
+@pytest.mark.parametrize("name", ["sales crm", "a.b", "a/b", "a$b", "é" * 32, "admin"])
+def test_a_name_that_no_database_to_watch_can_have_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGODB_DATABASE", name)
+    with pytest.raises(ConfigError, match="mongodb_database: expected"):
+        load_settings()
+
+
+def test_the_database_of_the_uri_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGODB_URI", "mongodb://db/sales%20crm")
+    with pytest.raises(ConfigError, match="mongodb_database: expected"):
+        load_settings()
 
 
 def test_entities_are_a_json_object_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:

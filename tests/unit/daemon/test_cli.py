@@ -97,7 +97,7 @@ def test_what_turns_out_wrong_at_start_ends_with_78_too(monkeypatch: pytest.Monk
 def test_a_database_that_does_not_answer_ends_with_1_and_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     daemon_that(monkeypatch, ServerSelectionTimeoutError("mongodb://ana:hunter2@db: no"))
     result = reflexd("run")
-    assert (result.exit_code, json.loads(result.stderr)["event.action"]) == (1, "store.unavailable")
+    assert (result.exit_code, json.loads(result.stderr)["event.action"]) == (1, "store.refused")
     assert "hunter2" not in result.stderr
     assert "Traceback" not in result.stderr
 
