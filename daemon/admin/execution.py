@@ -26,7 +26,7 @@ _LISTED: Final = {
     "failed_steps": 1,
     "actions_count": {"$size": {"$cond": [{"$isArray": "$actions_executed"}, "$actions_executed", []]}},
 }
-_BRIEF: Final = ("status", "triggered_at", "actions_count")
+_BRIEF: Final = ("id", "status", "triggered_at", "actions_count")
 
 Document = dict[str, Any]
 
@@ -53,8 +53,12 @@ class ExecutionAdmin:
 
     async def of_workflow(self, workflow_id: Any, limit: int) -> list[Document]:
         """Return ``{id, status, triggered_at, actions_count}`` of a workflow's executions, newest first."""
+        return [{name: item[name] for name in _BRIEF} for item in await self.newest(workflow_id, limit)]
+
+    async def newest(self, workflow_id: Any, limit: int) -> list[Document]:
+        """Return a workflow's executions as ``page`` lists them, newest first."""
         found = self._executions.find({"workflow_id": workflow_id}, _LISTED).sort("seq", -1).limit(limit)
-        return [{"id": document["_id"], **{name: document.get(name) for name in _BRIEF}} async for document in found]
+        return [_item(document) async for document in found]
 
     async def page(self, wanted: Filter, limit: int) -> tuple[list[Document], str | None]:
         """Return one page of executions, newest first to the second, and the id to go on after, if there are more."""

@@ -84,6 +84,7 @@ async def test_the_switch_of_a_workflow_is_pressed_by_key_and_holds(browser: Bro
     await browser.press(switch, Keys.SPACE)
     await browser.shows(f"#workflow-{workflow_id}", "paused")
     assert await browser.attribute(switch, "aria-checked") == "false"
+    assert await browser.run("return document.activeElement.getAttribute('role')") == "switch"
     await bench.observed(workflow_id, state="paused")
     await browser.press(switch)
     await browser.shows(f"#workflow-{workflow_id}", "active")

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 import time_machine
 from fastapi import FastAPI
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.api_token import ApiToken, Scope, hash_of
@@ -49,7 +50,7 @@ async def log_in(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
 
 
 async def pause(client: httpx2.AsyncClient, workflow_id: Any, **headers: str) -> int:
-    form = {"id": str(workflow_id), "status": "paused", "back": "/"}
+    form = {"which": str(workflow_id), "status": "paused", "back": "/"}
     return (await client.post("/dashboard/workflow", data=form, headers=headers)).status_code
 
 
@@ -165,7 +166,7 @@ async def test_without_tokens_the_dashboard_is_as_open_as_the_api(database: Data
 
 @pytest.mark.parametrize("back", ["//evil.example", "https://evil.example", "/\\evil.example", "/dashboard/\r\nX: y"])
 async def test_a_form_leads_back_to_pages_of_ours_alone(database: Database, workflow_id: Any, back: str) -> None:
-    form = {"id": str(workflow_id), "status": "paused", "back": back}
+    form = {"which": str(workflow_id), "status": "paused", "back": back}
     async with client_of(application(database)) as client:
         answer = await client.post("/dashboard/workflow", data=form, headers=OURS)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
@@ -174,11 +175,11 @@ async def test_a_form_leads_back_to_pages_of_ours_alone(database: Database, work
 @pytest.mark.parametrize(
     ("path", "form"),
     [
-        ("workflow", {"id": "1", "status": "on"}),
+        ("workflow", {"which": "1", "status": "on"}),
         ("workflow", {"status": "paused"}),
-        ("execution", {"id": "0" * 24, "do": "repeat"}),
-        ("execution", {"id": "0" * 24, "do": "resolve", "as": "success", "step": "-1"}),
-        ("execution", {"id": "0" * 24, "do": "resolve", "as": "maybe", "step": "0"}),
+        ("execution", {"which": "0" * 24, "do": "repeat"}),
+        ("execution", {"which": "0" * 24, "do": "resolve", "as": "success", "step": "-1"}),
+        ("execution", {"which": "0" * 24, "do": "resolve", "as": "maybe", "step": "0"}),
         ("gap", {}),
         ("gap", {f"field{number}": "x" for number in range(30)}),
     ],
@@ -212,3 +213,13 @@ async def test_what_a_page_listens_to_ends_when_the_daemon_stops(mongo_uri: str,
         async with asyncio.timeout(5):
             assert [line async for line in lines if line.startswith("event")] == []
         await stream.aclose()
+
+
+async def test_while_mongodb_does_not_answer_nobody_is_known_and_a_page_says_so(database: Database) -> None:
+    silent: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient("127.0.0.1", free_port(), serverSelectionTimeoutMS=50)
+    async with client_of(application(silent[database.name], TOKENS)) as client:
+        answer = await log_in(client, WRITE)
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+        client.cookies.set(COOKIE, "anything")
+        assert (await client.get("/")).status_code == 303
+    await silent.close()

@@ -92,8 +92,14 @@ async def test_a_timeline_tells_waits_ends_and_what_is_to_come(database: Databas
         "executed_at": NOW + timedelta(seconds=3),
     }
     due_at = NOW + timedelta(minutes=5)
-    waiting = {"status": "waiting", "step": 1, "due_at": due_at, "actions_executed": [first], "last_error": "busy"}
-    execution_id = await ran(database, ObjectId(), **waiting)
+    waiting: dict[str, Any] = {
+        "status": "waiting",
+        "step": 1,
+        "due_at": due_at,
+        "actions_executed": [first],
+        "last_error": "busy",
+    }
+    execution_id = await ran(database, ObjectId(), NOW, **waiting)
     steps = (await timeline(database).of(str(execution_id)))["steps"]
     assert [step["status"] for step in steps] == ["success", "next", "later"]
     assert (steps[0]["waited"], steps[0]["parameters"]) == (timedelta(seconds=2), {"title": "One"})
@@ -138,7 +144,7 @@ async def test_a_gap_is_acknowledged(database: Database, client: httpx2.AsyncCli
     gap = {"_id": "gap/7-1", "kind": "gap", "from": NOW, "to": NOW, "policy": "halt", "acknowledged": False}
     await database["workflow_state"].insert_one(gap)
     assert "Acknowledge" in (await client.get("/dashboard/operation")).text
-    answer = await client.post("/dashboard/gap", data={"id": "7-1", "back": "/dashboard/operation"})
+    answer = await client.post("/dashboard/gap", data={"which": "7-1", "back": "/dashboard/operation"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/operation")
     assert await database["workflow_state"].count_documents({"acknowledged": True}) == 1
     assert "Acknowledge<" not in (await client.get("/dashboard/operation")).text

@@ -27,7 +27,7 @@ def command_router(administration: Administration, pages: Pages) -> APIRouter:
     @router.post("/workflow")
     async def switch(request: Request) -> Response:
         form = await form_of(request)
-        await administration.workflows.switch(_given(form, "id"), Status(_one_of(form, "status", list(Status))))
+        await administration.workflows.switch(_given(form, "which"), Status(_one_of(form, "status", list(Status))))
         return _back(form)
 
     @router.post("/execution")
@@ -38,13 +38,13 @@ def command_router(administration: Administration, pages: Pages) -> APIRouter:
         if do is Do.RESOLVE:
             outcome = StepStatus(_one_of(form, "as", [StepStatus.SUCCESS, StepStatus.FAILED]))
             step = _number(form, "step")
-        await administration.executions.command(_given(form, "id"), do, outcome, step)
+        await administration.executions.command(_given(form, "which"), do, outcome, step)
         return _back(form)
 
     @router.post("/gap")
     async def acknowledge(request: Request) -> Response:
         form = await form_of(request)
-        await administration.overview.acknowledge(_given(form, "id"))
+        await administration.overview.acknowledge(_given(form, "which"))
         return _back(form)
 
     return router

@@ -85,7 +85,7 @@ def _add_workflows(router: APIRouter, administration: Administration, pages: Pag
     @router.get("/dashboard/workflow")
     async def workflow(request: Request, id: Id) -> Response:
         document = await administration.workflows.show(id)
-        executions, _ = await administration.executions.page(Filter(workflow_id=id), LISTED)
+        executions = await administration.executions.newest(document["_id"], LISTED)
         definition = definition_of(document)
         return pages.show(request, "workflow.html", workflow=document, definition=definition, executions=executions)
 

@@ -5,10 +5,12 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
+from pymongo.errors import PyMongoError
 
 from config.api_token import ApiToken
 from daemon.api.dashboard.form import form_of
 from daemon.api.dashboard.page import Pages
+from daemon.api.dashboard.page_route import page_route
 from daemon.api.session import COOKIE, LASTS_S, Sessions
 from daemon.event import Event
 from daemon.telemetry import emit
@@ -35,8 +37,12 @@ class Visitors:
         return path == LOGIN or path.startswith(STATIC)
 
     async def token_of(self, request: Request) -> ApiToken | None:
-        """Return the token that the cookie of a request stands for."""
-        return await self._sessions.token_of(request.cookies.get(COOKIE, ""))
+        """Return the token that the cookie of a request stands for; nobody's while MongoDB does not answer."""
+        try:
+            return await self._sessions.token_of(request.cookies.get(COOKIE, ""))
+        except PyMongoError as error:
+            emit(Event.STORE_UNAVAILABLE, during="a look at a cookie", error=error)
+            return None
 
     def turn_away(self, request: Request, status: int, detail: str) -> Response:
         """Return the way in for who has to log in, a page with the reason for who may not."""
@@ -49,7 +55,7 @@ class Visitors:
 
 def login_router(sessions: Sessions, pages: Pages) -> APIRouter:
     """Return the routes of the way in and out."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=page_route(pages))
 
     @router.get(LOGIN)
     async def ask(request: Request) -> Response:
