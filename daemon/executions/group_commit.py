@@ -17,7 +17,7 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from config.error import StoreUnavailable
@@ -26,7 +26,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.batch_writer import BatchWriter, Clock, Lost, Vanished
 from daemon.executions.unit import Unit, is_in_state
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_transient
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.telemetry import emit
@@ -36,6 +36,7 @@ _TIMEOUT_S: Final = 30.0
 _ATTEMPTS: Final = 3  # how often a batch is sent again without the units that were found to be lost
 _BACK_OFF_S: Final = (0.1, 2.0)  # first and longest pause after a failure of the store
 _RUNS: Final = 4  # how often a transaction is repeated before a batch is split
+_FORBIDDEN_S: Final = 2.0  # until a unit is tried again for which a privilege is missing, perhaps for a while only
 _CONTENDED_S: Final = 0.25  # until a unit is tried again that somebody else is in the way of
 _MAJORITY: Final = ReadConcern("majority")
 
@@ -56,6 +57,10 @@ class Receipt:
 
     fate: Fate
     error: str = ""
+
+
+def _is_forbidden(error: Exception) -> bool:
+    return isinstance(error, OperationFailure) and error.code == MISSING_PRIVILEGE_CODE
 
 
 _Entry = tuple[Unit, "asyncio.Future[Receipt]"]
@@ -134,7 +139,9 @@ class GroupCommit:
             for entry, receipt in zip(settled, receipts, strict=True):
                 future = entry[1]
                 if receipt.fate is Fate.CONTENDED:
-                    later = asyncio.get_running_loop().call_later(_CONTENDED_S, self._put, entry)
+                    later = asyncio.get_running_loop().call_later(
+                        _FORBIDDEN_S if receipt.error else _CONTENDED_S, self._put, entry
+                    )
                     self._later[future] = later
                 elif not future.done():
                     future.set_result(receipt)
@@ -162,6 +169,10 @@ class GroupCommit:
             except (PyMongoError, StoreUnavailable) as error:
                 if is_transient(error):
                     emit(Event.STORE_UNAVAILABLE, during="group commit", error=error)
+                    if _is_forbidden(error):  # perhaps one collection only: it must not hold up the others
+                        if len(units) == 1:
+                            return [Receipt(Fate.CONTENDED, refusal_text(error))]
+                        break
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _BACK_OFF_S[1])
                 elif len(units) == 1 and isinstance(error, PyMongoError):

@@ -25,6 +25,8 @@ _TRANSIENT_CODES: Final = frozenset(
     {
         6,  # HostUnreachable
         7,  # HostNotFound
+        11,  # UserNotFound: as 18
+        13,  # Unauthorized: as 18
         18,  # AuthenticationFailed: credentials revoked and, one hopes, restored
         43,  # CursorNotFound
         89,  # NetworkTimeout

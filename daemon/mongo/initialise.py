@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure
 from config.preset import load_presets
 from config.settings import Settings
 from daemon.event import Event
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_transient
 from daemon.mongo.indexes import Index, Step, step_for, wanted_indexes
 from daemon.mongo.transaction import in_transaction
 from daemon.mongo.validators import is_replaceable, wanted_validators
@@ -198,7 +198,7 @@ class _Initialisation:
         try:
             await work
         except OperationFailure as error:
-            if is_transient(error):
+            if error.code != MISSING_PRIVILEGE_CODE and is_transient(error):
                 raise
             self._skip(collection, command, str(error.details.get("errmsg", error)) if error.details else str(error))
             return False

@@ -92,7 +92,11 @@ class Reader:
         self.halted: str | None = None
 
     async def start(self) -> None:
-        """Wait for the lease, then read."""
+        """Place the first checkpoint if there is none: a first start begins now. Then wait for the lease, and read.
+
+        Raise the driver's error if the database does not answer.
+        """
+        await self._placed()
         self._task.start()
 
     async def stop(self) -> None:
@@ -188,7 +192,15 @@ class Reader:
             )
 
     async def _load(self) -> Checkpoint:
-        """Return the stored checkpoint, after making the first one where there is none."""
+        """Return the stored checkpoint, with everything that is read against it loaded."""
+        document, replica_set = await self._placed()
+        checkpoint = checkpoint_from(document, replica_set)
+        await self._intake.load(replace(checkpoint, pipeline=self._pipeline_hash))
+        self._saved_at = time.monotonic()
+        return checkpoint
+
+    async def _placed(self) -> tuple[Mapping[str, Any], str]:
+        """Return the stored checkpoint, made now where there is none, and the name of the replica set."""
         hello = await self._database.command("hello")
         replica_set = hello.get("setName", "")
         state = self._database[self._names.state]
@@ -204,10 +216,7 @@ class Reader:
                     replica_set=replica_set,
                 )
             document = await state.find_one({"_id": CHECKPOINT_ID}) or {}
-        checkpoint = checkpoint_from(document, replica_set)
-        await self._intake.load(replace(checkpoint, pipeline=self._pipeline_hash))
-        self._saved_at = time.monotonic()
-        return checkpoint
+        return document, replica_set
 
     async def _put_back(self) -> bool:
         """Store the checkpoint of this process where somebody dropped it, and not the whole database with it."""

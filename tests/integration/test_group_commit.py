@@ -203,6 +203,12 @@ async def test_a_store_that_is_unavailable_for_a_while_is_waited_for(database: D
     assert await fates(commit, units) == [Fate.COMMITTED] * 3
 
 
+async def test_a_privilege_that_is_missing_for_a_while_loses_nothing(database: Database, commit: GroupCommit) -> None:
+    units = await units_of(database, 2, Done({}))
+    await fail_commands(database, 3, failCommands=["update"], errorCode=13, appName="group-commit")
+    assert await fates(commit, units) == [Fate.COMMITTED] * 2
+
+
 async def test_an_open_transaction_of_the_crm_keeps_only_its_own_entity_waiting(
     database: Database, commit: GroupCommit
 ) -> None:
