@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -59,7 +59,7 @@ class Receipt:
     error: str = ""
 
 
-def _is_forbidden(error: Exception) -> bool:
+def _is_forbidden(error: Exception) -> TypeGuard[OperationFailure]:
     return isinstance(error, OperationFailure) and error.code == MISSING_PRIVILEGE_CODE
 
 
