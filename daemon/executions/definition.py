@@ -40,11 +40,11 @@ class Definitions:
 
     async def _fetch(self, missing: Mapping[Pinned, tuple[Any, int]]) -> None:
         ids = [{"workflow_id": workflow_id, "version": version} for workflow_id, version in missing.values()]
-        for key in missing:
-            self._known[key] = None
+        found: dict[Pinned, Workflow | WorkflowError | None] = dict.fromkeys(missing)
         async for document in self._versions.find({"_id": {"$in": ids}}):
             workflow_id, version = document["workflow_id"], document["version"]
-            self._known[pinned(workflow_id, version)] = self._compiled(workflow_id, version, document)
+            found[pinned(workflow_id, version)] = self._compiled(workflow_id, version, document)
+        self._known.update(found)  # only now: a read that was cut off says nothing about what there is
 
     def _compiled(self, workflow_id: Any, version: int, document: Mapping[str, Any]) -> Workflow | WorkflowError | None:
         definition = document.get("definition")

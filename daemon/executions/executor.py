@@ -115,12 +115,13 @@ class Executor:
             pass
 
     async def _start_all(self, jobs: Sequence[Job]) -> None:
-        admitted = [job for job in jobs if self._admit(job)]
+        held = [job for job in jobs if self._admit(job)]
         try:
-            ready = self._with_slots(await self._pinned(admitted))
-            entities = await self._entities.read((job.entity_type, job.entity_id) for job, _ in ready)
+            ready = self._with_slots(await self._pinned(held))
+            held = [job for job, _ in ready]
+            entities = await self._entities.read((job.entity_type, job.entity_id) for job in held)
         except PyMongoError as error:
-            for job in admitted:
+            for job in held:
                 self._lanes.release(job, job)
             if not is_transient(error):
                 raise
@@ -141,7 +142,10 @@ class Executor:
         if state.cancels(job.seq):
             self._recorder.submit(end(job, ExecutionStatus.CANCELLED, "stopped", self._clock.now()), job)
             return False
-        if state.status is Status.PAUSED or not self._may_start(job.lane):
+        if not self._may_start(job.lane):
+            self._lanes.give_back(job)
+            return False
+        if state.status is Status.PAUSED:
             self._lanes.release(job)
             return False
         return True

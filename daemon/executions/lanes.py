@@ -32,6 +32,7 @@ class Lanes:
         self._direct: set[int] = set()
         self._aside: dict[Key, Job] = {}
         self._arriving: dict[int, list[Job]] = {}
+        self._forgotten: set[int] = set()  # lanes given back while a poll is under way: the next one is for them
         self._gone: set[Key] | None = None  # released while a poll is under way: it may still have seen them
         self._ties = 0
 
@@ -100,12 +101,13 @@ class Lanes:
         """Note that a poll starts: what is handed over to polling lanes meanwhile is kept aside."""
         self._arriving = {lane: [] for lane in self.polling}
         self._gone = set()
+        self._forgotten.clear()
 
     def end_poll(self, jobs: Iterable[Job], *, is_complete: bool, is_reader: bool) -> None:
         """Take what a poll found; lanes it caught up with become direct if the reader is in this process."""
         gone, self._gone = self._gone or (), None
         for job in jobs:
-            if job.lane in self._owned and job.key not in gone:
+            if job.lane in self._owned and job.lane not in self._forgotten and job.key not in gone:
                 self.add(job)
         arrived, self._arriving = self._arriving, {}
         for lane, late in arrived.items():
@@ -163,6 +165,18 @@ class Lanes:
             if following.lane in self._owned:
                 self.add(following)
         self._let_go(job)
+
+    def give_back(self, job: Job) -> None:
+        """Release a job that was taken and may not start, and forget what is queued in its lane.
+
+        A poll brings all of it back in order: what comes later must not overtake it.
+        """
+        self._direct.discard(job.lane)
+        self._arriving.pop(job.lane, None)
+        self._forgotten.add(job.lane)
+        for key in [key for key, other in self._jobs.items() if other.lane == job.lane and key not in self._running]:
+            del self._jobs[key]
+        self.release(job)
 
     def _let_go(self, job: Job) -> None:
         """Make the entity of a running job free for its next step."""

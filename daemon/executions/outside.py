@@ -171,7 +171,7 @@ class OutsideRunner:
     async def _intend(self, attempt: Attempt) -> Attempt | None:
         """Store the intent; return the attempt as it runs, or None when it must not."""
         if not self._may_start(attempt.job.lane):
-            self._lanes.release(attempt.queued)
+            self._lanes.give_back(attempt.queued)
             return None
         now = self._clock.now()
         unit = intend(attempt.job, attempt.epoch, now)
@@ -196,7 +196,7 @@ class OutsideRunner:
         """Queue an attempt again whose intent was stored and whose effect has not begun."""
         is_stored = not receipt.cancelled() and receipt.result().fate is Fate.COMMITTED
         if is_stored and unit.following is not None:
-            back = hand_back(unit.following, epoch=attempt.epoch, now=self._clock.now())
+            back = hand_back(unit.following, epoch=attempt.epoch)
             self._recorder.submit(back, attempt.queued)
 
     def _cut_off(self, attempt: Attempt) -> None:
@@ -204,7 +204,7 @@ class OutsideRunner:
         if attempt.step.action.delivery is Delivery.AT_MOST_ONCE:
             self._recorder.record(attempt, Uncertain("the daemon stopped while the action was at work"))
         else:
-            back = hand_back(attempt.job, epoch=attempt.epoch, now=self._clock.now())
+            back = hand_back(attempt.job, epoch=attempt.epoch)
             self._recorder.submit(back, attempt.queued)
 
 

@@ -97,10 +97,13 @@ def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: d
     )
 
 
-def hand_back(job: Job, *, epoch: int, now: datetime) -> Unit:
-    """Return the unit that queues a running attempt again with its number refunded: its effect had not begun."""
-    waiting = replace(job, attempt=job.attempt - 1, status=Status.WAITING, due_at=now)
-    fields = {"status": Status.WAITING, "attempt": waiting.attempt, "due_at": now}
+def hand_back(job: Job, *, epoch: int) -> Unit:
+    """Return the unit that queues a running attempt again with its number refunded: its effect had not begun.
+
+    It keeps its place: what was due after it must not overtake it.
+    """
+    waiting = replace(job, attempt=job.attempt - 1, status=Status.WAITING)
+    fields = {"status": Status.WAITING, "attempt": waiting.attempt, "due_at": job.due_at}
     return Unit(job, _expected(job, epoch), {"$set": fields, "$inc": {"refunds": 1}}, following=waiting)
 
 

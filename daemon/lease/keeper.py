@@ -190,12 +190,12 @@ class LeaseKeeper:
         """
         sent = time.monotonic()
         expires = {"$add": ["$$NOW", int(self._lease_s * 1000)]}
+        known = [f"replica/{self._replica}", *(f"lease/{name}" for name in self._held)]
         result = await self._state.update_many(
-            {"holder": self._replica, "kind": {"$in": ["lease", "replica"]}}, [{"$set": {"expires_at": expires}}]
+            {"_id": {"$in": known}, "holder": self._replica}, [{"$set": {"expires_at": expires}}]
         )
-        known = len(self._held) + 1
         replica = {"kind": "replica", "holder": self._replica}
-        if result.matched_count != known:
+        if result.matched_count != len(known):
             await self._state.update_one(
                 {"_id": f"replica/{self._replica}"},
                 [{"$set": {**replica, "sessions": list(self._sessions()), "expires_at": expires}}],

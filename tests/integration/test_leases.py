@@ -122,3 +122,13 @@ async def test_a_stop_frees_also_what_a_lost_answer_left_behind(start: Start, da
     await database.state.update_one({"_id": f"lease/{lane_name(3)}"}, {"$inc": {"epoch": 1}})
     await keeper.stop()
     assert await database.state.count_documents({"kind": "lease", "holder": "a"}) == 0
+
+
+async def test_a_lease_that_is_ours_by_name_only_is_not_kept_from_others(start: Start, database: Database) -> None:
+    _, first = await start("a")
+    _, second = await start("b")
+    await eventually(lambda: len(lanes_of(second)) == LANES // 2)
+    name = min(lanes_of(second))
+    await database.state.update_one({"_id": f"lease/{name}"}, {"$set": {"holder": "a"}, "$inc": {"epoch": 1}})
+    await eventually(lambda: name not in second.held)
+    await eventually(lambda: lanes_of(first) | lanes_of(second) == set(map(lane_name, range(LANES))))

@@ -82,8 +82,8 @@ async def test_a_corrupt_document_is_no_obstacle_for_its_neighbours(bench: Bench
     await bench.leads.insert_many([{} for _ in range(10)])
     runs = await bench.runs(workflow_id)
     odd = runs[4]["_id"]
-    await bench.executions.update_many({}, {"$set": {"due_at": PAST}})
     await bench.executions.update_one({"_id": odd}, {"$set": {"cause": 5}})
+    await bench.executions.update_many({}, {"$set": {"due_at": PAST}})
     await bench.ended(workflow_id, 10)
     assert len(stage.calls) == 9
 

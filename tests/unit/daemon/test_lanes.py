@@ -52,6 +52,37 @@ def test_jobs_of_one_entity_start_one_at_a_time() -> None:
     assert lanes.take(NOW, 10) == [second]
 
 
+def test_what_is_given_back_is_not_overtaken_by_what_comes_after_it() -> None:
+    first, second = job(seq=1), job(seq=2)
+    lanes = lanes_with(first, second)
+    lanes.take(NOW, 10)
+    lanes.give_back(first)
+    assert lanes.take(NOW, 10) == []
+    lanes.begin_poll()
+    lanes.end_poll([job(seq=1), job(seq=2)], is_complete=True, is_reader=True)
+    assert [each.seq for each in lanes.take(NOW, 10)] == [1]
+
+
+def test_a_poll_that_was_under_way_brings_nothing_of_a_lane_that_was_given_back() -> None:
+    first = job(seq=1)
+    lanes = lanes_with(first)
+    lanes.take(NOW, 10)
+    lanes.begin_poll()
+    lanes.give_back(first)
+    lanes.end_poll([job(seq=1), job(seq=2)], is_complete=True, is_reader=True)
+    assert lanes.take(NOW, 10) == []
+    assert lanes.polling == {0}
+
+
+def test_what_runs_is_kept_when_its_lane_is_given_back() -> None:
+    running, queued = job("a", seq=1), job("b", seq=2)
+    lanes = lanes_with(running, queued)
+    assert lanes.take(NOW, 10) == [running, queued]
+    lanes.give_back(queued)
+    lanes.add(job("a", seq=1))
+    assert lanes.take(NOW, 10) == []
+
+
 def test_what_follows_a_step_comes_after_what_was_due_before_it() -> None:
     first, other, following = job(seq=1), job(seq=2), job(seq=1, due=5, step=1)
     lanes = lanes_with(first, other)

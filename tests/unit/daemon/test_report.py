@@ -69,5 +69,5 @@ def test_a_cancelled_execution_tells_its_reason(lines: list[dict[str, Any]]) -> 
 
 
 def test_what_is_handed_back_is_not_told_as_a_retry(lines: list[dict[str, Any]]) -> None:
-    report(hand_back(job_of(status="running", attempt=1), epoch=1, now=NOW))
+    report(hand_back(job_of(status="running", attempt=1), epoch=1))
     assert lines == []

@@ -130,7 +130,7 @@ def test_an_intent_takes_the_step_off_the_queue_and_counts_the_attempt() -> None
 
 
 def test_what_is_handed_back_gets_its_attempt_refunded_and_recorded() -> None:
-    unit = hand_back(running(attempt=2), epoch=7, now=LATER)
+    unit = hand_back(running(attempt=2), epoch=7)
     assert (unit.update["$set"]["attempt"], unit.update["$inc"]) == (1, {"refunds": 1})
 
 
