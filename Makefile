@@ -4,9 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN    := .venv/bin
 ARGS   ?=
 WORKERS ?= auto
+SECONDS ?= 60
+SEED   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test bench profile check format docs lock
+.PHONY: help install run demo test chaos bench profile check format docs lock
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +24,9 @@ demo: .venv/installed ## show the daemon beside a sample CRM; ARGS="--once" chec
 test: .venv/installed ## run every test, as CI does; ARGS="-k sentence"
 	.ci/test-programs
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+chaos: .venv/installed ## break everything for a while; SECONDS=60 SEED=7, ARGS="--keep DIR"
+	$(BIN)/python -m tests.chaos.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: .venv/installed ## measure, about 15 minutes; QUICK=1, N=leads, OUT=FILE.json, ARGS="burst idle"
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(N),--leads $(N)) $(if $(OUT),--out $(OUT)) $(ARGS)

@@ -25,7 +25,6 @@ Pair = tuple[Any, Any]  # workflow id, entity id
 ENDED: Final = ("completed", "failed", "cancelled")
 INSERTING: Final = {"create_task": "tasks", "send_notification": "notifications"}
 ENTITY_WRITING: Final = ("update_field", "qualify_lead", "enrich_lead")
-_CLOCK_SLACK: Final = timedelta(milliseconds=20)  # between the clocks of two replicas
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Expected:
     deliveries: Iterable[str] = ()
     at_most_once: bool = False
     unfinished: int = 0  # executions that may still wait
+    clock_slack: timedelta = timedelta(milliseconds=20)  # between the clocks of two replicas
 
 
 @dataclass
@@ -135,7 +135,7 @@ def _order(state: _State) -> None:
             (record["started_at"], record["executed_at"]) for each in executions for record in each["actions_executed"]
         )
         for (_, end), (start, _) in pairwise(spans):
-            if start + _CLOCK_SLACK < end:
+            if start + state.expected.clock_slack < end:
                 state.breach("order", f"entity {executions[0]['triggered_by_entity_id']}: two steps at once at {start}")
         first = [
             (each["seq"], each["actions_executed"][0]["started_at"])
@@ -143,8 +143,9 @@ def _order(state: _State) -> None:
             if each["actions_executed"] and each["actions_executed"][0]["attempts"] == 1 and not state.is_delayed(each)
         ]
         for (seq, before), (later_seq, after) in pairwise(first):
-            if after + _CLOCK_SLACK < before:
-                state.breach("order", f"execution {later_seq} started before {seq} of the same entity")
+            if after + state.expected.clock_slack < before:
+                early = (before - after).total_seconds()
+                state.breach("order", f"execution {later_seq} started {early} s before {seq} of the same entity")
 
 
 async def _inserted(state: _State, database: Database) -> None:

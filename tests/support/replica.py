@@ -47,14 +47,15 @@ class Replica:
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def spawn(self, *arguments: str) -> None:
-        """Start the process and do not wait for it."""
+    def spawn(self, *arguments: str, crash_at: str | None = None) -> None:
+        """Start the process and do not wait for it; ``crash_at`` is for this life only."""
+        environment = self._environment if crash_at is None else {**self._environment, "REFLEXD_CRASH_AT": crash_at}
         log: IO[bytes]
         with self._path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "daemon", "run", *arguments],
                 cwd=ROOT,
-                env=self._environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

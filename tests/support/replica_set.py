@@ -15,6 +15,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from tests.support.mongod import Mongod, free_port
 from tests.support.poll import eventually
+from tests.support.tcp_proxy import TcpProxy
 
 NODES: Final = 3
 ELECTED_S: Final = 40.0
@@ -22,11 +23,16 @@ _SETTINGS: Final = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 50
 
 
 class Node(Mongod):
-    """One member: it answers when it has started, primary or not."""
+    """One member: it answers when it has started, primary or not.
+
+    With a ``proxy`` the others and the clients reach it through that one only.
+    """
+
+    proxy: TcpProxy | None = None
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self.proxy.port if self.proxy is not None else self.port}"
 
     @property
     def is_up(self) -> bool:
@@ -72,10 +78,13 @@ class ReplicaSet:
     def uri(self) -> str:
         return f"mongodb://{','.join(node.host for node in self.nodes)}/?replicaSet=tests"
 
-    async def start(self) -> None:
+    async def start(self, *, through_proxies: bool = False) -> None:
         """Start all nodes and return once one of them is primary."""
         for node in self.nodes:
             node.spawn()
+            if through_proxies:
+                node.proxy = TcpProxy(node.port)
+                await node.proxy.start()
         await eventually(self._all_answer, ELECTED_S)
         members = [{"_id": number, "host": node.host} for number, node in enumerate(self.nodes)]
         config = {"_id": "tests", "members": members, "settings": _SETTINGS}
@@ -127,17 +136,20 @@ class ReplicaSet:
     async def stop(self) -> None:
         """End all nodes, as a power cut would: nobody needs the data any more."""
         await self.kill_all()
+        for node in self.nodes:
+            if node.proxy is not None:
+                await node.proxy.stop()
 
     async def _all_answer(self) -> bool:
         return all([await node.hello() for node in self.nodes])
 
 
 @asynccontextmanager
-async def running_replica_set(directory: Path) -> AsyncIterator[ReplicaSet]:
+async def running_replica_set(directory: Path, *, through_proxies: bool = False) -> AsyncIterator[ReplicaSet]:
     """Yield a replica set that has a primary; its processes are ended afterwards."""
     replica_set = ReplicaSet(directory)
     try:
-        await replica_set.start()
+        await replica_set.start(through_proxies=through_proxies)
         yield replica_set
     finally:
         await replica_set.stop()

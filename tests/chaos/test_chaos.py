@@ -1,0 +1,17 @@
+"""A short chaos run in every test run; ``make chaos SECONDS=600`` is the long one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import chaos
+
+SECONDS = 30
+SEED = 20_261_123
+
+
+@pytest.mark.timeout(300)
+async def test_everything_holds_while_everything_goes_wrong(tmp_path: Path) -> None:
+    report = await chaos(SECONDS, SEED, tmp_path)
+    assert report.breaches == [], report.text()
+    assert sum(report.faults.values()) >= 3, report.text()
