@@ -14,6 +14,8 @@ from actions.email_address import EmailAddress, parse_email_address
 from actions.template import parse_language
 from rules.path import value_at
 
+DERIVED_FIELDS: Final = ("email", "phone", "company_domain", "name")
+
 # How much of a field is looked at: more than that is no name and no number, and must not cost time.
 _LONGEST: Final = {"name": 200, "phone": 50, "website": 2_000}
 

@@ -113,3 +113,34 @@ async def test_name_given_in_parts_is_left_alone() -> None:
 
 async def test_lead_that_left_nothing_is_skipped() -> None:
     assert await EnrichLead().run(a_context({"_id": 1}, services=services)) == Skip("nothing_to_enrich")
+
+
+async def update_of(enrichment: object) -> EntityUpdate:
+    """Return the write for a lead that has an address, and this under ``enrichment``."""
+    entity = {"_id": 1, "email": "ana@acme.com", "enrichment": enrichment}
+    outcome = await EnrichLead().run(a_context(entity, services=services))
+    assert isinstance(outcome, Done)
+    assert isinstance(outcome.writes[0], EntityUpdate)
+    return outcome.writes[0]
+
+
+async def test_what_a_person_typed_under_enrichment_is_kept() -> None:
+    update = await update_of({"email": "typed", "note": "by hand"})
+    assert update == EntityUpdate({"enrichment.company_domain": "acme.com"})
+
+
+async def test_an_earlier_enrichment_is_renewed_without_what_is_no_longer_so() -> None:
+    update = await update_of({"email": {}, "phone": {}, "note": "by hand", "provider": "offline", "enriched_at": NOW})
+    assert "enrichment.email" in update.set
+    assert update.unset == ("enrichment.phone",)
+
+
+async def test_an_enrichment_that_is_no_object_is_left_alone() -> None:
+    entity = {"_id": 1, "email": "ana@acme.com", "enrichment": "typed"}
+    assert await EnrichLead().run(a_context(entity, services=services)) == Skip("enrichment_is_taken")
+
+
+async def test_an_enrichment_that_a_person_completed_needs_none() -> None:
+    typed = {"email": "typed", "company_domain": "typed"}
+    entity = {"_id": 1, "email": "ana@acme.com", "enrichment": typed}
+    assert await EnrichLead().run(a_context(entity, services=services)) == Skip("nothing_to_enrich")
