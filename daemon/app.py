@@ -9,6 +9,7 @@ import gc
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from pymongo.asynchronous.mongo_client import AsyncMongoClient
@@ -39,6 +40,7 @@ from daemon.metrics import Metrics
 from daemon.mongo.client import open_client
 from daemon.mongo.embedded import with_mongodb
 from daemon.mongo.initialise import initialise
+from daemon.mongo.patience import patiently
 from daemon.mongo.topology import check_topology
 from daemon.mongo.upkeep import Upkeep
 from daemon.schedule.scheduler import Scheduler
@@ -75,7 +77,7 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
         async with open_client(connected, "init", is_patient=True) as client:
             check_topology(await client.admin.command("hello"))
             if connected.init_on_start:
-                await initialise(client[connected.database_name], connected)
+                await patiently(partial(initialise, client[connected.database_name], connected))
         if reset_to is not None:
             async with open_client(connected, "reset") as client:
                 database, parse = client[connected.database_name], parser_for(connected)
@@ -84,7 +86,11 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
             stop = StopRequest()
             stop.listen()
             daemon = Daemon(connected, client, reader_client, on_death=stop.fail)
-            await daemon.start()
+            try:
+                await daemon.start()
+            except BaseException:
+                await daemon.stop()  # or every service would say that it ended by itself
+                raise
             _calm_collector()
             emit(
                 LogEvent.DAEMON_STARTED,
@@ -297,8 +303,8 @@ class Daemon:
 
     async def start(self) -> None:
         """Return once this replica takes part; raise the driver's error if the database does not answer."""
-        await self.clock.sample()
-        await self._states.refresh()
+        await patiently(self.clock.sample)
+        await patiently(self._states.refresh)
         for service in (
             self._api,
             self._executor,

@@ -20,6 +20,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.lease.share import lanes_to_claim, lanes_to_release
 from daemon.mongo.failure import is_transient
+from daemon.mongo.patience import patiently
 from daemon.mongo.transaction import end_sessions
 from daemon.service import Background
 from daemon.telemetry import emit
@@ -119,10 +120,9 @@ class LeaseKeeper:
 
     async def start(self) -> None:
         """Write the leases that do not exist yet, claim what is free, and keep at it."""
-        await self._put_missing()
-        await self._state.delete_many({"kind": "replica", "$expr": {"$lt": ["$expires_at", _LONG_AGO]}})
-        await self._end_sessions_of([self._replica])  # a former life under the same name
-        await self._beat()
+        await patiently(self._put_missing)
+        await patiently(self._tidy)
+        await patiently(self._beat)
         self._task.start()
 
     async def stop(self) -> None:
@@ -151,6 +151,11 @@ class LeaseKeeper:
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="renewal of leases", error=error)
                 self._drop_untrusted()
+
+    async def _tidy(self) -> None:
+        """Forget replicas that are long gone, and end what a former life under the same name left open."""
+        await self._state.delete_many({"kind": "replica", "$expr": {"$lt": ["$expires_at", _LONG_AGO]}})
+        await self._end_sessions_of([self._replica])
 
     async def _put_missing(self) -> None:
         """Write the leases that do not exist. Their epochs begin above those of leases that somebody dropped."""

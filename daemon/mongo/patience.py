@@ -1,0 +1,30 @@
+"""Repeat what MongoDB could not answer just then: a daemon that starts in mid-election is no reason to give up."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from pymongo.errors import PyMongoError
+
+from daemon.event import Event
+from daemon.mongo.failure import is_transient
+from daemon.telemetry import emit
+
+PATIENCE_S: Final = 15.0
+_PAUSE_S: Final = 1.0
+
+
+async def patiently(work: Callable[[], Awaitable[Any]]) -> None:
+    """Do ``work``, again where it fails for a reason that may pass, for a while; then raise the driver's error."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            await work()
+        except PyMongoError as error:
+            if not is_transient(error) or time.monotonic() > until:
+                raise
+            emit(Event.STORE_UNAVAILABLE, during="start", error=error)
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            return
