@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from itertools import count
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from config.error import StoreUnavailable
@@ -26,7 +26,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.batch_writer import BatchWriter, Clock, Lost, Vanished
 from daemon.executions.unit import Unit, is_in_state
-from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_transient
+from daemon.mongo.failure import is_forbidden, is_transient
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.telemetry import emit
@@ -57,10 +57,6 @@ class Receipt:
 
     fate: Fate
     error: str = ""
-
-
-def _is_forbidden(error: Exception) -> TypeGuard[OperationFailure]:
-    return isinstance(error, OperationFailure) and error.code == MISSING_PRIVILEGE_CODE
 
 
 _Entry = tuple[Unit, "asyncio.Future[Receipt]"]
@@ -169,7 +165,7 @@ class GroupCommit:
             except (PyMongoError, StoreUnavailable) as error:
                 if is_transient(error):
                     emit(Event.STORE_UNAVAILABLE, during="group commit", error=error)
-                    if _is_forbidden(error):  # perhaps one collection only: it must not hold up the others
+                    if is_forbidden(error):  # perhaps one collection only: it must not hold up the others
                         if len(units) == 1:
                             return [Receipt(Fate.CONTENDED, refusal_text(error))]
                         break

@@ -3,7 +3,7 @@
 Errors are classified by code and label, never by their text (MONGODB.md, "Stream position").
 """
 
-from typing import Final
+from typing import Final, TypeGuard
 
 from pymongo.errors import (
     AutoReconnect,
@@ -56,6 +56,11 @@ _TRANSIENT_LABELS: Final = (
     "RetryableWriteError",
     "ResumableChangeStreamError",
 )
+
+
+def is_forbidden(error: BaseException) -> TypeGuard[OperationFailure]:
+    """Return whether a privilege is missing: on everything, or on one collection only."""
+    return isinstance(error, OperationFailure) and error.code == MISSING_PRIVILEGE_CODE
 
 
 def is_transient(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from daemon.executions.entity import EntityReader
 from daemon.executions.intervention import Interventions
 from daemon.executions.job import Job
 from daemon.metrics import Metrics
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import is_forbidden, is_transient
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.stream.batch import Batch, BatchStore, Operations, is_duplicate
@@ -162,6 +162,10 @@ class Intake:
         except LeaseLost:
             raise
         except Exception as error:
+            if is_forbidden(error) and at_once:
+                # Perhaps only what one workflow inserts is: queued, it holds up no other entity.
+                await self._start_over()
+                return await self._take_some(events, token, structures, at_once=False)
             if is_transient(error):
                 raise
             taken = len(events) if plan is None else max(plan.consumed, 1)

@@ -6,6 +6,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon.mongo.failure import MISSING_PRIVILEGE_CODE
 from daemon.stream import checkpoint
 from daemon.stream.entrant import execution_document
 from rules import head as head_rules
@@ -150,3 +151,20 @@ async def test_a_stream_that_fails_again_and_again_is_opened_again(
         )
         await bench.leads.insert_many([{"_id": lead} for lead in range(20)])
         assert await bench.ran_for(workflow) == list(range(20))
+
+
+async def test_a_collection_that_may_not_be_written_holds_up_no_other_entity(bench: Bench) -> None:
+    forbidden = await bench.add(created(), actions=[{"type": "send_notification", "message": "hi"}])
+    other = await bench.add(created("deal"))
+    admin = bench.database.client.admin
+    namespace = f"{bench.database.name}.notifications"
+    data = {"failCommands": ["insert"], "errorCode": MISSING_PRIVILEGE_CODE, "namespace": namespace}
+    await admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=data)
+    try:
+        await bench.leads.insert_many([{"_id": lead} for lead in range(3)])
+        await bench.deals.insert_many([{"_id": deal} for deal in range(3)])
+        await bench.ended(other, 3)
+    finally:
+        await admin.command("configureFailPoint", "failCommand", mode="off")
+    assert [run["status"] for run in await bench.ended(forbidden, 3)] == ["completed"] * 3
+    assert await bench.database["notifications"].count_documents({}) == 3
