@@ -153,9 +153,10 @@ class LeaseKeeper:
                 self._drop_untrusted()
 
     async def _tidy(self) -> None:
-        """Forget replicas that are long gone, and end what a former life under the same name left open."""
+        """Forget replicas that are long gone, and a former life under the same name with what it left open."""
         await self._state.delete_many({"kind": "replica", "$expr": {"$lt": ["$expires_at", _LONG_AGO]}})
         await self._end_sessions_of([self._replica])
+        await self._state.delete_one({"_id": f"replica/{self._replica}"})  # it names sessions that are not ours
 
     async def _put_missing(self) -> None:
         """Write the leases that do not exist. Their epochs begin above those of leases that somebody dropped."""

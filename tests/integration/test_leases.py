@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from bson import Binary
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.lease.keeper import READER, LeaseKeeper, lane_name
@@ -132,3 +133,18 @@ async def test_a_lease_that_is_ours_by_name_only_is_not_kept_from_others(start: 
     await database.state.update_one({"_id": f"lease/{name}"}, {"$set": {"holder": "a"}, "$inc": {"epoch": 1}})
     await eventually(lambda: name not in second.held)
     await eventually(lambda: lanes_of(first) | lanes_of(second) == set(map(lane_name, range(LANES))))
+
+
+async def test_a_second_life_under_the_same_name_names_its_own_sessions(database: Database) -> None:
+    async def sessions_of(life: bytes) -> object:
+        sessions = [{"id": Binary(life * 16, 4)}]
+        keeper = LeaseKeeper(
+            database.state, "a", lanes=1, lease_s=60, users=(), on_death=print, sessions=lambda: sessions
+        )
+        await keeper.start()
+        await keeper._task.stop()  # it dies without a word
+        found = await database.state.find_one({"_id": "replica/a"})
+        return found is not None and found["sessions"] == sessions
+
+    assert await sessions_of(b"1")
+    assert await sessions_of(b"2")
