@@ -1,15 +1,12 @@
-"""The one place that constructs and wires: from settings to a running daemon, and back.
+"""The one place that constructs and wires: from settings to the services of one replica.
 
 Services start in the order in which they need each other and stop in reverse. The reader role and the lanes come
-and go with their leases, which ``_Roles`` passes on.
+and go with their leases.
 """
 
 import asyncio
-import gc
-import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 from pymongo.asynchronous.mongo_client import AsyncMongoClient
@@ -37,15 +34,10 @@ from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.lease.keeper import READER, LeaseKeeper, lane_name, lane_of_name
 from daemon.metrics import Metrics
-from daemon.mongo.client import open_client
-from daemon.mongo.embedded import with_mongodb
-from daemon.mongo.initialise import initialise
 from daemon.mongo.patience import patiently
-from daemon.mongo.topology import check_topology
 from daemon.mongo.upkeep import Upkeep
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Sweep
-from daemon.signals import StopRequest
 from daemon.status import StatusReporter
 from daemon.stream.admission import Admission
 from daemon.stream.cursor import pipeline_for
@@ -57,7 +49,6 @@ from daemon.stream.manual import Manual
 from daemon.stream.plan import Planner
 from daemon.stream.reader import Reader
 from daemon.stream.recovery import Recovery
-from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.stream.throttle import Throttle
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
@@ -68,41 +59,6 @@ from rules.workflow import ParseAction
 
 MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
 COMFORTABLE_JOBS: Final = 4_000  # from then on intake waits a moment for the executor
-
-
-async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
-    """Run until asked to stop; return the exit code. ``reset_to``: where to put the checkpoint before."""
-    began = time.monotonic()
-    async with with_mongodb(settings) as connected:
-        async with open_client(connected, "init", is_patient=True) as client:
-            check_topology(await client.admin.command("hello"))
-            if connected.init_on_start:
-                await patiently(partial(initialise, client[connected.database_name], connected))
-        if reset_to is not None:
-            async with open_client(connected, "reset") as client:
-                database, parse = client[connected.database_name], parser_for(connected)
-                await reset_checkpoint(database, connected.collections, parse, parse_position(reset_to))
-        async with open_client(connected, "daemon") as client, open_client(connected, "reader") as reader_client:
-            stop = StopRequest()
-            stop.listen()
-            daemon = Daemon(connected, client, reader_client, on_death=stop.fail)
-            try:
-                await daemon.start()
-            except BaseException:
-                await daemon.stop()  # or every service would say that it ended by itself
-                raise
-            _calm_collector()
-            emit(
-                LogEvent.DAEMON_STARTED,
-                replica=connected.replica_name,
-                database=connected.database_name,
-                seconds=round(time.monotonic() - began, 3),
-            )
-            reason = await stop.wait()
-            emit(LogEvent.DAEMON_STOPPING, signal=reason)
-            await daemon.stop()
-    emit(LogEvent.DAEMON_STOPPED, exit_code=stop.exit_code, seconds=round(time.monotonic() - began, 3))
-    return stop.exit_code
 
 
 class Daemon:
@@ -444,13 +400,3 @@ class Daemon:
             if event.operation == "dropDatabase" or event.collection in watched:
                 emit(LogEvent.IMAGES_OFF, collection=event.collection or self._settings.database_name)
         self._upkeep.nudge()
-
-
-def _calm_collector() -> None:
-    """Let the cyclic garbage collector run seldom, and not over what was loaded at start.
-
-    Events, jobs and units are freed by reference counts; looking through the living ones again and again took a
-    third of the time of a burst.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

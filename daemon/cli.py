@@ -63,7 +63,7 @@ def run(
     """Run the daemon until it is told to stop (SIGTERM or Ctrl-C; a second one stops it at once)."""
 
     async def work(settings: Settings) -> int:
-        from daemon.app import run_daemon
+        from daemon.process import run_daemon
 
         adjusted = settings.model_copy(update={"init_on_start": False}) if no_init else settings
         return await run_daemon(adjusted, reset_to=reset_checkpoint)

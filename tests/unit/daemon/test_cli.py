@@ -37,7 +37,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         seen.append(settings)
         return 0
 
-    monkeypatch.setitem(sys.modules, "daemon.app", SimpleNamespace(run_daemon=run_daemon))
+    monkeypatch.setitem(sys.modules, "daemon.process", SimpleNamespace(run_daemon=run_daemon))
     return seen
 
 
@@ -47,7 +47,7 @@ def daemon_that(monkeypatch: pytest.MonkeyPatch, ends: int | Exception) -> None:
             raise ends
         return ends
 
-    monkeypatch.setitem(sys.modules, "daemon.app", SimpleNamespace(run_daemon=run_daemon))
+    monkeypatch.setitem(sys.modules, "daemon.process", SimpleNamespace(run_daemon=run_daemon))
 
 
 def reflexd(*arguments: str) -> Result:

@@ -1,0 +1,63 @@
+"""The life of the process: a MongoDB to work beside, its preparation, the daemon, and its end."""
+
+import gc
+import time
+from functools import partial
+
+from config.settings import Settings
+from daemon.app import Daemon
+from daemon.event import Event
+from daemon.mongo.client import open_client
+from daemon.mongo.embedded import with_mongodb
+from daemon.mongo.initialise import initialise
+from daemon.mongo.patience import patiently
+from daemon.mongo.topology import check_topology
+from daemon.signals import StopRequest
+from daemon.stream.reset import parse_position, reset_checkpoint
+from daemon.telemetry import emit
+from daemon.workflows.parsing import parser_for
+
+
+async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
+    """Run until asked to stop; return the exit code. ``reset_to``: where to put the checkpoint before."""
+    began = time.monotonic()
+    async with with_mongodb(settings) as connected:
+        async with open_client(connected, "init", is_patient=True) as client:
+            check_topology(await client.admin.command("hello"))
+            if connected.init_on_start:
+                await patiently(partial(initialise, client[connected.database_name], connected))
+        if reset_to is not None:
+            async with open_client(connected, "reset") as client:
+                database, parse = client[connected.database_name], parser_for(connected)
+                await reset_checkpoint(database, connected.collections, parse, parse_position(reset_to))
+        async with open_client(connected, "daemon") as client, open_client(connected, "reader") as reader_client:
+            stop = StopRequest()
+            stop.listen()
+            daemon = Daemon(connected, client, reader_client, on_death=stop.fail)
+            try:
+                await daemon.start()
+            except BaseException:
+                await daemon.stop()  # or every service would say that it ended by itself
+                raise
+            _calm_collector()
+            emit(
+                Event.DAEMON_STARTED,
+                replica=connected.replica_name,
+                database=connected.database_name,
+                seconds=round(time.monotonic() - began, 3),
+            )
+            reason = await stop.wait()
+            emit(Event.DAEMON_STOPPING, signal=reason)
+            await daemon.stop()
+    emit(Event.DAEMON_STOPPED, exit_code=stop.exit_code, seconds=round(time.monotonic() - began, 3))
+    return stop.exit_code
+
+
+def _calm_collector() -> None:
+    """Let the cyclic garbage collector run seldom, and not over what was loaded at start.
+
+    Events, jobs and units are freed by reference counts; looking through the living ones again and again took a
+    third of the time of a burst.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
