@@ -1,7 +1,7 @@
 """Count runs of one workflow for one entity within an hour: what stops loops through outside systems.
 
 Counts live in memory, a bounded number of them; what is not known is counted in the history. An entity is created
-once, so creations are not counted.
+once and swept once a run, so creations and sweeps are not counted.
 """
 
 from collections import OrderedDict, deque
@@ -73,7 +73,8 @@ class Throttle:
 
 
 def _is_counted(entrant: Entrant) -> bool:
-    return entrant.workflow.trigger.type is TriggerType.FIELD_UPDATED and not entrant.is_forced
+    by_hand = entrant.request_id is not None
+    return not entrant.is_forced and (by_hand or entrant.workflow.trigger.type is TriggerType.FIELD_UPDATED)
 
 
 def _pair(entrant: Entrant) -> _Pair:

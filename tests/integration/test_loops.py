@@ -5,6 +5,7 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.support.bench import Bench, running_bench, updated
+from tests.support.poll import eventually
 
 
 def set_field(field: str, value: Any) -> dict[str, Any]:
@@ -94,3 +95,20 @@ async def test_too_many_runs_for_one_entity_within_an_hour_are_throttled(
         await bench.leads.update_one({"_id": 1}, {"$inc": {"n": 1}})
         await bench.leads.update_one({"_id": 2}, {"$inc": {"n": 1}})
         assert await bench.ran_for(workflow) == [1, 1, 1, 1, 1, 2, 2]
+
+
+async def test_requests_by_programs_are_throttled_and_a_forced_one_is_not(
+    mongo_uri: str, database: AsyncDatabase[dict[str, Any]]
+) -> None:
+    async with running_bench(mongo_uri, database, max_runs_per_hour=2) as bench:
+        workflow = await bench.add({"type": "manual", "entity_type": "lead"})
+        await bench.leads.insert_one({"_id": 1})
+        requests = bench.database["workflow_requests"]
+        for force in (False, False, False, True):
+            await requests.insert_one({"workflow_id": workflow, "entity_id": 1, "force": force})
+
+        async def answers() -> list[str] | None:
+            found = await requests.find({"answered_at": {"$exists": True}}).sort("_id", 1).to_list()
+            return [each.get("reason", each["status"]) for each in found] if len(found) == 4 else None
+
+        assert await eventually(answers) == ["accepted", "accepted", "throttled", "accepted"]
