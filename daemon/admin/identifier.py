@@ -14,6 +14,8 @@ def readings(text: str) -> list[Any]:
     """Return what an id given as text may mean, the likeliest first; raise Malformed if it can be none."""
     if not 0 < len(text) <= _LONGEST or any("\ud800" <= character <= "\udfff" for character in text):
         raise Malformed("id", f"expected the id of a document, 1 to {_LONGEST} characters")
+    if text.startswith(("{", "[")):
+        raise Malformed("id", "expected the id of a document, found an object or a list")
     found: list[Any] = [ObjectId(text), text] if ObjectId.is_valid(text) else [text]
     digits = text.removeprefix("-")
     if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS:

@@ -167,6 +167,10 @@ async def test_an_id_that_is_no_text_is_refused(client: httpx2.AsyncClient, give
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "body.entity_id")
 
 
+async def test_an_operator_in_the_place_of_an_id_is_refused(client: httpx2.AsyncClient) -> None:
+    assert (await client.get('/workflows/{"$ne": null}')).status_code == 400
+
+
 @pytest.mark.parametrize("key", ["$where", "a\0b"])
 async def test_no_key_of_a_workflow_can_act_as_an_operator(client: httpx2.AsyncClient, key: str) -> None:
     condition = {"field": "a", "operator": "equals", "value": {key: 1}}
