@@ -56,6 +56,15 @@ class Change:
         """The document that conditions are judged on: the after-image, of a deleted entity the before-image."""
         return self.before if self.kind is Kind.DELETED else self.after
 
+    def touched_names(self) -> set[str] | None:
+        """Return the names of the top-level fields that the event names or, for a replace, that differ; else None."""
+        if self.touched is not None:
+            return {path.split(".", 1)[0] for path in self.touched}
+        if self.before is None or self.after is None or self.judged_on is not JudgedOn.EVENT:
+            return None
+        names = self.before.keys() | self.after.keys()
+        return {name for name in names if not is_same(self.before.get(name, MISSING), self.after.get(name, MISSING))}
+
     def has_touched(self, path: str) -> bool | None:
         """Return whether the event names ``path``, a parent or a child of it; None where that is not known."""
         if self.touched is None:

@@ -65,9 +65,10 @@ class Matcher:
         known = self._roots.get((change.entity_type, change.kind))
         if not known:
             return set()
-        if change.kind is not Kind.UPDATED or change.touched is None:
+        if change.kind is not Kind.UPDATED:
             return known
-        return known & {_ANY_FIELD, *(path.split(".", 1)[0] for path in change.touched)}
+        touched = change.touched_names()
+        return known if touched is None else known & {_ANY_FIELD, *touched}
 
 
 def _keys(trigger: Trigger) -> Iterator[_Key]:

@@ -1,5 +1,7 @@
 """The index finds every workflow that a change could start, and few others."""
 
+import timeit
+
 from rules.change import Kind
 from rules.matching import Matcher
 from tests.support.bench import created, deleted, updated
@@ -67,3 +69,19 @@ def test_the_order_of_candidates_does_not_depend_on_the_order_they_came_in() -> 
     workflows = [a_workflow(created(), _id=each) for each in ("b", 1, "a", {"x": 1})]
     forwards, backwards = a_matcher(*workflows), a_matcher(*reversed(workflows))
     assert forwards.candidates(a_creation({})) == backwards.candidates(a_creation({}))
+
+
+def test_a_replace_with_both_images_finds_those_that_look_at_what_differs() -> None:
+    on_a, on_b, on_any = a_workflow(updated("a.x")), a_workflow(updated("b")), a_workflow(updated())
+    change = an_update({"a": {"x": 1}, "b": 1}, {"a": {"x": 2}, "b": 1}, None)
+    assert a_matcher(on_a, on_b, on_any).candidates(change) == [on_a, on_any]
+
+
+def test_the_cost_does_not_grow_with_the_workflows_that_cannot_match() -> None:
+    few, many = (a_matcher(*(a_workflow(updated(f"field{n}")) for n in range(size))) for size in (100, 10_000))
+    changes = [an_update(None, {}, {"field7"}), an_update({"field7": 1}, {"field7": 2}, None)]
+
+    def cost(matcher: Matcher) -> float:
+        return min(timeit.repeat(lambda: [matcher.candidates(change) for change in changes], number=200, repeat=7))
+
+    assert cost(many) < 5 * cost(few)
