@@ -149,9 +149,9 @@ class Reader:
             await asyncio.wait([self._stream])
         finally:
             await cancelled(self._stream)
-        if self._stream.cancelled() or not self._may_read.is_set():
+        error = None if self._stream.cancelled() else self._stream.exception()  # asked for in any case: it is seen
+        if not self._may_read.is_set():
             return None
-        error = self._stream.exception()
         if error is not None and not isinstance(error, Exception):
             raise error
         if error is None or isinstance(error, _EXPECTED) or is_transient(error):
