@@ -88,7 +88,7 @@ class Daemon:
         self._states = WorkflowStates(versions)
         definitions = Definitions(versions, parse)
         entity_reader = EntityReader(database, entities)
-        self._commit = GroupCommit(database, names, entities, self.clock)
+        self._commit = GroupCommit(database, names, entities, self.clock, may_start=self._may_start)
         self._recorder = Recorder(
             self._commit,
             self.lanes,

@@ -7,7 +7,7 @@ transaction is in the way of is tried again later, by itself.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -75,11 +75,14 @@ class GroupCommit:
         collections: Collections,
         entities: Mapping[str, str],
         clock: Clock,
+        *,
+        may_start: Callable[[int], bool] = lambda lane: True,
     ) -> None:
-        """``entities`` maps entity type to collection."""
+        """``entities`` maps entity type to collection. ``may_start`` tells whether a lane's lease can be trusted."""
         self._database = database
         self._names = collections
         self._writer = BatchWriter(database, collections, entities, clock)
+        self._may_start = may_start
         self.transactions = Transactions(database.client)
         self._queue: deque[_Entry] = deque()
         self._batch: list[_Entry] = []
@@ -193,9 +196,14 @@ class GroupCommit:
                 break
             except Lost:
                 settled |= await self._find_settled(wanted)
+                settled = {**dict.fromkeys(self._late(wanted), Fate.LOST), **settled}
         else:
             raise StoreUnavailable(f"the state of {len(units) - len(settled)} executions kept changing")
         return [Receipt(settled.get(unit.job.execution_id, Fate.COMMITTED)) for unit in units]
+
+    def _late(self, units: Sequence[Unit]) -> list[ObjectId]:
+        """Return the executions that somebody else may have begun by now: what waited for MongoDB waited too long."""
+        return [unit.job.execution_id for unit in units if unit.needs_lease and not self._may_start(unit.job.lane)]
 
     async def _find_settled(self, units: Sequence[Unit]) -> dict[ObjectId, Fate]:
         """Return what has become of the units whose execution is not in the expected state.
@@ -217,4 +225,6 @@ class GroupCommit:
     async def _try(self, units: Sequence[Unit], runs: "count[int]", session: AsyncClientSession) -> None:
         if next(runs) > _RUNS:
             raise _Contended
+        if self._late(units):
+            raise Lost
         await self._writer.write(units, session)

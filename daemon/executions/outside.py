@@ -183,7 +183,7 @@ class OutsideRunner:
             raise
         if unit.following is None or fate is Fate.LOST:
             emit(Event.EXECUTOR_LEASE_LOST, execution_id=attempt.job.execution_id, step=attempt.job.step)
-            self._lanes.release(attempt.queued)
+            self._lanes.give_back(attempt.queued)
         elif fate is not Fate.COMMITTED:
             self._recorder.record(attempt, Fail(receipt.result().error))
         elif not self._may_start(unit.following.lane) or self._is_stopping:

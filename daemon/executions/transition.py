@@ -29,7 +29,8 @@ def intend(job: Job, epoch: int, now: datetime) -> Unit:
         "started_at": running.started_at,
         "step_started_at": now,
     }
-    return Unit(job, _expected(job), {"$set": fields, "$unset": {"due_at": ""}}, following=running)
+    update = {"$set": fields, "$unset": {"due_at": ""}}
+    return Unit(job, _expected(job), update, following=running, needs_lease=True)
 
 
 def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: datetime, time_scale: float) -> Unit:

@@ -25,6 +25,7 @@ class Unit:
 
     ``filter`` names the state that the execution must still be in. ``ended`` is set where the execution ends with
     this unit: then its workflow's counters grow. ``following`` is what is queued next for the same execution.
+    ``needs_lease``: it may only be committed while the lane's lease can be trusted.
     """
 
     job: Job
@@ -35,3 +36,4 @@ class Unit:
     ended: Status | None = None
     following: Job | None = None
     record: Mapping[str, Any] = field(default_factory=dict)  # the step as it goes into the history, empty if none
+    needs_lease: bool = False

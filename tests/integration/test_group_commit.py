@@ -13,7 +13,7 @@ from config.collection_names import Collections
 from daemon.executions.group_commit import Fate, GroupCommit
 from daemon.executions.job import job_from
 from daemon.executions.status import Status
-from daemon.executions.transition import end, finish
+from daemon.executions.transition import end, finish, intend
 from daemon.executions.unit import Unit
 from daemon.mongo.codec import CODEC
 from tests.support.jobs import NOW, execution_of, workflow_of
@@ -244,3 +244,16 @@ async def test_a_stop_tells_nobody_that_something_was_committed(database: Databa
     await fail_commands(database, 0, failCommands=["update"])
     assert all(receipt.cancelled() for receipt in receipts)
     assert await counts(database) == (0, 0, 0)
+
+
+async def test_an_intent_is_not_committed_once_its_lease_is_in_doubt(database: Database) -> None:
+    document = execution_of()
+    await database.workflow_executions.insert_one(document)
+    job = job_from(document, workflow_of())
+    other = await unit_of(database, seq=2)
+    late = GroupCommit(database, Collections(), {"lead": "leads"}, Clock(), may_start=lambda lane: False)
+    intent, ended = late.submit(intend(job, 1, NOW)), late.submit(other)
+    assert ((await intent).fate, (await ended).fate) == (Fate.LOST, Fate.COMMITTED)
+    stored = await database.workflow_executions.find_one({"_id": job.execution_id})
+    assert stored is not None
+    assert stored["status"] == document["status"]
