@@ -57,10 +57,6 @@ class Matcher:
                 found.update(bucket)
         return [found[order] for order in sorted(found)]
 
-    def concerns(self, entity_type: str, kind: Kind) -> bool:
-        """Return whether any workflow looks at this kind of change at all."""
-        return bool(self._roots.get((entity_type, kind)))
-
     def _touched_roots(self, change: Change) -> set[str]:
         known = self._roots.get((change.entity_type, change.kind))
         if not known:

@@ -2,7 +2,6 @@
 
 import timeit
 
-from rules.change import Kind
 from rules.matching import Matcher
 from tests.support.bench import created, deleted, updated
 from tests.support.change import a_creation, a_deletion, a_workflow, an_update
@@ -48,7 +47,6 @@ def test_a_workflow_taken_out_is_found_no_more() -> None:
     matcher.remove(workflow.id)
     matcher.remove(workflow.id)
     assert matcher.candidates(an_update(None, {}, None)) == []
-    assert not matcher.concerns("lead", Kind.UPDATED)
 
 
 def test_one_that_was_taken_out_leaves_others_of_its_field() -> None:
