@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -86,9 +86,16 @@ async def prepared(server: Server) -> AsyncIterator[AsyncDatabase[dict[str, Any]
 
 @asynccontextmanager
 async def arena(
-    server: Server, contender: Contender, workload: Workload | None, replicas: int = 1
+    server: Server,
+    contender: Contender,
+    workload: Workload | None,
+    replicas: int = 1,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Arena]:
-    """Yield a database on which ``contender`` is ready to work; without a workload it has nothing to do."""
+    """Yield a database on which ``contender`` is ready to work; without a workload it has nothing to do.
+
+    ``settings``: variables that the daemon is given beside the defaults.
+    """
     async with prepared(server) as database, AsyncExitStack() as stack:
         if workload is not None:
             await database["workflows"].insert_one(workflow_document(workload))
@@ -96,7 +103,7 @@ async def arena(
         for number in range(replicas):
             directory = server.directory / f"{database.name}-{number}"
             if contender is Contender.DAEMON:
-                program = await stack.enter_async_context(_daemon(server, database.name, directory))
+                program = await stack.enter_async_context(daemon(server, database.name, directory, settings))
             else:
                 phases = 1 if contender is Contender.ONE_PHASE else 2
                 program = await stack.enter_async_context(
@@ -116,8 +123,11 @@ async def child(server: Server, module: str, database_name: str, **asked: Any) -
 
 
 @asynccontextmanager
-async def _daemon(server: Server, database_name: str, directory: Path) -> AsyncIterator[Program]:
-    environment = {"MONGODB_URI": server.uri, "MONGODB_DATABASE": database_name}
+async def daemon(
+    server: Server, database_name: str, directory: Path, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Program]:
+    """Yield a daemon that takes part."""
+    environment = {"MONGODB_URI": server.uri, "MONGODB_DATABASE": database_name, **(settings or {})}
     async with running(["daemon", "run"], directory, environment) as program:
         await program.started("daemon.started")
         yield program
