@@ -124,10 +124,16 @@ async def child(server: Server, module: str, database_name: str, **asked: Any) -
 
 @asynccontextmanager
 async def daemon(
-    server: Server, database_name: str, directory: Path, settings: Mapping[str, str] | None = None
+    server: Server,
+    database_name: str,
+    directory: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    is_watched: bool = False,
 ) -> AsyncIterator[Program]:
-    """Yield a daemon that takes part."""
+    """Yield a daemon that takes part; a watched one can be asked how long its event loop stood still."""
     environment = {"MONGODB_URI": server.uri, "MONGODB_DATABASE": database_name, **(settings or {})}
-    async with running(["daemon", "run"], directory, environment) as program:
+    module = "benchmarks.watched" if is_watched else "daemon"
+    async with running([module, "run"], directory, environment) as program:
         await program.started("daemon.started")
         yield program

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import psutil
 import pytest
-from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.support.bench import is_reading
+from tests.support.crowd import insert_crowd
 from tests.support.daemon import running_daemon
 from tests.support.load import FOLLOW_UP, prepared_load
 from tests.support.poll import eventually
@@ -23,8 +23,6 @@ from tests.support.replica import Replica
 Database = AsyncDatabase[dict[str, Any]]
 
 EXECUTIONS: Final = int(os.environ.get("SCALE", "15000"))
-LANES: Final = 32
-PAGE: Final = 5_000
 MOST_EXAMINED: Final = 3_000  # documents, by one query
 FLAT_MB: Final = 50
 SOON: Final = timedelta(hours=1)
@@ -36,36 +34,9 @@ async def crowded(database: Database, mongo_uri: str) -> AsyncIterator[Database]
     await prepared_load(database)
     async with running_daemon(mongo_uri, database.name) as daemon:
         await eventually(lambda: is_reading(daemon))
-    due_at = datetime.now(UTC) + SOON
-    for first in range(0, EXECUTIONS, PAGE):
-        page = [waiting(number, due_at) for number in range(first, min(first + PAGE, EXECUTIONS))]
-        await database.workflow_executions.insert_many(page, ordered=False)
+    await insert_crowd(database, FOLLOW_UP, EXECUTIONS, datetime.now(UTC) + SOON)
     yield database
     await database.command({"profile": 0})
-
-
-def waiting(number: int, due_at: datetime) -> dict[str, Any]:
-    """Return an execution as it is while its first step waits; its number orders those due at once."""
-    return {
-        "_id": ObjectId(),
-        "seq": number,
-        "workflow_id": FOLLOW_UP,
-        "workflow_name": "Follow up",
-        "workflow_version": 1,
-        "trigger": {"type": "entity_created", "kind": "created", "at": due_at - SOON},
-        "triggered_by_entity_type": "lead",
-        "triggered_by_entity_id": ObjectId(),
-        "triggered_at": due_at - SOON,
-        "status": "waiting",
-        "actions_executed": [],
-        "step": 0,
-        "attempt": 0,
-        "due_at": due_at,
-        "lane": number % LANES,
-        "cause": {"depth": 0, "chain": [], "execution_id": None},
-        "started_at": None,
-        "completed_at": None,
-    }
 
 
 @pytest.mark.timeout(900)
