@@ -93,7 +93,7 @@ class Event(StrEnum):
         "reader.reopened",
         Level.WARNING,
         "attempt delay_s error",
-        ("The change stream broke and is opened again from the checkpoint."),
+        ("The change stream broke and is opened again from the checkpoint. Said once a second at most."),
     )
     READER_BEHIND = "reader.behind", Level.WARNING, "lag_s", "Changes are read later than they are made."
     CHECKPOINT_CORRUPT = (
@@ -220,7 +220,7 @@ class Event(StrEnum):
     # Replicas
     LEASE_ACQUIRED = "lease.acquired", Level.INFO, "leases", "This replica took over lanes or the reader role."
     LEASE_RELEASED = "lease.released", Level.INFO, "count", "This replica handed its leases over."
-    LEASE_LOST = "lease.lost", Level.WARNING, "lease", "A lease ran out or was taken: its results are dropped."
+    LEASE_LOST = "lease.lost", Level.WARNING, "leases", "Leases ran out or were taken: their results are dropped."
     EXECUTOR_LEASE_LOST = (
         "executor.lease_lost",
         Level.WARNING,
@@ -231,7 +231,7 @@ class Event(StrEnum):
         "store.unavailable",
         Level.WARNING,
         "during error",
-        "MongoDB does not answer; it is tried again.",
+        "MongoDB does not answer; it is tried again. Said once a second at most for each thing that is tried.",
     )
     STORE_REFUSED = "store.refused", Level.ERROR, "error", "MongoDB does not answer or refuses: the command ends."
 

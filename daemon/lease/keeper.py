@@ -249,13 +249,14 @@ class LeaseKeeper:
 
     def _verify(self, leases: Mapping[str, Mapping[str, Any]], renewed_at: float | None) -> None:
         """Trust what is still ours for another while if it was renewed; drop what is not ours any more."""
-        for name, hold in list(self._held.items()):
+        lost: list[str] = []
+        for name, hold in self._held.items():
             lease = leases.get(name)
             if lease is None or lease["holder"] != self._replica or lease["epoch"] != hold.epoch:
-                emit(Event.LEASE_LOST, lease=name)
-                self._lose(name)
+                lost.append(name)
             elif renewed_at is not None:
                 self._held[name] = Hold(hold.epoch, renewed_at + self._lease_s * _TRUST)
+        self._drop(lost)
         if renewed_at is not None:
             self._renewed_at = renewed_at
 
@@ -335,7 +336,11 @@ class LeaseKeeper:
     def _drop_untrusted(self) -> None:
         """Forget the leases that ran out while the server did not answer: somebody else may have them."""
         now = time.monotonic()
-        for name, hold in list(self._held.items()):
-            if now >= hold.trusted_until:
-                emit(Event.LEASE_LOST, lease=name)
-                self._lose(name)
+        self._drop([name for name, hold in self._held.items() if now >= hold.trusted_until])
+
+    def _drop(self, lost: Sequence[str]) -> None:
+        """Lose leases, and say so in one line."""
+        if lost:
+            emit(Event.LEASE_LOST, leases=lost)
+        for name in lost:
+            self._lose(name)

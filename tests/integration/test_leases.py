@@ -8,6 +8,7 @@ import pytest
 from bson import Binary
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon.event import Event
 from daemon.lease.keeper import READER, LeaseKeeper, lane_name
 from tests.support.poll import eventually
 
@@ -106,6 +107,18 @@ async def test_a_lease_that_others_have_taken_is_lost_here(start: Start, databas
     await database.state.update_one({"_id": f"lease/{name}"}, {"$set": {"holder": "b"}, "$inc": {"epoch": 1}})
     await eventually(lambda: name in a.lost)
     assert not keeper.is_trusted(name)
+
+
+async def test_leases_that_are_lost_together_are_told_in_one_line(
+    start: Start, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[Event, dict[str, Any]]] = []
+    monkeypatch.setattr("daemon.lease.keeper.emit", lambda event, **fields: told.append((event, fields)))
+    _, a = await start("a")
+    await database.state.drop()
+    await eventually(lambda: len(a.lost) == LANES + 1)
+    lost = [fields["leases"] for event, fields in told if event is Event.LEASE_LOST]
+    assert [sorted(leases) for leases in lost] == [sorted([READER, *map(lane_name, range(LANES))])]
 
 
 async def test_a_lease_whose_claim_was_never_answered_is_claimed_anew(start: Start, database: Database) -> None:

@@ -1,25 +1,33 @@
 """What a daemon's log must not show after a fault: floods, and errors where none happened (I7)."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
-QUIET: Final = ("reader.reopened", "store.unavailable")  # what loops log when they try again
-PER_SECOND: Final = 2  # one, and one for the edges of the second
+from daemon.telemetry import TRIED_AGAIN
+
+APART_S: Final = 0.95  # a second, and a little for what lies between a look at the clock and the line
+_CHANGING: Final = ("@timestamp",)
+_WHAT: Final = ("process.pid", "event.action", "reflexd.during")
 
 
 def floods(lines: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for every loop that logged more than once a second."""
-    counts: Counter[tuple[str, str, str]] = Counter()
+    """Return a sentence for everything that was logged more than once a second.
+
+    What loops say when they try again is the same whatever the error is; of anything else the very same line.
+    """
+    told_at: dict[tuple[str, ...], datetime] = {}
+    found: list[str] = []
     for line in lines:
-        event = line["event.action"]
-        if event in QUIET:
-            counts[event, str(line.get("reflexd.during", "")), line["@timestamp"][:19]] += 1
-    return [
-        f"I7: {event} {during} was logged {count} times within {second}"
-        for (event, during, second), count in counts.items()
-        if count > PER_SECOND
-    ]
+        is_tried_again = line["event.action"] in TRIED_AGAIN
+        names = _WHAT if is_tried_again else sorted(line.keys() - _CHANGING)
+        key = tuple(f"{name}={line.get(name)}" for name in names)
+        at = datetime.fromisoformat(line["@timestamp"])
+        before = told_at.get(key)
+        told_at[key] = at
+        if before is not None and (at - before).total_seconds() < APART_S:
+            found.append(f"I7: {' '.join(key)[:300]} was logged again after {(at - before).total_seconds():.3f} s")
+    return found
 
 
 def errors(lines: Iterable[Mapping[str, Any]]) -> list[str]:

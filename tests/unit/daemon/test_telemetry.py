@@ -26,3 +26,16 @@ def test_events_do_not_use_up_one_anothers_lines() -> None:
 def test_errors_are_always_written() -> None:
     budget = LineBudget(1)
     assert all(budget.take(Event.SERVICE_FAILED, 10.0)[0] for _ in range(3))
+
+
+def test_what_is_tried_again_is_told_once_a_second_for_each_thing_that_is_tried() -> None:
+    budget = LineBudget(50)
+    times = [10.9, 11.0, 11.8, 11.9, 12.0]
+    assert [budget.take(Event.STORE_UNAVAILABLE, now, "a look")[0] for now in times] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert budget.take(Event.STORE_UNAVAILABLE, 12.0, "a commit") == (True, {})
