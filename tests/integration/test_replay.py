@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon.stream.gap import gap_id
 from tests.support.bench import TASK, Bench, created, is_reading, running_bench, updated, workflow_document
 from tests.support.daemon import running_daemon
 from tests.support.poll import eventually
@@ -133,7 +134,10 @@ async def test_a_position_that_left_the_oplog_is_a_recorded_gap_and_the_queue_go
         await eventually(
             lambda: database["workflow_executions"].find_one({"workflow_id": workflow["_id"], "status": "completed"})
         )
-    assert (await checkpoint(database))["token"] == before["token"]
+    after = await checkpoint(database)
+    assert gaps[0]["_id"] == gap_id(after["cluster_time"])  # an open stream may have brought what came before the gap
+    if command == "aggregate":
+        assert after["token"] == before["token"]
 
 
 @asynccontextmanager
