@@ -121,7 +121,10 @@ class Settings(BaseSettings):
     # Work
     timezone: str = Field("UTC", description="Time zone of schedules that name none (IANA name).")
     lanes: int = Field(
-        32, ge=1, le=1024, description="Lanes that executions are spread over. The same on all replicas, for good."
+        32,
+        ge=1,
+        le=1024,
+        description="Lanes that executions are spread over: the same on all replicas, changed only while none waits.",
     )
     concurrency: int = Field(
         64,

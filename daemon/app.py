@@ -7,6 +7,7 @@ and go with their leases.
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from pymongo.asynchronous.mongo_client import AsyncMongoClient
@@ -32,6 +33,7 @@ from daemon.executions.outside import OutsideRunner
 from daemon.executions.recorder import Recorder
 from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
+from daemon.lease.division import check_division
 from daemon.lease.keeper import READER, LeaseKeeper, lane_name, lane_of_name
 from daemon.metrics import Metrics
 from daemon.mongo.patience import patiently
@@ -78,6 +80,7 @@ class Daemon:
         names, entities = settings.collections, settings.entities
         database = client[settings.database_name]
         executions, versions, state = database[names.executions], database[names.versions], database[names.state]
+        self._executions, self._state = executions, state
         parse = parser_for(settings, parse_action)
         self._grace = timedelta(seconds=settings.grace_s)
         self.clock = ServerClock(database)
@@ -124,7 +127,13 @@ class Daemon:
         burial = Burial(database, names, self.clock)
         take_over = TakeOver(executions, definitions, self._recorder, self.lanes, burial.bury, self.clock)
         self._inspector = Inspector(
-            executions, self.lanes, take_over, burial.bury, is_reader=self._is_reader, on_death=on_death
+            executions,
+            self.lanes,
+            take_over,
+            burial.bury,
+            all_lanes=settings.lanes,
+            is_reader=self._is_reader,
+            on_death=on_death,
         )
         interventions = Interventions(database, names, self.clock.now)
         self._hand_edits = HandEdits(
@@ -260,6 +269,7 @@ class Daemon:
     async def start(self) -> None:
         """Return once this replica takes part; raise the driver's error if the database does not answer."""
         await patiently(self.clock.sample)
+        await patiently(partial(check_division, self._state, self._executions, self._settings.lanes))
         await patiently(self._states.refresh)
         for service in (
             self._api,

@@ -21,6 +21,9 @@ NOT_A_DATE: Final = [
     *("int", "timestamp", "long", "decimal", "minKey", "maxKey"),
 ]
 
+# What waits for its turn and can never have one: nobody said when.
+UNQUEUED: Final[Mapping[str, Any]] = {"status": {"$in": ["pending", "waiting"]}, "due_at": {"$eq": None}}
+
 Keys = tuple[tuple[str, int], ...]
 
 
@@ -68,6 +71,7 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
         Index(names.executions, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
         # Holds just what somebody queued by hand with something that is no date: nearly nothing.
         Index(names.executions, "misqueued", (("due_at", 1),), {"due_at": {"$type": NOT_A_DATE}}),
+        Index(names.executions, "unqueued", (("status", 1),), UNQUEUED),
         # Holds just what somebody cancelled by editing the document: nearly nothing.
         Index(
             names.executions,

@@ -8,6 +8,9 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from actions.context import Context
+from actions.outcome import Done, Fail, Outcome
+from daemon.executions import inspector
 from tests.support.bench import Bench, created, running_bench
 from tests.support.poll import eventually
 from tests.support.stage import Stage
@@ -64,6 +67,50 @@ async def test_a_document_that_cannot_be_ours_ends_as_corrupt_and_never_runs(
     assert (run["status"], run["reason"]) == ("failed", "corrupt")
     assert "due_at" not in run
     assert stage.calls == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"due_at": PAST, "lane": 32}},
+        {"$set": {"due_at": PAST, "lane": -1}},
+        {"$set": {"due_at": PAST, "lane": "first"}},
+        {"$set": {"due_at": PAST, "lane": 1.5}},
+        {"$set": {"due_at": PAST, "lane": None}},
+        {"$set": {"due_at": PAST}, "$unset": {"lane": ""}},
+        {"$unset": {"due_at": ""}},
+        {"$set": {"status": "pending"}, "$unset": {"due_at": ""}},
+    ],
+    ids=str,
+)
+async def test_what_no_poll_can_ever_find_ends_as_corrupt(
+    bench: Bench, stage: Stage, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspector, "GRACE_S", 0.0)
+    run = await edited(bench, change)
+    assert (run["status"], run["reason"]) == ("failed", "corrupt")
+    assert "due_at" not in run
+    assert stage.calls == []
+
+
+async def test_a_retry_by_two_edits_is_not_taken_for_a_corrupt_document(bench: Bench, stage: Stage) -> None:
+    stage.plays("local", failing)
+    workflow_id = await bench.add(created(), actions=[{"type": "local"}])
+    await bench.leads.insert_one({})
+    (run,) = await bench.ended(workflow_id, 1)
+    await bench.executions.update_one({"_id": run["_id"]}, {"$set": {"status": "pending"}})
+    await eventually(lambda: run["_id"] in bench.daemon._inspector._incomplete)
+    stage.plays("local", succeeding)
+    await bench.executions.update_one({"_id": run["_id"]}, {"$set": {"due_at": PAST}})
+    await eventually(lambda: bench.executions.find_one({"_id": run["_id"], "status": "completed"}))
+
+
+async def failing(context: Context) -> Outcome:
+    return Fail("not yet")
+
+
+async def succeeding(context: Context) -> Outcome:
+    return Done({})
 
 
 async def test_a_history_that_is_no_list_ends_its_execution_as_corrupt(bench: Bench) -> None:
