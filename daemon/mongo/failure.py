@@ -18,7 +18,9 @@ from config.error import StoreUnavailable
 
 HISTORY_LOST_CODES: Final = frozenset({286, 136})  # when opening; on an open cursor, there without any label
 UNRESUMABLE_CODES: Final = frozenset({280})  # the token's own event is hidden by the pipeline
-CORRUPT_TOKEN_CODES: Final = frozenset({9, 15, 40647, 50811, 50816, 260})
+CORRUPT_TOKEN_CODES: Final = frozenset(
+    {9, 15, 260, 40647, 40648, 40649, 50793, 50796, 50811, 50816, 50872, 51055}
+)  # what tokens cut off at every place answered with
 EVENT_TOO_LARGE_CODE: Final = 10334
 MISSING_PRIVILEGE_CODE: Final = 13
 _TRANSIENT_CODES: Final = frozenset(

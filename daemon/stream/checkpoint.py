@@ -1,9 +1,9 @@
 """The stored position of the stream: one document, moved only by compare-and-set on its commit number.
 
 ``{_id: "checkpoint", kind, commit, seq, token, cluster_time, done, causes, transaction, due_floor, pipeline,
-replica_set, saved_at}``. ``commit`` counts the transactions, ``seq`` the executions made. ``done``: how many
-workflows of the change after ``token`` were handled already. Correctness rests on the compare-and-set, not on who
-holds the reader's lease (DESIGN section 4).
+replica_set, replica_set_id, collection, saved_at}``. ``commit`` counts the transactions, ``seq`` the executions made.
+``done``: how many workflows of the change after ``token`` were handled already. Correctness rests on the
+compare-and-set, not on who holds the reader's lease (DESIGN section 4).
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,10 @@ from bson.timestamp import Timestamp
 
 from config.error import CheckpointCorrupt
 from daemon.stream.open_causes import OpenCauses
+from daemon.stream.origin import Origin, origin_from
 
 CHECKPOINT_ID: Final = "checkpoint"
+_AHEAD_S: Final = 60  # a position ahead of the server by more than this cannot be one of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Checkpoint:
     causes: OpenCauses
     due_floor: datetime  # due_at of an immediate step never runs backwards
     pipeline: str
-    replica_set: str
+    origin: Origin
 
     def to_document(self, saved_at: datetime) -> dict[str, Any]:
         """Return the stored form."""
@@ -46,7 +48,7 @@ class Checkpoint:
             **self.causes.to_document(),
             "due_floor": self.due_floor,
             "pipeline": self.pipeline,
-            "replica_set": self.replica_set,
+            **self.origin.to_document(),
             "saved_at": saved_at,
         }
 
@@ -63,12 +65,8 @@ def cluster_time_of(token: Mapping[str, Any]) -> Timestamp | None:
         return None
 
 
-def checkpoint_from(document: Mapping[str, Any], replica_set: str) -> Checkpoint:
-    """Return the checkpoint that a document holds.
-
-    Raise CheckpointCorrupt, naming the field, if it cannot be one, or if it is of another replica set: a foreign
-    token resumes in silence (MONGODB.md, "Stream position").
-    """
+def checkpoint_from(document: Mapping[str, Any]) -> Checkpoint:
+    """Return the checkpoint that a document holds; raise CheckpointCorrupt, naming the field, if it cannot be one."""
     expected: dict[str, type | tuple[type, ...]] = {
         "commit": int,
         "seq": int,
@@ -82,23 +80,34 @@ def checkpoint_from(document: Mapping[str, Any], replica_set: str) -> Checkpoint
         "replica_set": str,
     }
     for name, kind in expected.items():
-        if not isinstance(document.get(name), kind):
+        value = document.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             raise CheckpointCorrupt(f"checkpoint: {name} is no {kind}, found {document.get(name)!r:.60}")
     token = document["token"]
+    try:
+        causes = OpenCauses.from_document(document)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointCorrupt(f"checkpoint: transaction and causes cannot be read: {error}") from error
     if token is not None and cluster_time_of(token) is None:
         raise CheckpointCorrupt(f"checkpoint: token is no resume token, found {token!r:.60}")
-    if document["replica_set"] != replica_set:
-        raise CheckpointCorrupt(
-            f"checkpoint: written for replica set '{document['replica_set']}', found '{replica_set}'"
-        )
     return Checkpoint(
         document["commit"],
         document["seq"],
         token,
         document["cluster_time"],
         document["done"],
-        OpenCauses.from_document(document),
+        causes,
         document["due_floor"],
         document["pipeline"],
-        document["replica_set"],
+        origin_from(document),
     )
+
+
+def check_at_home(checkpoint: Checkpoint, here: Origin, now: Timestamp) -> None:
+    """Raise CheckpointCorrupt if a checkpoint was written elsewhere, or is ahead of the operation time ``now``."""
+    difference = checkpoint.origin.difference(here)
+    if difference is not None:
+        raise CheckpointCorrupt(f"checkpoint: written for {difference}")
+    at = max(checkpoint.cluster_time, cluster_time_of(checkpoint.token or {}) or checkpoint.cluster_time)
+    if at.time > now.time + _AHEAD_S:
+        raise CheckpointCorrupt(f"checkpoint: {at.as_datetime():%Y-%m-%d %H:%M:%S} UTC is ahead of the server")

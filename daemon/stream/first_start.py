@@ -24,6 +24,7 @@ from daemon.mongo.transaction import in_transaction
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
 from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
+from daemon.stream.origin import Origin
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.head import Head, Parse, edited
@@ -39,7 +40,7 @@ async def begin(
     parse: Parse,
     *,
     pipeline: str,
-    replica_set: str,
+    origin: Origin,
     at: Timestamp | None = None,
     replaces: Checkpoint | None = None,
     records_gap: bool = True,
@@ -60,11 +61,11 @@ async def begin(
     documents = [document async for page in snapshot(database, names.workflows, at) for document in page]
     heads = [replace(head.at(seq), since=now) for head in _heads(known, documents, parse)]
     begin_at = Timestamp(at.time, at.inc + 1)
-    checkpoint = Checkpoint(commit, seq, None, begin_at, 0, NO_CAUSES, now, pipeline, replica_set)
+    checkpoint = Checkpoint(commit, seq, None, begin_at, 0, NO_CAUSES, now, pipeline, origin)
 
     async def store(session: AsyncClientSession) -> None:
         await _put(database[names.state], checkpoint, replaces, now, session)
-        writes = [write for head in heads for write in version_writes(head, commit, now)]
+        writes = version_writes(heads, commit, now)
         if writes:
             await database[names.versions].bulk_write(writes, session=session)
 

@@ -25,18 +25,20 @@ from daemon.event import Event as LogEvent
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
 from daemon.service import Background, cancelled, first_failure
-from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, checkpoint_from
+from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, check_at_home, checkpoint_from
 from daemon.stream.cursor import BATCH_EVENTS, ChangeCursor, StreamBatch, pipeline_hash
 from daemon.stream.decode import Decoder, Event
 from daemon.stream.first_start import begin
 from daemon.stream.intake import Intake
 from daemon.stream.opening import Reading, ReadOtherwise, explained, open_stream
+from daemon.stream.origin import Origin, present_origin
 from daemon.stream.recovery import Recovery, Resumed
 from daemon.telemetry import emit
 from rules.head import Parse
 
 AWAIT_MS: Final = 1_000
 BATCH_BYTES: Final = 8 * 1024 * 1024
+BYTES_AT_ONCE: Final = 1024 * 1024  # decoded in one go: about 10 ms
 IDLE_SAVE_S: Final = 10.0
 _READ_AHEAD: Final = 4  # batches
 _BACK_OFF_S: Final = (0.1, 30.0)
@@ -193,37 +195,39 @@ class Reader:
 
     async def _load(self) -> Checkpoint:
         """Return the stored checkpoint, with everything that is read against it loaded."""
-        document, replica_set = await self._placed()
-        checkpoint = checkpoint_from(document, replica_set)
+        document = await self._placed()
+        checkpoint = checkpoint_from(document)
+        here, now = await present_origin(self._database, self._names.state)
+        check_at_home(checkpoint, here, now)
+        checkpoint = replace(checkpoint, origin=here)
         await self._intake.load(replace(checkpoint, pipeline=self._pipeline_hash))
         self._saved_at = time.monotonic()
         return checkpoint
 
-    async def _placed(self) -> tuple[Mapping[str, Any], str]:
-        """Return the stored checkpoint, made now where there is none, and the name of the replica set."""
-        hello = await self._database.command("hello")
-        replica_set = hello.get("setName", "")
+    async def _placed(self) -> Mapping[str, Any]:
+        """Return the stored checkpoint, made now where there is none."""
         state = self._database[self._names.state]
         document = await state.find_one({"_id": CHECKPOINT_ID})
         if document is None:
-            if not await self._put_back():
+            origin, _ = await present_origin(self._database, self._names.state)
+            if not await self._put_back(origin):
                 await begin(
                     self._database,
                     self._names,
                     self._clock,
                     self._parse,
                     pipeline=self._pipeline_hash,
-                    replica_set=replica_set,
+                    origin=origin,
                 )
             document = await state.find_one({"_id": CHECKPOINT_ID}) or {}
-        return document, replica_set
+        return document
 
-    async def _put_back(self) -> bool:
+    async def _put_back(self, origin: Origin) -> bool:
         """Store the checkpoint of this process where somebody dropped it, and not the whole database with it."""
         if not self._intake.is_loaded or await self._database[self._names.versions].find_one({}, {"_id": 1}) is None:
             return False
         known = self._intake.checkpoint
-        document = replace(known, commit=known.commit + 1).to_document(self._clock.now())
+        document = replace(known, commit=known.commit + 1, origin=origin).to_document(self._clock.now())
         with suppress(DuplicateKeyError):  # another replica was faster
             await self._database[self._names.state].insert_one(document)
         return True
@@ -254,7 +258,7 @@ class Reader:
     async def _commit_all(self, queue: "asyncio.Queue[StreamBatch]", seen: str) -> None:
         while self._may_read.is_set():
             batches = await self._gathered(queue)
-            events = [self._decoder.decode(raw) for batch in batches for raw in batch.events]
+            events = await self._decoded(batches)
             if seen:
                 events = [event for event in events if event.token > seen]
             token = batches[-1].token
@@ -268,6 +272,18 @@ class Reader:
             self._metrics.caught_up_at = self._clock.now() if queue.empty() else self._metrics.caught_up_at
             for _ in batches:
                 queue.task_done()
+
+    async def _decoded(self, batches: Sequence[StreamBatch]) -> list[Event]:
+        """Return the events of the batches; between many bytes of them something else may run."""
+        events: list[Event] = []
+        size = 0
+        for raw in (raw for batch in batches for raw in batch.events):
+            events.append(self._decoder.decode(raw))
+            size += events[-1].size
+            if size > BYTES_AT_ONCE:
+                size = 0
+                await asyncio.sleep(0)
+        return events
 
     async def _gathered(self, queue: "asyncio.Queue[StreamBatch]") -> list[StreamBatch]:
         """Return what has gathered in the queue, at least one batch, bounded by events and bytes."""

@@ -83,7 +83,7 @@ class Recovery:
             self._clock,
             self._parse,
             pipeline=checkpoint.pipeline,
-            replica_set=checkpoint.replica_set,
+            origin=checkpoint.origin,
             at=at,
             replaces=checkpoint,
         )

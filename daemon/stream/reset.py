@@ -18,6 +18,7 @@ from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, checkpoint_from
 from daemon.stream.first_start import begin
 from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
+from daemon.stream.origin import present_origin
 from daemon.telemetry import emit
 from rules.head import Parse
 
@@ -33,9 +34,9 @@ async def reset_checkpoint(
     """
     clock = ServerClock(database)
     await clock.sample()
-    state, replica_set = database[names.state], (await database.command("hello")).get("setName", "")
-    at: Timestamp = (await database.command("ping"))["operationTime"]
-    before = _readable(await state.find_one({"_id": CHECKPOINT_ID}) or {})
+    state = database[names.state]
+    origin, at = await present_origin(database, names.state)
+    before = _readable(await state.find_one({"_id": CHECKPOINT_ID}) or {}, at)
     position = at if to is None else Timestamp(int(to.timestamp()), 1)
     if before is not None and position > before.cluster_time:
         await record_gap(state, before.cluster_time, _instant(position), "reset", "the checkpoint was reset by hand")
@@ -48,13 +49,13 @@ async def reset_checkpoint(
             clock,
             parse,
             pipeline="",
-            replica_set=replica_set,
+            origin=origin,
             at=at,
             replaces=before,
             records_gap=to is None,
         )
     if to is not None:
-        fields = {"token": None, "cluster_time": position, "done": 0, "replica_set": replica_set}
+        fields = {"token": None, "cluster_time": position, "done": 0, **origin.to_document()}
         fields |= NO_CAUSES.to_document()
         await state.update_one({"_id": CHECKPOINT_ID}, {"$set": fields, "$inc": {"commit": 1}})
     emit(Event.CHECKPOINT_RESET, position=_instant(position))
@@ -68,12 +69,13 @@ def parse_position(text: str) -> datetime | None:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def _readable(document: dict[str, Any]) -> Checkpoint | None:
-    """Return the checkpoint that a document holds, of whatever replica set; None if it cannot be one."""
+def _readable(document: dict[str, Any], now: Timestamp) -> Checkpoint | None:
+    """Return the checkpoint that a document holds, written wherever; None if it cannot be one, or is yet to come."""
     try:
-        return checkpoint_from(document, document.get("replica_set", ""))
+        checkpoint = checkpoint_from(document)
     except CheckpointCorrupt:
         return None
+    return checkpoint if checkpoint.cluster_time.time <= now.time else None
 
 
 def _instant(at: Timestamp) -> datetime:

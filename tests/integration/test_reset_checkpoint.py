@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.stream.reset import parse_position, reset_checkpoint
@@ -34,13 +35,33 @@ async def reset(uri: str, database: Database, to: datetime | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"token": {"_data": "zz"}}, {"token": 5}, {"commit": "x"}, {"replica_set": "another"}], ids=repr
+    "broken",
+    [
+        {"token": {"_data": "zz"}},
+        {"token": 5},
+        {"commit": "x"},
+        {"seq": -1},
+        {"done": True},
+        {"causes": 5},
+        {"transaction": ["a", "b"]},
+        {"due_floor": "today"},
+        {"replica_set": "another"},
+        {"collection": "00" * 16},
+        {"replica_set_id": "000000000000000000000000"},
+        {"cluster_time": Timestamp(2**32 - 1, 1), "token": None},
+        {"token": {"_data": "82FFFFFFFF000000012B0429296E1404"}},
+    ],
+    ids=repr,
 )
 async def test_now_records_the_gap_and_reads_on(broken: dict[str, Any], mongo_uri: str, database: Database) -> None:
     load = await prepared_load(database)
     await seen_before(load, mongo_uri)
     await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": broken})
     await database.leads.insert_one({"is": "lost"})
+    async with running_daemon(mongo_uri, database.name) as daemon:
+        await eventually(lambda: daemon._reader.halted)
+    assert str(daemon._reader.halted).startswith("checkpoint")
+    assert await database.workflow_state.count_documents({"_id": "checkpoint", **broken}) == 1
     await reset(mongo_uri, database, None)
     async with running_daemon(mongo_uri, database.name) as daemon:
         await eventually(lambda: is_reading(daemon))
@@ -50,6 +71,37 @@ async def test_now_records_the_gap_and_reads_on(broken: dict[str, Any], mongo_ur
     (gap,) = await database.workflow_state.find({"kind": "gap"}).to_list()
     assert gap["policy"] in ("reset", "began anew")
     assert not gap["acknowledged"]
+
+
+@pytest.mark.parametrize("kept", range(20, 100, 7))
+async def test_a_token_cut_off_anywhere_is_corrupt_or_replaced_by_its_time(
+    kept: int, mongo_uri: str, database: Database
+) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    stored = await database.workflow_state.find_one({"_id": "checkpoint"}) or {}
+    cut = {"_data": stored["token"]["_data"][:kept]}
+    await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": cut}})
+    async with running_daemon(mongo_uri, database.name) as daemon:
+        await eventually(lambda: daemon._reader.halted or is_reading(daemon))
+        if is_reading(daemon):
+            await load.write(1)
+            await load.done()
+    assert await violations(database, None, load.expected()) == []
+
+
+async def test_data_restored_beside_its_checkpoint_is_not_read_on_in_silence(
+    mongo_uri: str, database: Database
+) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    for name in ("workflow_state", "leads"):
+        documents = await database[name].find().to_list()
+        await database[name].drop()
+        await database[name].insert_many(documents)
+    async with running_daemon(mongo_uri, database.name) as daemon:
+        await eventually(lambda: daemon._reader.halted)
+    assert "restored" in str(daemon._reader.halted)
 
 
 async def test_a_time_in_the_past_reads_again_and_makes_nothing_twice(mongo_uri: str, database: Database) -> None:
