@@ -58,15 +58,16 @@ class Conditions:
     """All conditions of a workflow or a step. None at all are always met.
 
     ``fields`` are the dotted fields they read, for derived ones the date fields; ``uses_change`` says whether one
-    asks what changed.
+    asks what changed; ``count`` is how many there are.
     """
 
-    __slots__ = ("_judge", "fields", "root", "uses_change")
+    __slots__ = ("_judge", "count", "fields", "root", "uses_change")
 
     def __init__(self, root: Group) -> None:
         self.root = root
         self._judge = root.judge
         leaves = list(_conditions_in(root))
+        self.count = len(leaves)
         self.fields = frozenset(field for leaf in leaves for field in leaf.fields)
         self.uses_change = any(leaf.uses_change for leaf in leaves)
 

@@ -6,6 +6,7 @@ compiled pattern bounded too, one look takes well under 100 ms, however hostile 
 """
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 import re2
@@ -53,6 +54,7 @@ def matching(pattern: str) -> Test:
     return test
 
 
+@lru_cache(128)
 def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import WorkflowError
+from daemon.workflows.parsing import parsed_aside
 from rules.head import Parse
 from rules.identity import bson_bytes
 from rules.workflow import Workflow
@@ -43,17 +44,14 @@ class Definitions:
         found: dict[Pinned, Workflow | WorkflowError | None] = dict.fromkeys(missing)
         async for document in self._versions.find({"_id": {"$in": ids}}):
             workflow_id, version = document["workflow_id"], document["version"]
-            found[pinned(workflow_id, version)] = self._compiled(workflow_id, version, document)
+            found[pinned(workflow_id, version)] = await self._compiled(workflow_id, version, document)
         self._known.update(found)  # only now: a read that was cut off says nothing about what there is
 
-    def _compiled(self, workflow_id: Any, version: int, document: Mapping[str, Any]) -> Workflow | WorkflowError | None:
+    async def _compiled(
+        self, workflow_id: Any, version: int, document: Mapping[str, Any]
+    ) -> Workflow | WorkflowError | None:
         definition = document.get("definition")
-        if definition is None:
-            return None
-        try:
-            return self._parse(workflow_id, version, definition)
-        except WorkflowError as error:
-            return error
+        return None if definition is None else await parsed_aside(self._parse, workflow_id, version, definition)
 
 
 def pinned(workflow_id: Any, version: int) -> Pinned:

@@ -89,6 +89,8 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
         Index(names.effects, "retention", (("at", 1),), expire_after_s=_days(settings.effect_retention_days)),
         Index(names.versions, "latest", (("latest", 1),), {"latest": True}),
         Index(names.versions, "changed", (("changed_seq", 1),)),
+        # Holds just the switches that have not been applied yet.
+        Index(names.versions, "switching", (("changed_seq", 1), ("version", 1)), {"transition": {"$exists": True}}),
         Index(names.versions, "by_workflow", (("workflow_id", 1), ("version", -1))),
         Index(names.state, "by_kind", (("kind", 1), ("changed_at", 1))),
         Index(names.tasks, "by_execution", (("execution_id", 1),)),

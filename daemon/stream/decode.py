@@ -48,6 +48,7 @@ class Event:
     document_id: Any
     body: Mapping[str, Any]
     change: Change | None = None
+    size: int = 0  # bytes
 
     @property
     def document(self) -> Mapping[str, Any] | None:
@@ -90,6 +91,7 @@ class Decoder:
             document_id,
             body,
             self._change(body, collection, document_id, token, cluster_time, at) if subject is Subject.ENTITY else None,
+            len(raw.raw),
         )
 
     def _change(

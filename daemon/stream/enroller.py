@@ -54,19 +54,21 @@ class Enroller:
         await self._admission.load(entrant for item in plan.items for entrant in _entrants(item))
         now = self._now(checkpoint)
         queued: set[tuple[str, Any]] = set()
+        stopped: dict[bytes, int] = {}
         for item in plan.items:
             seq = checkpoint.seq + len(batch.executions)
             match item:
                 case Candidate():
                     await self._add_candidate(batch, item, seq, now, queued if at_once else None)
                 case Head():
-                    self._add_head(batch, item.at(seq), checkpoint, now)
+                    self._add_head(batch, item.at(seq), stopped)
                 case ManualRun():
                     self._add_manual(batch, item, seq, now)
                 case ExecutionRequest():
                     batch.commands.append(item)
                 case Answer():
                     batch.answers.append(refused(item.request_id, item.reason, now))
+        batch.versions = version_writes(batch.heads, checkpoint.commit + 1, now)
         batch.enrollments = self._admission.writes()
         return batch
 
@@ -131,13 +133,13 @@ class Enroller:
         answer = {"status": "accepted", "execution_id": item.entrant.execution_id}
         batch.answers.append(_answer(item.request_id, answer, now))
 
-    def _add_head(self, batch: Batch, head: Head, checkpoint: Checkpoint, now: datetime) -> None:
-        for earlier in batch.heads:  # planned before it was numbered: what that one stopped stays stopped
-            if bson_bytes(earlier.workflow_id) == bson_bytes(head.workflow_id):
-                head = replace(head, stopped_seq=max(head.stopped_seq, earlier.stopped_seq))
+    def _add_head(self, batch: Batch, head: Head, stopped: dict[bytes, int]) -> None:
+        """Add a version. ``stopped``: what earlier ones of the batch stopped, which they did not know when planned."""
+        key = bson_bytes(head.workflow_id)
+        head = replace(head, stopped_seq=max(head.stopped_seq, stopped.get(key, -1)))
+        stopped[key] = head.stopped_seq
         self._index.put(head)
         batch.heads.append(head)
-        batch.versions += version_writes(head, checkpoint.commit + 1, now)
 
     def _add_execution(self, batch: Batch, entrant: Entrant, seq: int, now: datetime) -> None:
         document = execution_document(entrant, seq, now=now, lanes=self._lanes, time_scale=self._time_scale)

@@ -32,7 +32,7 @@ from daemon.stream.decode import Event, Subject
 from daemon.stream.enroller import Enroller, refused
 from daemon.stream.entrant import Entrant
 from daemon.stream.manual import Manual
-from daemon.stream.plan import MAX_WRITES, Current, Plan, Planner, missing_documents
+from daemon.stream.plan import MAX_WRITES, Current, Plan, Planner, edits_in, missing_documents
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
 from rules.explain import Reason, Refusal
@@ -176,6 +176,7 @@ class Intake:
 
     async def _plan(self, events: Sequence[Event], most_writes: int = MAX_WRITES) -> Plan:
         current = await self._current(events)
+        await self._index.prepare(edits_in(events, current))
         return self._planner.plan(events, self.checkpoint.done, self.checkpoint.causes, current, most_writes)
 
     async def _commit_plan(self, plan: Plan, token: Mapping[str, Any] | None, *, at_once: bool) -> None:

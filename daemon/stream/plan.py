@@ -4,7 +4,7 @@ Workflow edits take effect at their own place among the changes around them. Enr
 afterwards: they need what is stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from rules.judgement import NotConcerned, judge
 from rules.workflow import Workflow
 
 MAX_WRITES: Final = 2_000  # of one transaction
+MOST_JUDGED: Final = 20_000  # conditions between two commits: the event loop must not stand still for longer
+BYTES_AN_EDIT: Final = 1_024  # a larger workflow counts as several writes: a plan compares few of the largest
 BYTES_A_WRITE: Final = 4_096  # a larger document counts as several writes: a transaction stays near 8 MB
 
 
@@ -51,6 +53,7 @@ class Plan:
     rewritten: list[Any] = field(default_factory=list)  # workflows whose answers a replace may have wiped out
     writes: int = 0
     most_writes: int = MAX_WRITES
+    judged: int = 0  # conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Planner:
         """
         plan = Plan(done=done, causes=causes, most_writes=most_writes)
         for event in events:
-            if plan.writes >= most_writes:
+            if plan.writes >= most_writes or plan.judged >= MOST_JUDGED:
                 break
             self._add(plan, event, current)
             if plan.done:
@@ -120,13 +123,17 @@ class Planner:
         start, room = plan.done, max((plan.most_writes - plan.writes) // weight, 1)
         entrants: list[Entrant] = []
         refusals: list[Refusal] = []
+        end = start
         for workflow, head in candidates[start : start + room]:
+            if plan.judged >= MOST_JUDGED and end > start:
+                break
+            end += 1
+            plan.judged += 1 + workflow.conditions.count
             verdict = self._judge(workflow, head, change)
             if verdict is None:
                 entrants.append(entrant_of(workflow, change))
             elif isinstance(verdict, Refusal):
                 refusals.append(verdict)
-        end = start + room
         plan.done = end if end < len(candidates) else 0
         plan.writes += len(entrants) * weight + 1
         if entrants or refusals:
@@ -141,15 +148,13 @@ class Planner:
             return Refusal(workflow.id, workflow.name, workflow.version, Reason.INTAKE_ERROR, (), detail)
 
     def _add_edit(self, plan: Plan, event: Event, current: Current) -> None:
-        document: Mapping[str, Any] | None = None
-        if event.operation != "delete":
-            document = event.document or current.workflows.get(bson_bytes(event.document_id))
-            if document is None:
-                return  # deleted since: that event follows
+        document = _edit_of(event, current)
+        if document is None and event.operation != "delete":
+            return  # deleted since: that event follows
         head = self._index.edit(event.document_id, document)
         if head is not None:
             plan.items.append(replace(head, since=event.at))
-            plan.writes += 2
+            plan.writes += 2 + event.size // BYTES_AN_EDIT
         elif event.operation == "replace":
             plan.rewritten.append(event.document_id)
 
@@ -176,6 +181,20 @@ def _weight(change: Change) -> int:
     """Return how many writes an entrant counts for: its execution, which keeps a deleted entity, and its enrollment."""
     is_kept = change.kind is Kind.DELETED and change.before is not None
     return 2 + (len(bson_bytes(change.before)) // BYTES_A_WRITE if is_kept else 0)
+
+
+def edits_in(events: Sequence[Event], current: Current) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """Yield the id and the new document of every workflow that was saved, as the planner will look at it."""
+    for event in events:
+        document = _edit_of(event, current) if event.subject is Subject.WORKFLOW else None
+        if document is not None:
+            yield event.document_id, document
+
+
+def _edit_of(event: Event, current: Current) -> Mapping[str, Any] | None:
+    if event.operation == "delete":
+        return None
+    return event.document or current.workflows.get(bson_bytes(event.document_id))
 
 
 def missing_documents(events: Sequence[Event]) -> tuple[list[tuple[str, Any]], list[Any]]:

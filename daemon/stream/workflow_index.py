@@ -3,17 +3,22 @@
 Loaded from workflow_versions, never from workflows; from then on it follows the stream, edit by edit.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 
+from config.error import WorkflowError
 from daemon.stream.version import head_from
+from daemon.workflows.parsing import is_large, parsed_aside
 from rules.change import Change
-from rules.head import Head, Parse, edited
+from rules.head import Head, Parse, defines_the_same, edited
 from rules.identity import bson_bytes
 from rules.matching import Matcher
 from rules.workflow import Workflow
+
+_LOADED_AT_ONCE: Final = 50  # of the largest, what the event loop has time to decode
 
 
 class WorkflowIndex:
@@ -23,6 +28,7 @@ class WorkflowIndex:
         self._parse = parse
         self._heads: dict[bytes, Head] = {}
         self._matcher = Matcher()
+        self._ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
 
     def __iter__(self) -> Iterator[Head]:
         return iter(self._heads.values())
@@ -41,10 +47,30 @@ class WorkflowIndex:
 
     def edit(self, workflow_id: Any, document: Mapping[str, Any] | None) -> Head | None:
         """Take over what an admin wrote (None: deleted); return the new head, or None if nothing changed."""
-        head = edited(self.get(workflow_id), workflow_id, document, self._parse)
+        head = edited(self.get(workflow_id), workflow_id, document, self._parse_or_take)
         if head is not None:
             self.put(head)
         return head
+
+    async def prepare(self, edits: Iterable[tuple[Any, Mapping[str, Any]]]) -> None:
+        """Read large documents before ``edit`` is given the very same objects, without holding up the event loop."""
+        ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
+        for workflow_id, document in edits:
+            known = self._ahead.get(id(document))
+            head = self.get(workflow_id)
+            if known is not None:
+                ahead[id(document)] = known
+            elif is_large(document) and (head is None or not defines_the_same(head, document)):
+                ahead[id(document)] = document, await parsed_aside(self._parse, workflow_id, 0, document)
+        self._ahead = ahead  # holds the documents too: an id is good for as long as its object lives
+
+    def _parse_or_take(self, workflow_id: Any, version: int, document: Mapping[str, Any]) -> Workflow:
+        known = self._ahead.pop(id(document), None)
+        if known is None:
+            return self._parse(workflow_id, version, document)
+        if isinstance(known[1], WorkflowError):
+            raise known[1]
+        return replace(known[1], version=version)
 
     def candidates(self, change: Change) -> list[tuple[Workflow, Head]]:
         """Return the workflows that look at what ``change`` touched, in an order that never varies."""
@@ -57,7 +83,11 @@ class WorkflowIndex:
 
     async def load(self, versions: AsyncCollection[dict[str, Any]]) -> None:
         """Replace everything by what is stored; raise the driver's error if the database does not answer."""
+        heads = [
+            await head_from(document, self._parse)
+            async for document in versions.find({"latest": True}).batch_size(_LOADED_AT_ONCE)
+        ]
         self._heads.clear()
         self._matcher = Matcher()
-        async for document in versions.find({"latest": True}):
-            self.put(head_from(document, self._parse))
+        for head in heads:
+            self.put(head)

@@ -27,6 +27,8 @@ from rules.identity import bson_bytes
 _PAUSE_S: Final = 1.0
 _ELSEWHERE_S: Final = 3.0  # how often counters are looked at that other replicas may have moved
 _PAGE: Final = 500
+# Of a definition only whether there is one: the largest take milliseconds to decode.
+_FIELDS: Final = {"workflow_id": 1, "version": 1, "status": 1, "error": 1, "definition.name": 1}
 _LOGGED: Final = 10  # refusals of one bulk write
 _OVERLAP: Final = timedelta(seconds=5)
 
@@ -118,7 +120,7 @@ class Observer:
         found = self._workflows.find({"_id": {"$in": ids}}, {"observed": 1})
         stored = {bson_bytes(document["_id"]): document.get("observed") async for document in found}
         writes = []
-        async for version in self._versions.find({"workflow_id": {"$in": ids}, "latest": True}):
+        async for version in self._versions.find({"workflow_id": {"$in": ids}, "latest": True}, _FIELDS):
             key = bson_bytes(version["workflow_id"])
             observed = observed_of(version, counts.get(key, {}))
             if key in stored and not _says(stored[key], observed):
@@ -201,7 +203,7 @@ def observed_of(version: Mapping[str, Any], counts: Mapping[str, int]) -> dict[s
     """
     error = version["error"]
     return {
-        "state": version["status"] if version["definition"] is not None else "invalid",
+        "state": version["status"] if version.get("definition") is not None else "invalid",
         "version": version["version"],
         "error": f"{error['path']}: {error['problem']}" if error and error["path"] else (error or {}).get("problem"),
         "in_flight": sum(counts.get(status, 0) for status in (Status.PENDING, Status.RUNNING, Status.WAITING)),

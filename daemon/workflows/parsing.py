@@ -1,13 +1,21 @@
 """How this installation reads workflow documents: its entity types, its time zone, the actions of this version."""
 
+import asyncio
+import sys
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
+
+import bson
 
 from actions.registry import parse_action
+from config.error import WorkflowError
 from config.settings import Settings
 from rules.head import Parse
 from rules.workflow import ParseAction, Workflow, parse_workflow
+
+LARGE_BYTES: Final = 8 * 1024  # about 5 ms to read
+_SWITCH_S: Final = 0.0005  # how long a thread keeps the event loop waiting each time the loop has done some I/O
 
 
 def parser_for(settings: Settings, parse_action: ParseAction = parse_action) -> Parse:
@@ -26,3 +34,28 @@ def _parse(
         timezone=settings.timezone,
         parse_action=parse_action,
     )
+
+
+async def parsed_aside(
+    parse: Parse, workflow_id: Any, version: int, document: Mapping[str, Any]
+) -> Workflow | WorkflowError:
+    """Return what ``document`` defines, or why it defines nothing.
+
+    A large one is read in a thread: a thousand conditions take longer than the event loop may stand still.
+    """
+
+    def attempt() -> Workflow | WorkflowError:
+        try:
+            return parse(workflow_id, version, document)
+        except WorkflowError as error:
+            return error
+
+    if not is_large(document):
+        return attempt()
+    sys.setswitchinterval(_SWITCH_S)
+    return await asyncio.to_thread(attempt)
+
+
+def is_large(document: Mapping[str, Any]) -> bool:
+    """Return whether reading a workflow document takes noticeable time."""
+    return len(bson.encode(document)) >= LARGE_BYTES

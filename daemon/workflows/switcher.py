@@ -6,7 +6,7 @@ meanwhile. What a step that took longer leaves behind is brought in line with th
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -26,12 +26,19 @@ from daemon.mongo.transaction import Transactions
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.head import Transition
+from rules.identity import bson_bytes
 from rules.workflow import Status as WorkflowStatus
 
 PAGE: Final = 500
 AGAIN_S: Final = (1.0, 5.0)  # when a switch is applied again, for what was in flight
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 60.0
+_FIELDS: Final = {"workflow_id": 1, "version": 1, "at_seq": 1, "transition": 1}
+_OVERTAKING: Final = {  # the later switches that make one superfluous
+    Transition.CANCEL: {Transition.CANCEL},
+    Transition.HOLD: {Transition.CANCEL, Transition.HOLD},
+    Transition.RELEASE: {Transition.CANCEL, Transition.HOLD, Transition.RELEASE},
+}
 _HOLD: Final[list[Mapping[str, Any]]] = [
     {"$set": {"held_due_at": "$due_at", "held_status": "$status", "status": Status.HELD}},
     {"$unset": "due_at"},
@@ -104,10 +111,20 @@ class Switcher:
             self._nudge.clear()
 
     async def _apply_all(self) -> None:
-        pending = await self._versions.find({"transition": {"$exists": True}}).sort("changed_seq", 1).to_list()
-        pending.sort(key=lambda version: (version["changed_seq"], version["version"]))
+        while pending := await self._pending_page():
+            await self._apply_page(pending)
+
+    async def _pending_page(self) -> list[dict[str, Any]]:
+        found = self._versions.find({"transition": {"$exists": True}}, _FIELDS)
+        return await found.sort([("changed_seq", 1), ("version", 1)]).limit(PAGE).to_list()
+
+    async def _apply_page(self, pending: Sequence[Mapping[str, Any]]) -> None:
+        needed, overtaken = without_overtaken(pending)
+        if overtaken:
+            ids = [version["_id"] for version in overtaken]
+            await self._versions.update_many({"_id": {"$in": ids}}, {"$unset": {"transition": ""}})
         now = asyncio.get_running_loop().time()
-        for version in pending:
+        for version in needed:
             await self._apply(version)
             if CRASH_AT is not None:
                 reach(CrashPoint.AFTER_SWITCH)
@@ -120,10 +137,11 @@ class Switcher:
         now = asyncio.get_running_loop().time()
         due = [version for at, version in self._again if at <= now]
         self._again = [(at, version) for at, version in self._again if at > now]
+        ids = [version["_id"] for version in due]
+        found = self._versions.find({"_id": {"$in": ids}, "latest": True}, {"_id": 1})
+        newest = {bson_bytes(version["_id"]) async for version in found} if due else set()
         for version in due:
-            newest = await self._versions.find_one({"workflow_id": version["workflow_id"], "latest": True})
-            is_cancelling = version["transition"] == Transition.CANCEL
-            if newest is not None and (is_cancelling or newest["version"] == version["version"]):
+            if version["transition"] == Transition.CANCEL or bson_bytes(version["_id"]) in newest:
                 await self._apply(version)
         return max(min((at for at, _ in self._again), default=now + _LOOK_S) - now, 0.01)
 
@@ -221,3 +239,23 @@ class Switcher:
     @staticmethod
     def _of(version: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
         return {"workflow_id": version["workflow_id"], "seq": {"$lte": version["at_seq"]}, **state}
+
+
+def without_overtaken(
+    pending: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return, of switches in their order, those that must be applied, and those that later ones make superfluous.
+
+    A cancel ends whatever an earlier switch of its workflow held or released. A hold covers the executions of all
+    earlier holds, and undoes what was released before it; a release covers those of the release before.
+    """
+    kept: list[Mapping[str, Any]] = []
+    overtaken: list[Mapping[str, Any]] = []
+    later: dict[bytes, set[Transition]] = {}
+    for version in reversed(pending):
+        after = later.setdefault(bson_bytes(version["workflow_id"]), set())
+        transition = Transition(version["transition"])
+        is_overtaken = bool(after & _OVERTAKING[transition])
+        (overtaken if is_overtaken else kept).append(version)
+        after.add(transition)
+    return kept[::-1], overtaken

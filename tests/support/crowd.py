@@ -33,7 +33,7 @@ async def insert_crowd(
     documents = waiting(workflow_id, due_at, first_seq, count)
     for first in range(0, count, PAGE):
         page = [next(documents) for _ in range(min(PAGE, count - first))]
-        await executions.insert_many(page, ordered=False)  # type: ignore[arg-type]
+        await executions.insert_many(page, ordered=False)
 
 
 def waiting(workflow_id: ObjectId, due_at: datetime, first_seq: int, count: int) -> Iterator[RawBSONDocument]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import bson
 import pytest
-from pymongo import InsertOne
+from pymongo import InsertOne, UpdateOne
 
 from daemon.mongo.codec import CODEC
 from daemon.stream.version import head_from, version_writes
@@ -20,7 +20,7 @@ GOOD = workflow_document(created(), _id="w")
 
 def stored(head: Head) -> dict[str, Any]:
     """Return the document that a version makes, as it comes back from the database."""
-    insert = version_writes(head, 3, NOW)[-1]
+    insert = version_writes([head], 3, NOW)[-1]
     assert isinstance(insert, InsertOne)
     return bson.decode(bson.encode(insert._doc), CODEC)
 
@@ -28,24 +28,38 @@ def stored(head: Head) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "changes", [{}, {"status": "paused"}, {"status": "stopped"}, {"actions": []}, {"status": "?"}], ids=repr
 )
-def test_a_head_survives_being_stored(changes: dict[str, Any]) -> None:
+async def test_a_head_survives_being_stored(changes: dict[str, Any]) -> None:
     first = edited(None, "w", GOOD, parsed)
     head = edited(first, "w", {**GOOD, "name": "New", **changes}, parsed)
     assert head is not None
     head = replace(head.at(12), since=NOW)
-    again = head_from(stored(head), parsed)
+    again = await head_from(stored(head), parsed)
     assert (again.version, again.status, again.seen, again.since) == (2, head.status, head.seen, NOW)
     assert (again.at_seq, again.stopped_seq, again.transition) == (12, head.stopped_seq, head.transition)
     assert (again.error is None, again.workflow is None) == (head.error is None, head.workflow is None)
     assert edited(again, "w", {**GOOD, "name": "New", **changes}, parsed) is None
 
 
-def test_a_definition_that_this_version_cannot_read_is_invalid() -> None:
+async def test_a_definition_that_this_version_cannot_read_is_invalid() -> None:
     head = edited(None, "w", GOOD, parsed)
     assert head is not None
     document = stored(head)
     document["definition"]["actions"] = [{"type": "from_the_future"}]
-    again = head_from(document, parsed)
+    again = await head_from(document, parsed)
     assert again.workflow is None
     assert again.error is not None
     assert again.error.path == "actions[0].type"
+
+
+def test_of_many_versions_of_one_batch_only_the_last_is_the_newest() -> None:
+    first = edited(None, "w", GOOD, parsed)
+    assert first is not None
+    second = edited(first, "w", {**GOOD, "status": "paused"}, parsed)
+    third = edited(second, "w", GOOD, parsed)
+    assert second is not None
+    assert third is not None
+    outdated, *inserts = version_writes([second, third], 3, NOW)
+    assert isinstance(outdated, UpdateOne)
+    assert outdated._filter == {"_id": {"workflow_id": "w", "version": 1}}
+    documents = [each._doc for each in inserts if isinstance(each, InsertOne)]
+    assert [(each["version"], each.get("latest")) for each in documents] == [(2, None), (3, True)]
