@@ -47,6 +47,7 @@ from daemon.stream.decode import Decoder, Event
 from daemon.stream.enroller import Enroller
 from daemon.stream.immediate import Immediate
 from daemon.stream.intake import Committed, Intake
+from daemon.stream.late_request import LateRequests
 from daemon.stream.manual import Manual
 from daemon.stream.plan import Planner
 from daemon.stream.reader import Reader
@@ -187,6 +188,7 @@ class Daemon:
             parse,
             policy=settings.history_lost_policy,
             max_depth=settings.max_depth,
+            answer_requests=LateRequests(database, names, intake, self.clock).answer,
         )
         by_collection = {collection: entity_type for entity_type, collection in entities.items()}
         self._reader = Reader(

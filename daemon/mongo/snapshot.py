@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from daemon.mongo.codec import CODEC
 
 PAGE: Final = 1_000
+SNAPSHOT_GONE: Final = frozenset({239, 246})  # the server does not keep that time any more
 
 
 async def snapshot(

@@ -71,7 +71,7 @@ async def begin(
 
     if replaces is None and seq and records_gap:
         lost_since = await _last_run(database[names.executions])
-        await record_gap(database[names.state], lost_since, now, "began anew", "there was no checkpoint any more")
+        await record_gap(database[names.state], lost_since, now, "began anew", "there was no checkpoint any more", at)
     try:
         await in_transaction(database.client, store, timeout_s=_TIMEOUT_S)
         if CRASH_AT is not None:

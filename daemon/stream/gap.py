@@ -1,8 +1,9 @@
 """The parts of the stream that nobody saw: recorded, told, and kept until a person acknowledges them (promise 1).
 
-``{_id: "gap/<operation time>", kind: "gap", from, to, policy, acknowledged, changed_at, rescan?}``. ``rescan`` is the
+``{_id: "gap/<operation time>", kind: "gap", from, to, policy, acknowledged, changed_at, rescan?,
+requests?}``. ``rescan`` is the
 progress of the search for creations that were lost: ``{at, entity_type, after, found, enqueued, not_recoverable,
-is_done}``.
+is_done}``; ``requests`` of that for requests without an answer: ``{at, is_done}``.
 """
 
 from datetime import UTC, datetime
@@ -27,11 +28,17 @@ async def record_gap(
     until: datetime,
     policy: HistoryLostPolicy | str,
     error: Exception | str,
+    read_from: Timestamp | None,
     rescan: dict[str, Any] | None = None,
 ) -> None:
-    """Store a gap, or how far it reaches by now, and raise the alarm."""
+    """Store a gap, or how far it reaches by now, and raise the alarm.
+
+    ``read_from``: the operation time from which the stream is read on, None where it is not.
+    """
     lost_from = datetime.fromtimestamp(lost_since.time, UTC)
     changes: dict[str, Any] = {"from": lost_from, "to": until, "policy": str(policy), "changed_at": until}
+    if read_from is not None:
+        changes["requests"] = {"at": read_from, "is_done": False}
     if rescan is not None:
         changes["rescan"] = rescan
     await state.update_one(

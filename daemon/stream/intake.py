@@ -140,6 +140,21 @@ class Intake:
         await self._commit(batch, self._numbered(batch))
         return enqueued
 
+    async def take_late(self, event: Event) -> None:
+        """Take in a request that the stream does not bring; raises as ``take`` does."""
+        async with self.lock:
+            try:
+                batch = await self._enroller.enrol(await self._plan([event]), self.checkpoint, at_once=False)
+                await self._commit(batch, self._numbered(batch))
+            except LeaseLost:
+                raise
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                await self._start_over()
+                answer = refused(event.document_id, str(Reason.INTAKE_ERROR), self._clock.now())
+                await self._commit(Batch(answers=[answer]), self.checkpoint)
+
     async def _current(self, events: Sequence[Event]) -> Current:
         """Read what the events do not carry: entities and workflows without after-image, entities of requests."""
         entities, workflows = missing_documents(events)

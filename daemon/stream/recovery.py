@@ -2,10 +2,11 @@
 
 Resuming is a first start that replaces the checkpoint: the workflows as they are at operation time T, the stream from
 just after it. What was created in the gap is found by the time in its ObjectId, before the stream is read on; a
-creation that ran is skipped, so that what is cut off can be repeated (FAILURES.md, "oplog overrun").
+creation that ran is skipped, so that what is cut off can be repeated (FAILURES.md, "oplog overrun"). Requests are
+answered whatever the policy.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from pymongo.errors import OperationFailure
 from config.error import HistoryLost, ReflexdError
 from config.settings import Collections, HistoryLostPolicy
 from daemon.clock import ServerClock
-from daemon.mongo.snapshot import snapshot
+from daemon.mongo.snapshot import SNAPSHOT_GONE, snapshot
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.first_start import begin
 from daemon.stream.gap import record_gap
@@ -31,7 +32,6 @@ from rules.judgement import judge
 
 PAGE: Final = 500  # entrants of one transaction
 _CLIENT_CLOCK: Final = timedelta(minutes=1)  # how far ahead the clock that made an ObjectId may be
-_SNAPSHOT_GONE: Final = frozenset({239, 246})  # the server does not keep that time any more
 _Pair = tuple[bytes, bytes]  # workflow, entity
 
 
@@ -54,8 +54,9 @@ class Recovery:
         *,
         policy: HistoryLostPolicy,
         max_depth: int,
+        answer_requests: Callable[[Timestamp], Awaitable[None]],
     ) -> None:
-        """``entities`` maps entity type to collection."""
+        """``entities`` maps entity type to collection. ``answer_requests`` is given the time of the first event."""
         self._database = database
         self._names = names
         self._state = database[names.state]
@@ -67,6 +68,7 @@ class Recovery:
         self._parse = parse
         self._policy = policy
         self._max_depth = max_depth
+        self._answer_requests = answer_requests
 
     async def recover(self, error: HistoryLost) -> None:
         """Record the gap and move the checkpoint behind it; raise ``error`` again where the policy is to halt."""
@@ -74,8 +76,10 @@ class Recovery:
         at: Timestamp = (await self._database.command("ping"))["operationTime"]
         rescan = _unbegun(at) if self._policy is HistoryLostPolicy.RESCAN_INSERTS else None
         lost_since = checkpoint.cluster_time
-        await record_gap(self._state, lost_since, self._clock.now(), self._policy, error, rescan)
-        if self._policy is HistoryLostPolicy.HALT:
+        is_halting = self._policy is HistoryLostPolicy.HALT
+        read_from = None if is_halting else at
+        await record_gap(self._state, lost_since, self._clock.now(), self._policy, error, read_from, rescan)
+        if is_halting:
             raise error
         await begin(
             self._database,
@@ -89,10 +93,15 @@ class Recovery:
         )
 
     async def finish(self) -> None:
-        """Look for the creations of every gap where that is not done; the intake must have been loaded."""
-        pending = {"kind": "gap", "rescan.is_done": False}
+        """Take in what every gap has left behind, where that is not done; the intake must have been loaded."""
+        pending = {"kind": "gap", "$or": [{"rescan.is_done": False}, {"requests.is_done": False}]}
         for gap in await self._state.find(pending).sort("from", 1).to_list():
-            await self._rescan(gap)
+            if not gap.get("rescan", {}).get("is_done", True):
+                await self._rescan(gap)
+            requests = gap.get("requests", {"is_done": True})
+            if not requests["is_done"]:
+                await self._answer_requests(requests["at"])
+                await self._state.update_one({"_id": gap["_id"]}, {"$set": {"requests.is_done": True}})
 
     async def _rescan(self, gap: Mapping[str, Any]) -> None:
         rescan: dict[str, Any] = dict(gap["rescan"])
@@ -123,7 +132,7 @@ class Recovery:
             async for page in snapshot(self._database, collection, at, filter={"_id": ids}, sort={"_id": 1}):
                 yield page
         except OperationFailure as error:
-            if error.code not in _SNAPSHOT_GONE:
+            if error.code not in SNAPSHOT_GONE:
                 raise
             ids = {**low, "$lt": ObjectId.from_datetime(until)}
             page = []

@@ -39,7 +39,8 @@ async def reset_checkpoint(
     before = _readable(await state.find_one({"_id": CHECKPOINT_ID}) or {}, at)
     position = at if to is None else Timestamp(int(to.timestamp()), 1)
     if before is not None and position > before.cluster_time:
-        await record_gap(state, before.cluster_time, _instant(position), "reset", "the checkpoint was reset by hand")
+        why = "the checkpoint was reset by hand"
+        await record_gap(state, before.cluster_time, _instant(position), "reset", why, min(position, at))
     if before is None:
         await state.delete_one({"_id": CHECKPOINT_ID})
     if before is None or to is None:

@@ -14,12 +14,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.settings import HistoryLostPolicy
 from daemon.app import Daemon
 from daemon.mongo.codec import CODEC
+from daemon.stream.reset import reset_checkpoint
+from daemon.workflows.parsing import parser_for
 from tests.support.bench import is_reading
 from tests.support.daemon import running_daemon
 from tests.support.invariants import violations
 from tests.support.load import CHAINED, FOLLOW_UP, Load, prepared_load
 from tests.support.mongod import Mongod
 from tests.support.poll import eventually
+from tests.support.settings import settings_for
 
 Database = AsyncDatabase[dict[str, Any]]
 CODES = {"aggregate": 286, "getMore": 136}
@@ -109,6 +112,47 @@ async def test_a_workflow_edited_in_the_gap_is_in_force_behind_it(mongo_uri: str
     assert decision is not None
     assert [entry["reason"] for entry in decision["entries"]] == ["paused"]
     assert await database.workflow_executions.count_documents({"triggered_by_entity_id": load.leads[-1]}) == 0
+
+
+@pytest.mark.parametrize("policy", [HistoryLostPolicy.RESUME_NOW, HistoryLostPolicy.RESCAN_INSERTS])
+async def test_requests_made_in_the_gap_are_answered_once(
+    policy: HistoryLostPolicy, mongo_uri: str, database: Database
+) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    lead = load.leads[0]
+    asked: list[dict[str, Any]] = [
+        {"_id": 1, "workflow_id": FOLLOW_UP, "entity_id": lead, "force": True},
+        {"_id": "text", "workflow_id": ObjectId(), "entity_id": lead},
+        {"_id": ObjectId(), "workflow_id": CHAINED, "entity_id": str(lead)},
+    ]
+    await database.workflow_requests.insert_many(asked)
+    async with reader_fails(database, "aggregate"), reading_daemon(mongo_uri, database, history_lost_policy=policy):
+        await eventually(lambda: database.workflow_state.find_one({"kind": "gap", "requests.is_done": True}))
+        last = await database.workflow_requests.insert_one(
+            {"workflow_id": FOLLOW_UP, "entity_id": load.leads[1], "force": True}
+        )
+        await eventually(lambda: database.workflow_requests.find_one({"_id": last.inserted_id, "status": "accepted"}))
+    answers = [await database.workflow_requests.find_one({"_id": each["_id"]}) or {} for each in asked]
+    assert [(each["status"], each.get("reason")) for each in answers] == [
+        ("accepted", None),
+        ("refused", "workflow_not_found"),
+        ("accepted", None),
+    ]
+    by_hand = await database.workflow_executions.find({"trigger.type": "manual"}).to_list()
+    assert {run["_id"] for run in by_hand} >= {answers[0]["execution_id"], answers[2]["execution_id"]}
+    assert len(by_hand) == 3
+
+
+async def test_a_request_in_a_gap_that_was_left_by_hand_is_answered(mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    asked = {"workflow_id": FOLLOW_UP, "entity_id": load.leads[0], "force": True}
+    request_id = (await database.workflow_requests.insert_one(asked)).inserted_id
+    settings = settings_for(mongo_uri, database.name)
+    await reset_checkpoint(database, settings.collections, parser_for(settings), None)
+    async with reading_daemon(mongo_uri, database):
+        await eventually(lambda: database.workflow_requests.find_one({"_id": request_id, "status": "accepted"}))
 
 
 async def test_a_rescan_that_was_cut_off_is_finished_by_the_next_reader(mongo_uri: str, database: Database) -> None:
