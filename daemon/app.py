@@ -322,11 +322,13 @@ class Daemon:
 
     # What the keeper of leases tells.
 
-    def lease_gained(self, name: str, epoch: int) -> None:
-        """Take up what comes with a lease."""
+    def lease_gained(self, name: str, epoch: int, *, after_crash: bool) -> None:
+        """Take up what comes with a lease; with care where its last holder may have died of it."""
         if name == READER:
-            self._reader.allow(epoch)
+            self._reader.allow(epoch, after_crash=after_crash)
             return
+        if after_crash:
+            self._executor.distrust(lane_of_name(name))
         self.lanes.open(lane_of_name(name))
         self._loader.add_lane(lane_of_name(name))
 

@@ -2,13 +2,14 @@
 
 Steps are taken many at a time so that what they read is shared: one query per entity type, not per step. Actions
 inside MongoDB return their writes, and the group commit makes them exactly once; those that reach outside go on in
-OutsideRunner. Nothing starts once the lane's lease can no longer be trusted (promise 9).
+OutsideRunner. Nothing starts once the lane's lease can no longer be trusted (promise 9). What was due when the owner
+of its lane died is given an intent too, wherever it reaches: perhaps it killed the owner, and deaths are counted.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo.errors import PyMongoError
@@ -25,7 +26,7 @@ from daemon.executions.definition import Definitions, pinned
 from daemon.executions.entity import EntityReader
 from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
-from daemon.executions.outside import OutsideRunner
+from daemon.executions.outside import OutsideRunner, is_suspect
 from daemon.executions.recorder import ENTITY_GONE, Recorder
 from daemon.executions.status import Status as ExecutionStatus
 from daemon.executions.transition import end
@@ -73,6 +74,7 @@ class Executor:
         self._epoch_of = epoch_of
         self._may_start = may_start
         self._on_room = on_room
+        self._distrusted: dict[int, datetime] = {}  # lane: when its owner was found dead
         self._wake = asyncio.Event()
         self._task = Background("executor", self._run, on_death)
 
@@ -85,6 +87,10 @@ class Executor:
         """Take nothing new; give the steps in flight their grace."""
         await self._task.stop()
         await self._outside.stop(grace)
+
+    def distrust(self, lane: int) -> None:
+        """Run with care what is due in a lane by now: its last owner died."""
+        self._distrusted[lane] = self._clock.now()
 
     def wake(self) -> None:
         """Look again: something may be due, or may start now."""
@@ -168,18 +174,24 @@ class Executor:
 
     def _with_slots(self, jobs: Sequence[tuple[Job, Workflow]]) -> list[tuple[Job, Workflow]]:
         """Return the jobs that can run now; those that reach outside and find no free slot wait for one."""
-        free = self._outside.free
+        free, has_suspect = self._outside.free, self._outside.has_suspect
         ready: list[tuple[Job, Workflow]] = []
         for job, workflow in jobs:
-            if workflow.steps[job.step].action.reach is Reach.OUTSIDE:
-                if free <= 0:
+            if self._needs_intent(job, workflow):
+                if free <= 0 or (has_suspect and is_suspect(job)):
                     if not self._outside.wait(job):
                         self._lanes.make_polling()  # what comes after it must not overtake it
                         self._lanes.release(job)
                     continue
                 free -= 1
+                has_suspect |= is_suspect(job)
             ready.append((job, workflow))
         return ready
+
+    def _needs_intent(self, job: Job, workflow: Workflow) -> bool:
+        died_at = self._distrusted.get(job.lane)
+        is_suspect = job.crashes > 0 or (died_at is not None and job.due_at <= died_at)
+        return is_suspect or workflow.steps[job.step].action.reach is Reach.OUTSIDE
 
     async def _step(self, job: Job, workflow: Workflow, entity: dict[str, Any] | None) -> None:
         step = workflow.steps[job.step]
@@ -190,7 +202,7 @@ class Executor:
             self._recorder.record(attempt, Skip(ENTITY_GONE))
         elif step.conditions is not None and step.conditions.judge(Subject(known, now)) is not True:
             self._recorder.record(attempt, Skip("conditions_not_met"))
-        elif step.action.reach is Reach.OUTSIDE:
+        elif self._needs_intent(job, workflow):
             await self._outside.run(attempt, dict(known))
         else:
             context = context_of(attempt, known, now, self._services)

@@ -3,7 +3,8 @@
 aiojobs runs them; one is spawned only when a slot is free. Jobs without a slot wait here, and slots go round their
 workflows, so that a slow host of one workflow does not keep the others waiting; what one workflow has too many of
 stays in MongoDB. What waited is judged anew when its turn comes: its switch, its entity and its conditions may have
-changed.
+changed. Steps that were at work when their owner died, twice, run one at a time from then on: one of them may be the
+cause, and the others must not be counted as crashed with it.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ from daemon.executions.unit import Unit
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
+ALONE_AFTER: Final = 2  # crashes
+_SUSPECTS: Final = b"suspects"  # no BSON: no workflow's key
 MOST_WAITING: Final = 1_000  # jobs of one workflow that wait in memory; it may have more again at half of that
 
 
@@ -64,6 +67,7 @@ class OutsideRunner:
         self._waiting: OrderedDict[bytes, deque[Job]] = OrderedDict()
         self._saturated: dict[bytes, Any] = {}
         self._active = 0
+        self.has_suspect = False  # whether a step is at work that has to be alone among its like
         self._scheduler: aiojobs.Scheduler | None = None
         self._is_stopping = False
 
@@ -109,8 +113,8 @@ class OutsideRunner:
 
         Once one is refused, all are until half of them are gone: they are to come in order again.
         """
-        key = bson_bytes(job.workflow_id)
-        if len(self._waiting.get(key, ())) >= MOST_WAITING:
+        key = _SUSPECTS if is_suspect(job) else bson_bytes(job.workflow_id)
+        if key is not _SUSPECTS and len(self._waiting.get(key, ())) >= MOST_WAITING:
             self._saturated[key] = job.workflow_id
         if key in self._saturated:
             return False
@@ -120,6 +124,9 @@ class OutsideRunner:
     def next_waiting(self) -> list[Job]:
         """Return the jobs whose turn it is, as many as there are free slots, one workflow after another."""
         turns: list[Job] = []
+        suspects = self._waiting.pop(_SUSPECTS, None)
+        if suspects and not self.has_suspect and self.free > 0:
+            turns.append(suspects.popleft())
         while self._waiting and len(turns) < self.free:
             workflow, waiting = self._waiting.popitem(last=False)
             turns.append(waiting.popleft())
@@ -127,6 +134,8 @@ class OutsideRunner:
                 self._waiting[workflow] = waiting
             if len(waiting) <= MOST_WAITING // 2:
                 self._saturated.pop(workflow, None)
+        if suspects:
+            self._waiting[_SUSPECTS] = suspects
         return turns
 
     def drop(self, lane: int) -> None:
@@ -146,6 +155,7 @@ class OutsideRunner:
             self._lanes.release(attempt.queued)
             return
         self._active += 1
+        self.has_suspect |= is_suspect(attempt.job)
         await self._scheduler.spawn(self._attempt(attempt, entity), name=str(attempt.job.execution_id))
 
     async def _attempt(self, attempt: Attempt, entity: dict[str, Any]) -> None:
@@ -166,6 +176,7 @@ class OutsideRunner:
             raise
         finally:
             self._active -= 1
+            self.has_suspect &= not is_suspect(attempt.job)
             self._on_free()
 
     async def _intend(self, attempt: Attempt) -> Attempt | None:
@@ -206,6 +217,11 @@ class OutsideRunner:
         else:
             back = hand_back(attempt.job, epoch=attempt.epoch)
             self._recorder.submit(back, attempt.queued)
+
+
+def is_suspect(job: Job) -> bool:
+    """Return whether a step was at work so often when its owner died that it has to run alone among its like."""
+    return job.crashes >= ALONE_AFTER
 
 
 def _report(scheduler: aiojobs.Scheduler, context: dict[str, Any]) -> None:

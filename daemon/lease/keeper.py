@@ -7,7 +7,7 @@ sent, so the owner stops starting effects before anybody else may take over, wha
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -55,8 +55,8 @@ class Hold:
 class LeaseUser(Protocol):
     """What the keeper tells of its leases. Nothing here may wait."""
 
-    def lease_gained(self, name: str, epoch: int) -> None:
-        """The lease is ours from now on."""
+    def lease_gained(self, name: str, epoch: int, *, after_crash: bool) -> None:
+        """The lease is ours from now on. ``after_crash``: its last holder did not give it up."""
 
     def lease_lost(self, name: str) -> None:
         """The lease is ours no more: drop everything that was done under it."""
@@ -272,7 +272,7 @@ class LeaseKeeper:
         wanted += lanes_to_claim(lanes, len(self._held_lanes()), self._lanes, len(replicas))
         if wanted:
             await self._end_sessions_of({leases[name]["holder"] for name in wanted} - {None, self._replica})
-            await self._claim(wanted)
+            await self._claim(wanted, {name for name in wanted if leases[name]["holder"] is not None})
 
     async def _end_sessions_of(self, holders: Iterable[str]) -> None:
         """Abort the transactions that former holders left open: what they wrote would be in the way for a minute."""
@@ -291,7 +291,7 @@ class LeaseKeeper:
     def _held_lanes(self) -> list[str]:
         return sorted(name for name in self._held if name != READER)
 
-    async def _claim(self, names: Sequence[str]) -> None:
+    async def _claim(self, names: Sequence[str], abandoned: Collection[str]) -> None:
         sent = time.monotonic()
         expires = {"$add": ["$$NOW", int(self._lease_s * 1000)]}
         free = {"$or": [{"holder": {"$in": [None, self._replica]}}, {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}]}
@@ -312,7 +312,7 @@ class LeaseKeeper:
             emit(Event.LEASE_ACQUIRED, leases=[name for name, _ in gained])
         for name, epoch in gained:
             for user in self._users:
-                user.lease_gained(name, epoch)
+                user.lease_gained(name, epoch, after_crash=name in abandoned)
 
     async def _give_up_idle(self) -> None:
         """Free the retiring leases under which nothing runs any more."""

@@ -26,6 +26,7 @@ from daemon.mongo.failure import is_forbidden, is_transient
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.stream.batch import Batch, BatchStore, Operations, is_duplicate
+from daemon.stream.caution import MOST_TRIES, Caution, ReaderDied
 from daemon.stream.checkpoint import Checkpoint, cluster_time_of
 from daemon.stream.decision import log_refusal, skipped_change_document
 from daemon.stream.decode import Event, Subject
@@ -82,6 +83,7 @@ class Intake:
         self._entities = entities
         self._clock = clock
         self._metrics = metrics
+        self.caution = Caution(database[names.state], clock)
         self._store = BatchStore(database, names, interventions)
         self._on_commit = on_commit
         self._checkpoint: Checkpoint | None = None
@@ -116,7 +118,10 @@ class Intake:
             structures: list[Event] = []
             remaining = list(events)
             while remaining:
-                remaining = await self._take_some(remaining, token, structures)
+                if self.caution.covers(remaining[0]):
+                    remaining = await self._take_with_care(remaining, structures)
+                else:
+                    remaining = await self._take_some(remaining, token, structures)
             return structures
 
     async def save(self, token: Mapping[str, Any]) -> None:
@@ -167,12 +172,18 @@ class Intake:
         return Current(found, documents)
 
     async def _take_some(
-        self, events: list[Event], token: Mapping[str, Any] | None, structures: list[Event], *, at_once: bool = True
+        self,
+        events: list[Event],
+        token: Mapping[str, Any] | None,
+        structures: list[Event],
+        *,
+        at_once: bool = True,
+        most_writes: int = MAX_WRITES,
     ) -> list[Event]:
         """Commit as many events as fit one transaction; return the others. Split what cannot be taken in."""
         plan: Plan | None = None
         try:
-            plan = await self._plan(events)
+            plan = await self._plan(events, most_writes)
             await self._commit_plan(plan, None if plan.consumed < len(events) else token, at_once=at_once)
         except LeaseLost:
             raise
@@ -188,6 +199,23 @@ class Intake:
             return events[taken:]
         structures += plan.structures
         return events[plan.consumed :]
+
+    async def _take_with_care(self, events: list[Event], structures: list[Event]) -> list[Event]:
+        """Take the first of ``events`` alone, workflow by workflow once that was fatal; return what is left.
+
+        Its executions are queued, and the executor is as careful. What was fatal too often is recorded and passed.
+        """
+        event, done = events[0], self.checkpoint.done
+        tries = await self.caution.try_again(self.checkpoint.commit)
+        if tries <= MOST_TRIES:
+            most_writes = MAX_WRITES if tries == 1 and not done else 1
+            left = await self._take_some([event], None, structures, at_once=False, most_writes=most_writes)
+            return [*left, *events[1:]]
+        candidates = self._planner.candidates(event)
+        is_last = done + 1 >= len(candidates)
+        workflow = candidates[done] if done < len(candidates) else None
+        await self._pass_over(event, ReaderDied(), workflow, is_last=is_last)
+        return events[1:] if is_last else events
 
     async def _plan(self, events: Sequence[Event], most_writes: int = MAX_WRITES) -> Plan:
         current = await self._current(events)

@@ -107,8 +107,10 @@ class Reader:
         await self._task.stop()
         self.is_reading = False
 
-    def allow(self, epoch: int) -> None:
-        """Read from now on: the lease is ours."""
+    def allow(self, epoch: int, *, after_crash: bool) -> None:
+        """Read from now on: the lease is ours. ``after_crash``: whoever had it did not give it up."""
+        if after_crash:
+            self._intake.caution.begin()
         emit(LogEvent.READER_STARTED, epoch=epoch, position=None)
         self._may_read.set()
 

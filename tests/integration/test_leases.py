@@ -25,7 +25,7 @@ class User:
         self.retiring: list[str] = []
         self.is_busy = False
 
-    def lease_gained(self, name: str, epoch: int) -> None:
+    def lease_gained(self, name: str, epoch: int, *, after_crash: bool) -> None:
         self.held[name] = epoch
 
     def lease_lost(self, name: str) -> None:

@@ -75,7 +75,7 @@ async def test_another_pipeline_reads_on_from_where_the_last_one_was(mongo_uri: 
 async def test_two_readers_at_once_make_one_execution_for_each_change(mongo_uri: str, bench: Bench) -> None:
     workflow = await bench.add(created(), actions=LATER)
     async with running_daemon(mongo_uri, bench.database.name) as second:
-        second._reader.allow(99)
+        second._reader.allow(99, after_crash=False)
         for first in range(0, 200, 10):
             await bench.leads.insert_many([{"_id": lead} for lead in range(first, first + 10)])
         assert await bench.ran_for(workflow) == list(range(200))
