@@ -5,6 +5,21 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
+class GrowthPlan:
+    """Sizes that are measured side by side, and single large ones."""
+
+    workflows: tuple[int, ...]
+    updates: int
+    waiting: tuple[int, ...]
+    leads: int  # of the burst beside those that wait
+    due: int
+    deals: int
+    switches: int
+    largest: int
+    edits: int  # of each of the largest workflows
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Numbers of leads, repetitions and seconds. Contenders alternate; medians over repetitions are told."""
 
@@ -18,6 +33,7 @@ class Plan:
     idle_s: float
     replicas: tuple[int, ...]
     long_burst: int  # leads of the burst that memory is judged by; 0 leaves it out
+    growth: GrowthPlan | None
 
 
 FULL: Final = Plan(
@@ -31,6 +47,17 @@ FULL: Final = Plan(
     idle_s=30.0,
     replicas=(1, 3),
     long_burst=100_000,
+    growth=GrowthPlan(
+        workflows=(10, 10_000, 10_000, 10),
+        updates=10_000,
+        waiting=(0, 1_000_000),
+        leads=10_000,
+        due=200_000,
+        deals=200_000,
+        switches=100_000,
+        largest=10,
+        edits=4,
+    ),
 )
 QUICK: Final = replace(
     FULL,
@@ -44,6 +71,7 @@ QUICK: Final = replace(
     idle_s=3.0,
     replicas=(1,),
     long_burst=0,
+    growth=None,
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from benchmarks.burst import BurstRun
 from benchmarks.figures import Spread, middle_spread
+from benchmarks.growth import Growth
 from benchmarks.idle import IdleRun
 
 _LEAST_MS: Final = 1.0  # instants in MongoDB are whole milliseconds
@@ -53,6 +54,7 @@ class Results:
     observer_lag: Spread | None = None
     idle: dict[int, IdleRun] = field(default_factory=dict)
     long_burst: BurstRun | None = None
+    growth: Growth | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, each repetition by itself."""

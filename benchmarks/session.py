@@ -6,6 +6,7 @@ from typing import Final
 
 from benchmarks.burst import burst, raw, unit_burst
 from benchmarks.contender import Contender, Server, prepared
+from benchmarks.growth import measure_growth
 from benchmarks.idle import idle
 from benchmarks.latency import due_to_fired, insert_to_task
 from benchmarks.machine import machine_of
@@ -15,7 +16,7 @@ from benchmarks.results import BurstResult, Results, SpreadResult
 from benchmarks.workload import Workload
 
 UNITS: Final = "transactions of 100 units"
-PARTS: Final = ("burst", "one-in-ten", "update", "latency", "delay", "idle", "memory")
+PARTS: Final = ("burst", "one-in-ten", "update", "latency", "delay", "idle", "memory", "growth")
 _BOUNDS: Final = (Contender.TWO_PHASE, Contender.ONE_PHASE)
 
 
@@ -44,6 +45,9 @@ class Session:
         if "memory" in parts and self._plan.long_burst:
             _tell("memory")
             self.results.long_burst = await burst(self._server, Contender.DAEMON, Workload(), self._plan.long_burst)
+
+        if "growth" in parts and self._plan.growth is not None:
+            self.results.growth = await measure_growth(self._server, self._plan.growth)
 
     async def _burst(self, name: str, workload: Workload, *, has_raw: bool = False) -> None:
         leads = self._plan.leads

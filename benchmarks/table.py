@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.figures import middle_spread
+from benchmarks.growth_table import growth_tables
 from benchmarks.results import BurstResult, Results, SpreadResult, median_of
 
 
 def markdown(results: Results) -> str:
     """Return the tables, with the machine and the versions above them."""
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
-    parts = [f"{machine}\n", _bursts(results), _raw(results)]
+    parts = [f"{machine}\n", _bursts(results) if results.bursts else "", _raw(results)]
     if results.spreads:
         parts.append(_spreads(results))
     parts.append(_standing(results))
+    if results.growth is not None:
+        parts += [_table(head, rows) for head, rows in growth_tables(results.growth)]
     return "\n".join(part for part in parts if part)
 
 
