@@ -28,7 +28,7 @@ test: .venv/installed ## run every test, as CI does; ARGS="-k sentence"
 chaos: .venv/installed ## break everything for a while; SECONDS=60 SEED=7, ARGS="--keep DIR"
 	$(BIN)/python -m tests.chaos.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: .venv/installed ## measure, about 15 minutes; QUICK=1, N=leads, OUT=FILE.json, ARGS="burst idle"
+bench: .venv/installed ## measure, about 20 minutes; QUICK=1, N=leads, OUT=FILE.json, ARGS="burst idle"
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(N),--leads $(N)) $(if $(OUT),--out $(OUT)) $(ARGS)
 
 profile: .venv/installed ## write a flame graph of a burst to .bench/burst.svg; N=leads
