@@ -157,3 +157,30 @@ async def test_executions_are_found_by_entity_and_status(database: Database, cli
     page = (await client.get("/dashboard/executions?entity_id=ana&status=failed")).text
     assert page.count('<tr id="execution-') == 1
     assert f"execution-{wanted}" in page
+
+
+async def test_the_page_of_an_execution_tells_the_whole_error(database: Database, client: httpx2.AsyncClient) -> None:
+    error = f"550 {'x' * 400} the end"
+    failed = {"action_type": "create_task", "status": "failed", "error": error}
+    execution_id = await ran(database, ObjectId(), status="failed", actions_executed=[failed])
+    page = (await client.get(f"/dashboard/execution?id={execution_id}")).text
+    assert f'<p class="error">{error}</p>' in page
+
+
+async def test_the_page_of_an_invalid_workflow_tells_the_whole_error(
+    database: Database, client: httpx2.AsyncClient
+) -> None:
+    error = f"conditions[0].operator: expected {'one of many, ' * 30}found eqals"
+    observed = {"state": "invalid", "error": error}
+    inserted = await database["workflows"].insert_one({**TASK_FOR_LEADS, "observed": observed})
+    assert error in (await client.get(f"/dashboard/workflow?id={inserted.inserted_id}")).text
+
+
+@pytest.mark.parametrize(("status", "is_offered"), [("uncertain", False), ("failed", True)])
+async def test_a_retry_is_offered_only_where_nothing_is_uncertain(
+    database: Database, client: httpx2.AsyncClient, status: str, is_offered: bool
+) -> None:
+    record = {"action_type": "create_task", "status": status, "error": "no"}
+    execution_id = await ran(database, ObjectId(), status="failed", actions_executed=[record])
+    page = (await client.get(f"/dashboard/execution?id={execution_id}")).text
+    assert (">Retry</button>" in page) is is_offered

@@ -57,10 +57,10 @@ def as_json(value: Any) -> str:
     return text if len(text) <= _LONGEST_JSON else f"{text[:_LONGEST_JSON]}\n… ({len(text)} characters)"
 
 
-def brief(value: Any) -> str:
-    """Return a stored value in one short line."""
+def brief(value: Any, longest: int = 200) -> str:
+    """Return a stored value in one line of at most ``longest`` characters and an ellipsis."""
     text = value if isinstance(value, str) else json.dumps(to_json(value), ensure_ascii=False, default=str)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def bars(hours: Sequence[dict[str, int]]) -> list[dict[str, Any]]:
