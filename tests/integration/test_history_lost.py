@@ -22,6 +22,8 @@ from tests.support.invariants import violations
 from tests.support.load import CHAINED, FOLLOW_UP, Load, prepared_load
 from tests.support.mongod import Mongod
 from tests.support.poll import eventually
+from tests.support.prober import probing
+from tests.support.replica import Replica, replicas_ended
 from tests.support.settings import settings_for
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -29,9 +31,11 @@ CODES = {"aggregate": 286, "getMore": 136}
 
 
 @asynccontextmanager
-async def reader_fails(database: Database, command: str, *, times: int = 1) -> AsyncIterator[None]:
+async def reader_fails(
+    database: Database, command: str, *, times: int = 1, app_name: str = "reflexd-test-reader"
+) -> AsyncIterator[None]:
     """Let the stream's next commands say that history is lost."""
-    data = {"failCommands": [command], "errorCode": CODES[command], "appName": "reflexd-test-reader"}
+    data = {"failCommands": [command], "errorCode": CODES[command], "appName": app_name}
     mode = {"times": times}
     await database.client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
     try:
@@ -95,6 +99,42 @@ async def test_a_rescan_runs_what_was_created_in_the_gap_once(command: str, mong
         for lead in load.leads:
             runs = {"workflow_id": workflow_id, "triggered_by_entity_id": lead}
             assert await database.workflow_executions.count_documents(runs) == 1
+
+
+@pytest.mark.parametrize("command", CODES)
+async def test_a_gap_is_one_alarm_and_health_is_red_until_a_person_acknowledges_it(
+    command: str, mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    replica = Replica(mongo_uri, database.name, tmp_path, "replica", history_lost_policy="resume_now")
+    async with replicas_ended(replica), probing(replica) as prober:
+        load.witnesses += [replica, prober]
+        async with reader_fails(database, command, app_name="reflexd-reader"):
+            await replica.start()
+            await eventually(lambda: database.workflow_state.find_one({"kind": "gap"}))
+            await eventually(lambda: any(given.startswith("history was lost") for given in prober.reasons()))
+        acknowledged = {"$set": {"acknowledged": True}}
+        await database.workflow_state.update_one({"kind": "gap"}, acknowledged)
+        await prober.all_ready()
+        await load.write(10)
+        await load.done()
+        assert len(replica.lines("history.lost")) == 1
+    assert await violations(database, load.since, load.expected()) == []
+
+
+async def test_a_reader_that_has_halted_says_why_for_as_long_as_it_has(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": {"_data": "zz"}}})
+    replica = Replica(mongo_uri, database.name, tmp_path, "replica")
+    async with replicas_ended(replica), probing(replica) as prober:
+        await replica.start()
+        await eventually(lambda: any(given.startswith("the reader has halted") for given in prober.reasons()))
+        assert len(replica.lines("checkpoint.corrupt")) == 1
+        assert prober.breaches() + replica.breaches() == []
 
 
 async def test_a_workflow_edited_in_the_gap_is_in_force_behind_it(mongo_uri: str, database: Database) -> None:

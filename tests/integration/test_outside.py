@@ -183,6 +183,36 @@ async def test_a_stop_gives_a_step_in_flight_its_grace(mongo_uri: str, database:
     assert run["status"] == "completed"
 
 
+async def test_a_stop_keeps_its_leases_and_starts_nothing_new_during_the_grace(
+    mongo_uri: str, database: Database, stage: Stage
+) -> None:
+    gate = Gate()
+    stage.plays("remote", gate)
+    leases = {"kind": "lease", "holder": {"$ne": None}}
+    async with staged(mongo_uri, database, stage, grace_s=10, lease_s=1) as bench:
+        workflow_id = await bench.add(created(), actions=[{"type": "remote"}])
+        await bench.leads.insert_one({})
+        await eventually(lambda: gate.inside == 1)
+        epochs = await database.workflow_state.distinct("epoch", leases)
+
+        async def open_late() -> int:
+            began = asyncio.get_running_loop().time()
+            await eventually(lambda: not bench.daemon._reader.is_reading)
+            await bench.leads.insert_one({})
+            await eventually(lambda: asyncio.get_running_loop().time() > began + 2)
+            live = {**leases, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+            held = await database.workflow_state.count_documents(live)
+            gate.opened.set()
+            return held
+
+        opening = asyncio.create_task(open_late())
+    assert await opening == bench.daemon._settings.lanes + 1
+    assert await database.workflow_state.distinct("epoch", {"kind": "lease"}) == epochs
+    assert await database.workflow_state.count_documents(leases) == 0
+    runs = await database.workflow_executions.find({"workflow_id": workflow_id}).to_list()
+    assert [run["status"] for run in runs] == ["completed"]
+
+
 async def test_a_stop_hands_back_what_outlives_the_grace(mongo_uri: str, database: Database, stage: Stage) -> None:
     gate = Gate()
     stage.plays("remote", gate)

@@ -13,19 +13,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.mongo.codec import CODEC
 from tests.support.daemon import running_daemon
-from tests.support.invariants import violations
-from tests.support.load import Load, prepared_load
+from tests.support.load import prepared_load
 from tests.support.mongod import Mongod
-from tests.support.noise import errors, floods
 from tests.support.poll import eventually
 from tests.support.replica import Replica
 from tests.support.replica_set import ReplicaSet, running_replica_set
+from tests.support.survivor import AWAY, LEASE_S, replica_on, settled
 from tests.support.tcp_proxy import Network, TcpProxy, running_proxy
 
 Database = AsyncDatabase[dict[str, Any]]
-
-LEASE_S: Final = 2.0
-RECOVERED_S: Final = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -43,27 +39,6 @@ async def remote(replica_set: ReplicaSet) -> AsyncIterator[Database]:
     )
     yield client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=CODEC)
     await client.close()
-
-
-@asynccontextmanager
-async def replica_on(uri: str, load: Load, directory: Path, **settings: Any) -> AsyncIterator[Replica]:
-    """Yield a replica that reads; at the end it must still be alive, and must have been quiet."""
-    replica = Replica(uri, load.database.name, directory, "replica", lease_s=LEASE_S, **settings)
-    try:
-        await replica.start()
-        await eventually(lambda: load.database.workflow_state.find_one({"_id": "checkpoint"}))
-        yield replica
-        assert replica.is_alive, replica.tail()
-        assert floods(replica.lines()) == []
-        assert errors(replica.lines()) == []
-        assert await replica.stop() == 0
-    finally:
-        replica.kill()
-
-
-async def settled(load: Load) -> None:
-    await load.done(RECOVERED_S)
-    assert await violations(load.database, load.since, load.expected()) == []
 
 
 async def test_two_stepdowns_during_400_writes_lose_and_double_nothing(
@@ -91,17 +66,30 @@ async def test_a_killed_primary_costs_seconds_and_nothing_else(
         await settled(load)
 
 
-async def test_the_daemon_outlives_a_restart_of_all_nodes(
+async def test_the_daemon_outlives_a_restart_of_all_nodes_at_once(
     replica_set: ReplicaSet, remote: Database, tmp_path: Path
 ) -> None:
     load = await prepared_load(remote)
-    async with replica_on(replica_set.uri, load, tmp_path) as replica:
+    async with replica_on(replica_set.uri, load, tmp_path, reason=AWAY) as replica:
         await load.write(30)
         await replica_set.kill_all()
         told = len(replica.lines("store.unavailable"))
         await eventually(lambda: len(replica.lines("store.unavailable")) > told, 30)
         await replica_set.healthy()
         await load.write(30)
+        await settled(load)
+
+
+async def test_the_daemon_outlives_a_restart_of_all_nodes_one_by_one(
+    replica_set: ReplicaSet, remote: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(remote)
+    async with replica_on(replica_set.uri, load, tmp_path):
+        writing = asyncio.create_task(load.write(200))
+        for node in replica_set.nodes:
+            await asyncio.to_thread(node.stop)
+            await replica_set.healthy()
+        await writing
         await settled(load)
 
 
@@ -142,6 +130,18 @@ async def test_errors_of_the_server_lose_and_double_nothing(failure: str, mongo_
         async with failing(database, data, times=4):
             await load.write(20)
             await settled(load)
+    await eventually(lambda: has_no_connection(database))
+
+
+async def has_no_connection(database: Database) -> bool:
+    """Return whether no connection of a daemon in this process is left (I7); else fail."""
+    stages: list[Mapping[str, Any]] = [
+        {"$currentOp": {"allUsers": True, "idleConnections": True}},
+        {"$match": {"appName": {"$regex": "^reflexd-test"}}},
+    ]
+    found = await (await database.client.admin.aggregate(stages)).to_list()
+    assert not found, [each["client"] for each in found]
+    return True
 
 
 @asynccontextmanager
@@ -167,7 +167,7 @@ async def test_a_silent_network_is_noticed_and_outlived(
 ) -> None:
     load = await prepared_load(database)
     uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true&socketTimeoutMS=3000&connectTimeoutMS=2000"
-    async with replica_on(uri, load, tmp_path) as replica:
+    async with replica_on(uri, load, tmp_path, reason=AWAY) as replica:
         await load.write(10)
         proxy.network = network
         await load.write(10)

@@ -6,6 +6,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon.event import Event
 from daemon.mongo.failure import MISSING_PRIVILEGE_CODE
 from daemon.stream import checkpoint
 from daemon.stream.entrant import execution_document
@@ -137,20 +138,29 @@ async def test_the_reader_begins_anew_when_the_database_was_dropped(bench: Bench
     assert await eventually(runs_again, within_s=20)
 
 
-async def test_a_stream_that_fails_again_and_again_is_opened_again(
-    mongo_uri: str, database: AsyncDatabase[dict[str, Any]]
+async def test_a_stream_that_fails_again_and_again_is_opened_again_after_longer_and_longer_pauses(
+    mongo_uri: str, database: AsyncDatabase[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pauses: list[float] = []
+
+    def note(event: Event, **fields: Any) -> None:
+        if event is Event.READER_REOPENED:
+            pauses.append(fields["delay_s"])
+
+    monkeypatch.setattr("daemon.stream.reader.emit", note)
     async with running_bench(mongo_uri, database) as bench:
         workflow = await bench.add(created())
         await bench.taken_in()
         await database.client.admin.command(
             "configureFailPoint",
             "failCommand",
-            mode={"times": 4},
+            mode={"times": 5},
             data={"failCommands": ["getMore", "aggregate"], "errorCode": 6, "appName": "reflexd-test-reader"},
         )
         await bench.leads.insert_many([{"_id": lead} for lead in range(20)])
         assert await bench.ran_for(workflow) == list(range(20))
+    assert len(pauses) >= 3
+    assert all(0.05 * 2**n <= pause <= 0.1 * 2**n for n, pause in enumerate(pauses)), pauses
 
 
 async def test_a_collection_that_may_not_be_written_holds_up_no_other_entity(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """A whole daemon inside the test's own event loop, against a real MongoDB."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from daemon.app import Daemon
 from daemon.mongo.client import open_client
 from daemon.mongo.initialise import initialise
 from rules.workflow import ParseAction
+from tests.support.poll import eventually
 from tests.support.settings import settings_for
 
 
@@ -16,9 +18,13 @@ from tests.support.settings import settings_for
 async def running_daemon(
     uri: str, database: str, *, parse_action: ParseAction = parse_action, **changes: Any
 ) -> AsyncIterator[Daemon]:
-    """Yield a daemon that takes part in ``database``; ``changes`` are settings. It must not have died at the end."""
+    """Yield a daemon that takes part in ``database``; ``changes`` are settings. It must not have died at the end.
+
+    Nor may a task be left that was not there before: what the caller starts meanwhile has to end, too.
+    """
     settings = settings_for(uri, database, **changes)
     dead: list[str] = []
+    tasks = asyncio.all_tasks()
     async with open_client(settings, "test") as client, open_client(settings, "test-reader") as reader_client:
         if settings.init_on_start:
             await initialise(client[database], settings)
@@ -29,3 +35,19 @@ async def running_daemon(
         finally:
             await daemon.stop()
     assert not dead, f"services died: {dead}"
+    await eventually(lambda: _none_left(tasks))
+
+
+def _none_left(before: set["asyncio.Task[Any]"]) -> bool:
+    """Return whether every task that was not there ``before`` has ended (I7); else fail.
+
+    The driver's own tasks are left out: the clients of the tests have some, too.
+    """
+    left = [task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not _is_of_driver(task)]
+    assert not left, left
+    return True
+
+
+def _is_of_driver(task: "asyncio.Task[Any]") -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and "pymongo" in code.co_filename

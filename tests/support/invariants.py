@@ -1,15 +1,16 @@
-"""What must hold after any fault (FAILURES.md, I1 to I6), asked of one database that has come to rest.
+"""What must hold after any fault (FAILURES.md, I1 to I8), asked of one database that has come to rest.
 
 ``violations`` returns a sentence for every breach, so that a run shows all of them at once. What the documents no
-longer tell (attempts and checkpoints that went back) is read from the change stream, from ``since`` on.
+longer tell (attempts and checkpoints that went back) is read from the change stream, from ``since`` on; what the
+replicas did and said meanwhile (I7, I8) is told by witnesses: the replicas themselves, and a prober.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bson import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
@@ -27,6 +28,13 @@ INSERTING: Final = {"create_task": "tasks", "send_notification": "notifications"
 ENTITY_WRITING: Final = ("update_field", "qualify_lead", "enrich_lead")
 
 
+class Witness(Protocol):
+    """Saw what no document tells."""
+
+    def breaches(self) -> list[str]:
+        """Return a sentence for every breach that was seen."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """What a test knows: how many executions each pair must have, and what outside deliveries were received.
@@ -40,6 +48,7 @@ class Expected:
     at_most_once: bool = False
     unfinished: int = 0  # executions that may still wait
     clock_slack: timedelta = timedelta(milliseconds=20)  # between the clocks of two replicas
+    witnesses: Sequence[Witness] = ()
 
 
 @dataclass
@@ -72,14 +81,18 @@ async def violations(database: Database, since: Timestamp | None = None, expecte
     await _counters(state, database)
     _deliveries(state)
     state.found += past.breaches
+    state.found += [breach for witness in state.expected.witnesses for breach in witness.breaches()]
     return state.found
 
 
 async def _delayed(database: Database) -> set[bytes]:
     """Return the versions of workflows whose first step has a delay."""
-    has_delay = {"definition.actions.0.delay": {"$nin": [None, 0]}}
-    found = database.workflow_versions.find(has_delay, {"workflow_id": 1, "version": 1})
-    return {bson_bytes([version["workflow_id"], version["version"]]) async for version in found}
+    wanted = {"workflow_id": 1, "version": 1, "definition.actions.delay": 1}
+    return {
+        bson_bytes([version["workflow_id"], version["version"]])
+        async for version in database.workflow_versions.find({}, wanted)
+        if ((version["definition"] or {}).get("actions") or [{}])[0].get("delay")
+    }
 
 
 def _expected_executions(state: _State) -> None:

@@ -8,7 +8,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from daemon.mongo.initialise import initialise
-from tests.support.invariants import ENDED, Expected
+from tests.support.invariants import ENDED, Expected, Witness
 from tests.support.poll import eventually
 from tests.support.settings import settings_for
 from tests.support.smtp import MailServer
@@ -36,6 +36,7 @@ class Load:
     workflow_ids: tuple[ObjectId, ...]
     since: Timestamp
     leads: list[Any] = field(default_factory=list)
+    witnesses: list[Witness] = field(default_factory=list)
 
     async def write(self, count: int) -> list[Any]:
         """Insert leads, one write each; return their ids."""
@@ -60,7 +61,8 @@ class Load:
     def expected(self, mails: MailServer | None = None) -> Expected:
         """Return what must have come of it."""
         pairs = {(workflow_id, lead): 1 for workflow_id in self.workflow_ids for lead in self.leads}
-        return Expected(executions=pairs, deliveries=deliveries(mails) if mails is not None else ())
+        arrived = deliveries(mails) if mails is not None else ()
+        return Expected(executions=pairs, deliveries=arrived, witnesses=tuple(self.witnesses))
 
     async def done(self, within_s: float = 30.0) -> None:
         """Return once everything expected has ended."""

@@ -20,6 +20,7 @@ from tests.support.tcp_proxy import TcpProxy
 NODES: Final = 3
 ELECTED_S: Final = 40.0
 _SETTINGS: Final = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
+_NO_CATCH_UP: Final = {"catchUpTimeoutMillis": 0, "catchUpTakeoverDelayMillis": -1}
 
 
 class Node(Mongod):
@@ -78,8 +79,11 @@ class ReplicaSet:
     def uri(self) -> str:
         return f"mongodb://{','.join(node.host for node in self.nodes)}/?replicaSet=tests"
 
-    async def start(self, *, through_proxies: bool = False) -> None:
-        """Start all nodes and return once one of them is primary."""
+    async def start(self, *, through_proxies: bool = False, catches_up: bool = True) -> None:
+        """Start all nodes and return once one of them is primary.
+
+        A new primary that does not catch up leaves behind what only the former one had.
+        """
         for node in self.nodes:
             node.spawn()
             if through_proxies:
@@ -87,7 +91,8 @@ class ReplicaSet:
                 await node.proxy.start()
         await eventually(self._all_answer, ELECTED_S)
         members = [{"_id": number, "host": node.host} for number, node in enumerate(self.nodes)]
-        config = {"_id": "tests", "members": members, "settings": _SETTINGS}
+        settings = _SETTINGS if catches_up else {**_SETTINGS, **_NO_CATCH_UP}
+        config = {"_id": "tests", "members": members, "settings": settings}
         await self.nodes[0].command({"replSetInitiate": config})
         await self.primary()
         await self.healthy()
@@ -145,11 +150,13 @@ class ReplicaSet:
 
 
 @asynccontextmanager
-async def running_replica_set(directory: Path, *, through_proxies: bool = False) -> AsyncIterator[ReplicaSet]:
+async def running_replica_set(
+    directory: Path, *, through_proxies: bool = False, catches_up: bool = True
+) -> AsyncIterator[ReplicaSet]:
     """Yield a replica set that has a primary; its processes are ended afterwards."""
     replica_set = ReplicaSet(directory)
     try:
-        await replica_set.start(through_proxies=through_proxies)
+        await replica_set.start(through_proxies=through_proxies, catches_up=catches_up)
         yield replica_set
     finally:
         await replica_set.stop()
