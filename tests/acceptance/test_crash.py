@@ -17,6 +17,7 @@ from tests.support.replica import Replica, first_start, replicas_ended
 Database = AsyncDatabase[dict[str, Any]]
 ROUNDS: Final = 20
 SEED: Final = 20260301
+LEASE_S: Final = 6  # the default
 
 
 async def lanes_of(database: Database) -> Counter[str]:
@@ -58,7 +59,7 @@ async def test_kills_at_any_moment_lose_nothing_and_double_nothing(
     assert await violations(database, load.since, load.expected()) == []
 
 
-async def test_a_restarted_daemon_works_again_within_ten_seconds_of_a_kill(
+async def test_a_restarted_daemon_works_again_within_the_lease_and_two_seconds_of_a_kill(
     mongo_uri: str, database: Database, tmp_path: Path
 ) -> None:
     load = await prepared_load(database)
@@ -78,7 +79,7 @@ async def test_a_restarted_daemon_works_again_within_ten_seconds_of_a_kill(
         took_s = time.monotonic() - killed_at
         await load.done()
     print(f"worked again {took_s:.1f} s after the kill")  # noqa: T201
-    assert took_s < 10
+    assert took_s < LEASE_S + 2
 
 
 async def test_two_replicas_share_the_lanes_and_one_takes_over_what_the_other_leaves(

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,10 +24,10 @@ from daemon.mongo.codec import CODEC
 from tests.chaos.fault import Faults
 from tests.support.invariants import violations
 from tests.support.load import WELCOME, Load, deliveries, mail_settings, prepared_load
-from tests.support.noise import floods
 from tests.support.past import past_since
 from tests.support.poll import eventually
-from tests.support.replica import Replica
+from tests.support.prober import Prober, probing
+from tests.support.replica import Replica, replicas_ended
 from tests.support.replica_set import running_replica_set
 from tests.support.smtp import MailServer, mail_server
 
@@ -63,25 +63,23 @@ async def chaos(seconds: float, seed: int, directory: Path) -> Report:
         )
         database = client.get_database("chaos", codec_options=CODEC)
         load = await prepared_load(database, with_mail=True)
-        settings = {"lease_s": LEASE_S, "api_port": 0, **mail_settings(mails), "smtp_timeout_s": 3}
+        settings = {"lease_s": LEASE_S, **mail_settings(mails), "smtp_timeout_s": 3}
         replicas = [
-            Replica(replica_set.uri, database.name, directory, name, **settings) for name in ("replica0", "replica1")
+            Replica(replica_set.uri, database.name, directory, name, is_watched=True, **settings)
+            for name in ("replica0", "replica1")
         ]
-        try:
+        async with client, replicas_ended(*replicas), probing(*replicas) as prober:
             for replica in replicas:
                 await replica.start()
             await eventually(lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
+            load.witnesses += [*replicas, prober]
             faults = Faults(Random(seed), replica_set, replicas, mails, LEASE_S)
             await _break(faults, Random(seed), load, seconds, report)
             await replica_set.healthy()
             for replica in replicas:
                 if not replica.is_alive:
                     replica.spawn()
-            await _judge(load, mails, replicas, report)
-        finally:
-            for replica in replicas:
-                replica.kill()
-            await client.close()
+            await _judge(load, mails, replicas, prober, report)
     return report
 
 
@@ -104,14 +102,14 @@ async def _break(faults: Faults, random: Random, load: Load, seconds: float, rep
     await writing
 
 
-async def _judge(load: Load, mails: MailServer, replicas: Sequence[Replica], report: Report) -> None:
+async def _judge(load: Load, mails: MailServer, replicas: Sequence[Replica], prober: Prober, report: Report) -> None:
     """Wait until everything has ended, and ask all invariants."""
     database = load.database
     began = time.monotonic()
-    try:
-        await load.done(REST_S)
-    except AssertionError as error:
-        report.breaches.append(f"I2: work did not end within {REST_S} s: {error}")
+    await _reached(load.done(REST_S), f"I2: work did not end within {REST_S} s", report)
+    await _reached(prober.all_ready(), "I8: a replica does not say that it is ready", report)
+    for replica in replicas:
+        await _reached(eventually(replica.leaks_no_socket), f"I7: {replica.name} keeps sockets", report)
     past = await past_since(database, load.since)
     expected = replace(load.expected(mails), clock_slack=timedelta(milliseconds=150))
     report.breaches += await violations(database, load.since, expected)
@@ -119,7 +117,6 @@ async def _judge(load: Load, mails: MailServer, replicas: Sequence[Replica], rep
     times = Counter(deliveries(mails))
     report.breaches += [f"I5: {run} was mailed {times[f'{run}:0']} times" for run in once if times[f"{run}:0"] > 1]
     for replica in replicas:
-        report.breaches += [f"{breach} ({replica.name})" for breach in floods(replica.lines())]
         failed = replica.lines("service.failed") + replica.lines("action.crashed")
         report.breaches += [f"I7: {replica.name} said {line}" for line in failed]
     report.counts = {
@@ -130,10 +127,24 @@ async def _judge(load: Load, mails: MailServer, replicas: Sequence[Replica], rep
         "tasks": await database.tasks.count_documents({}),
         "notifications": await database.notifications.count_documents({}),
         "mails": len(mails.messages),
+        "entities written": await database.leads.count_documents({"is_touched": True}),
         "uncertain": await database.workflow_executions.count_documents({"actions_executed.status": "uncertain"}),
         "late results dropped": sum(len(replica.lines("executor.lease_lost")) for replica in replicas),
+        "answers of health": len(prober.answers),
+        "answers that say not ready": sum(answer.status == 503 for answer in prober.answers),
+        "longest stall in ms (0: none of 50)": round(
+            1000 * max((stall.length_s for each in replicas for stall in each.stalls()), default=0)
+        ),
         "seconds to come to rest": round(time.monotonic() - began),
     }
+
+
+async def _reached(state: Coroutine[Any, Any, object], otherwise: str, report: Report) -> None:
+    """Wait for a state, and report its absence as a breach."""
+    try:
+        await state
+    except AssertionError as error:
+        report.breaches.append(f"{otherwise}: {error}")
 
 
 def main() -> int:

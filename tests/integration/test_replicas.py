@@ -14,10 +14,11 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.support.invariants import violations
+from tests.support.invariants import Witness, violations
 from tests.support.load import CREATED, Load, deliveries, mail_settings, prepared_load
 from tests.support.poll import eventually
-from tests.support.replica import Replica
+from tests.support.prober import probing
+from tests.support.replica import Replica, replicas_ended
 from tests.support.smtp import Behaviour, mail_server
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -25,6 +26,8 @@ Database = AsyncDatabase[dict[str, Any]]
 LEASE_S: Final = 2.0
 POLL_S: Final = 0.65  # the look at leases and the poll of the queue
 SLACK_S: Final = 1.5  # for a busy machine
+SOON_S: Final = 0.25  # promised at the 99th percentile
+ROUNDS: Final = 3
 SWEEPING: Final = ObjectId("5f0000000000000000000021")
 
 
@@ -35,14 +38,13 @@ async def replicas(
     """Yield replicas that take part, the first of them the reader; whatever still runs is killed."""
     names = [f"replica{number}" for number in range(count)]
     made = [Replica(uri, database.name, directory, name, **{"lease_s": LEASE_S, **settings}) for name in names]
-    try:
+    async with replicas_ended(*made), probing(*made) as prober:
         for replica in made:
             await replica.start()
             await eventually(lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
         yield made
-    finally:
-        for replica in made:
-            replica.kill()
+        witnesses: list[Witness] = [prober, *made]
+        assert [breach for witness in witnesses for breach in witness.breaches()] == []
 
 
 async def lanes_by_holder(database: Database) -> Counter[str]:
@@ -119,20 +121,31 @@ async def test_a_graceful_stop_hands_over_within_a_second(mongo_uri: str, databa
 
 async def test_work_for_another_replica_starts_soon(mongo_uri: str, database: Database, tmp_path: Path) -> None:
     load = await prepared_load(database)
+    lateness: list[float] = []
     async with replicas(2, mongo_uri, database, tmp_path):
         await shared_by(database, 2, within_s=10)
-        for _ in range(100):
-            await load.write(1)
-            await asyncio.sleep(0.02)  # the pace of a CRM, not a wait
-        await settled(load)
-        reader = await database.workflow_state.find_one({"_id": "lease/reader"})
-        assert reader is not None
-        elsewhere = {"kind": "lease", "holder": {"$ne": reader["holder"]}, "name": {"$ne": "reader"}}
-        lanes = [int(lease["name"].removeprefix("lane/")) async for lease in database.workflow_state.find(elsewhere)]
-        runs = await database.workflow_executions.find({"lane": {"$in": lanes}, "trigger.kind": "created"}).to_list()
-        late = sorted((run["started_at"] - run["triggered_at"]).total_seconds() for run in runs)
-        # 250 ms is the promise on an idle machine; this one also runs other tests.
-        assert late[math.ceil(len(late) * 0.99) - 1] < 1.0, late[-5:]
+        while (
+            len(lateness) < ROUNDS and min(lateness, default=math.inf) > SOON_S
+        ):  # other tests may have run beside one
+            leads = []
+            for _ in range(200):
+                leads += await load.write(1)
+                await asyncio.sleep(0.01)  # the pace of a CRM, not a wait
+            await settled(load)
+            lateness.append(await lateness_elsewhere(database, leads))
+    assert min(lateness) < SOON_S, lateness
+
+
+async def lateness_elsewhere(database: Database, leads: Sequence[Any]) -> float:
+    """Return after how many seconds executions of other replicas than the reader began, at the 99th percentile."""
+    reader = await database.workflow_state.find_one({"_id": "lease/reader"})
+    assert reader is not None
+    elsewhere = {"kind": "lease", "holder": {"$ne": reader["holder"]}, "name": {"$ne": "reader"}}
+    lanes = [int(lease["name"].removeprefix("lane/")) async for lease in database.workflow_state.find(elsewhere)]
+    wanted = {"lane": {"$in": lanes}, "trigger.kind": "created", "triggered_by_entity_id": {"$in": leads}}
+    runs = await database.workflow_executions.find(wanted).to_list()
+    late: list[float] = sorted((run["started_at"] - run["triggered_at"]).total_seconds() for run in runs)
+    return late[math.ceil(len(late) * 0.99) - 1]
 
 
 async def test_a_schedule_fires_once_however_many_replicas_run(
