@@ -81,7 +81,7 @@ class Daemon:
         names, entities = settings.collections, settings.entities
         database = client[settings.database_name]
         executions, versions, state = database[names.executions], database[names.versions], database[names.state]
-        self._executions, self._state = executions, state
+        self._check_division = partial(check_division, state, executions, settings.lanes)
         parse = parser_for(settings, parse_action)
         self._grace = timedelta(seconds=settings.grace_s)
         self.clock = ServerClock(database)
@@ -271,7 +271,7 @@ class Daemon:
     async def start(self) -> None:
         """Return once this replica takes part; raise the driver's error if the database does not answer."""
         await patiently(self.clock.sample)
-        await patiently(partial(check_division, self._state, self._executions, self._settings.lanes))
+        await patiently(self._check_division)
         await patiently(self._states.refresh)
         for service in (
             self._api,
