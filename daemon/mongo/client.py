@@ -26,6 +26,7 @@ _TIMEOUTS: Final = {
     "connectTimeoutMS": 5_000,
     "socketTimeoutMS": 20_000,
     "waitQueueTimeoutMS": 10_000,
+    "maxIdleTimeMS": 20_000,  # what a burst or a fault made the pool open is closed again
 }
 
 

@@ -48,9 +48,10 @@ class Answer:
     status: int | None
     reasons: tuple[str, ...]
     well_since: float  # when a replica was killed, frozen, thawed, stopped or started last
+    error: str = ""  # why nothing was said
 
     def __str__(self) -> str:
-        said = self.status if self.status is not None else "nothing"
+        said = self.status if self.status is not None else f"nothing ({self.error})"
         return f"{self.replica} said {said} {list(self.reasons)} to {self.path} in {self.ended - self.began:.2f} s"
 
 
@@ -124,21 +125,22 @@ class Prober:
     async def ask(self, replica: Replica, path: str, client: httpx2.AsyncClient) -> None:
         """Ask one replica once; what it cannot be blamed for is not kept."""
         life, was_awake, well_since = replica.life, replica.is_awake, max(each.touched_at for each in self.replicas)
-        began, status, reasons = time.monotonic(), None, ()
+        had_answered = (replica.name, life) in self._answered  # before, its server may not listen yet
+        began, status, reasons, error = time.monotonic(), None, (), ""
         try:
             response = await client.get(f"http://127.0.0.1:{replica.api_port}{path}")
             status = response.status_code
             reasons = tuple(response.json().get("reasons", ()))
-        except httpx2.HTTPError:
-            pass
+        except httpx2.HTTPError as failure:
+            error = f"{type(failure).__name__}: {failure}"
         ended = time.monotonic()
         if status is None:
             await asyncio.sleep(_DYING_S)
         else:
             self._answered.add((replica.name, life))
         is_same = was_awake and replica.is_awake and replica.touched_at < began
-        if is_same and (replica.name, life) in self._answered:
-            self.answers.append(Answer(replica.name, path, began, ended, status, reasons, well_since))
+        if is_same and (had_answered or status is not None):
+            self.answers.append(Answer(replica.name, path, began, ended, status, reasons, well_since, error))
 
     async def look(self, client: AsyncMongoClient[dict[str, Any]], database: str) -> None:
         """See for oneself whether MongoDB answers."""
