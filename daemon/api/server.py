@@ -16,6 +16,7 @@ from daemon.service import Background
 from daemon.telemetry import emit
 
 _STOP_S: Final = 5.0
+_TICK_S: Final = 1.0
 
 
 class ApiServer:
@@ -71,7 +72,7 @@ class ApiServer:
         self.address = None
         if server is not None:
             self._on_stop()
-            server.should_exit = True
+            server.end()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(server.closed.wait(), _STOP_S)
             await self._task.stop()
@@ -94,6 +95,18 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.listens = asyncio.Event()
         self.closed = asyncio.Event()
+        self._is_ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Let ``serve`` answer what was asked, then return."""
+        self.should_exit = True
+        self._is_ending.set()
+
+    async def main_loop(self) -> None:
+        """Renew the header with the time once a second; uvicorn's own loop wakes ten times as often."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_ending.wait(), _TICK_S)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say when requests are answered."""

@@ -16,7 +16,7 @@ from daemon.mongo.failure import is_transient
 from daemon.service import Background
 from daemon.telemetry import emit
 
-LOOK_S: Final = 1.0
+LOOK_S: Final = 2.0
 
 
 class HandEdits:

@@ -1,4 +1,4 @@
-"""Look every second for executions that nothing else would ever find.
+"""Look every few seconds for executions that nothing else would ever find.
 
 These are documents whose ``due_at`` is no date or is missing, or whose lane does not exist, so that no poll meets
 them, and documents that say ``running`` in a lane of ours though nobody here is at work on them. All are looked up in
@@ -24,7 +24,7 @@ from daemon.mongo.indexes import NOT_A_DATE, UNQUEUED
 from daemon.service import Background
 from daemon.telemetry import emit
 
-LOOK_S: Final = 1.0
+LOOK_S: Final = 5.0
 GRACE_S: Final = 10.0  # how long an edit may be incomplete
 _PAGE: Final = 100
 

@@ -27,7 +27,7 @@ from daemon.service import Background
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.telemetry import emit
 
-POLL_S: Final = 0.1  # while the reader is elsewhere or lanes have fallen behind
+POLL_S: Final = 0.15  # while the reader is elsewhere or lanes have fallen behind
 LOOK_S: Final = 1.0  # otherwise
 PAGE: Final = 1_000
 _REST: Final = 5  # times as long as a look took that had to step over what it leaves out
@@ -107,7 +107,8 @@ class Loader:
         while True:
             try:
                 if await self._may_have_news():
-                    await self._states.refresh()
+                    if self._covered is None or not self._is_reader():  # the reader here puts what it commits
+                        await self._states.refresh()
                     await self._settle_new_lanes()
                     await self._look()
             except PyMongoError as error:

@@ -180,7 +180,7 @@ class LeaseKeeper:
             with pymongo.timeout(self._lease_s / 2):
                 if time.monotonic() - self._renewed_at >= self._lease_s / 3:
                     await self._rebalance(await self._renew())
-                elif await self._is_something_free():
+                elif len(self._held) <= self._lanes and await self._is_something_free():
                     await self._rebalance(None)
 
     async def _is_something_free(self) -> bool:

@@ -16,13 +16,13 @@ from config.redaction import redacted
 from config.settings import Settings
 from daemon.mongo.codec import CODEC
 
-STREAM_AWAIT_S: Final = 1.0  # how long the server may hold the stream's getMore: the socket timeout is far above it
-
-# What the URI may say otherwise. In milliseconds.
-_TIMEOUTS: Final = {
+# What the URI may say otherwise. Times are in milliseconds.
+_OPTIONS: Final = {
     "serverSelectionTimeoutMS": 5_000,
-    # After an error that a primary may answer with, the driver waits for the next heartbeat: ten seconds by default.
-    "heartbeatFrequencyMS": 1_000,
+    # By streaming, the driver would hear of a failover only with the next heartbeat, and ask each server twice a second
+    # for that to be soon. By polling it asks at once when an operation fails, so that it may ask seldom otherwise.
+    "serverMonitoringMode": "poll",
+    "heartbeatFrequencyMS": 2_000,
     "connectTimeoutMS": 5_000,
     "socketTimeoutMS": 20_000,
     "waitQueueTimeoutMS": 10_000,
@@ -40,9 +40,9 @@ def open_client(settings: Settings, name: str, *, is_patient: bool = False) -> A
         raise ConfigError("MONGODB_URI: expected the address of a MongoDB replica set, found none")
     uri = settings.mongodb_uri.get_secret_value()
     said = {key.lower() for key, _ in parse_qsl(urlsplit(uri).query)}
-    timeouts: dict[str, Any] = {key: value for key, value in _TIMEOUTS.items() if key.lower() not in said}
+    options: dict[str, Any] = {key: value for key, value in _OPTIONS.items() if key.lower() not in said}
     if is_patient:
-        timeouts.pop("socketTimeoutMS", None)
+        options.pop("socketTimeoutMS", None)
     try:
         return AsyncMongoClient(
             uri,
@@ -52,7 +52,7 @@ def open_client(settings: Settings, name: str, *, is_patient: bool = False) -> A
             tz_aware=True,
             datetime_conversion=CODEC.datetime_conversion,
             unicode_decode_error_handler=CODEC.unicode_decode_error_handler,
-            **timeouts,
+            **options,
         )
     except (PyMongoError, ValueError) as error:  # the driver checks some options by ValueError
         raise ConfigError(f"MONGODB_URI: expected a valid MongoDB URI: {redacted(str(error))}") from None

@@ -43,6 +43,7 @@ async def test_a_stream_that_is_read_again_makes_nothing_twice(mongo_uri: str, d
         await bench.leads.insert_many([{"_id": lead, "n": 0} for lead in range(30)])
         await bench.leads.update_many({}, {"$inc": {"n": 1}})
         await bench.ended(at_once["_id"], 30)
+        await bench.taken_in()
         before = await everything(database)
     await put_checkpoint(database, {**old, "commit": (await checkpoint(database))["commit"] + 1})
     async with running_bench(mongo_uri, database) as bench:
