@@ -16,6 +16,9 @@ class Collections(BaseModel):
     requests: str = Field("workflow_requests", description="Manual runs and acts on runs.")
     state: str = Field("workflow_state", description="Checkpoint, leases, schedules and counters.")
     effects: str = Field("workflow_effects", description="Cause records of the daemon's own writes.")
+    announcements: str = Field(
+        "workflow_announcements", description="Capped, without content: by this replicas have each other look."
+    )
     tasks: str = Field("tasks", description="What create_task inserts.")
     notifications: str = Field("notifications", description="What send_notification inserts.")
     email_templates: str = Field("email_templates", description="Templates that send_email reads first.")

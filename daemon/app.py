@@ -15,6 +15,7 @@ from pymongo.asynchronous.mongo_client import AsyncMongoClient
 from actions.registry import parse_action
 from config.settings import Settings
 from daemon.action_services import action_services
+from daemon.announcement import Announcements
 from daemon.api.assembly import api_server
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
@@ -149,6 +150,7 @@ class Daemon:
             self.clock,
             state,
             is_reader=self._is_reader,
+            is_told=self._is_told,
             settle=self._hand_edits.settle,
             waiting=lambda: self._outside.waiting,
             saturated=lambda: self._outside.saturated,
@@ -258,6 +260,13 @@ class Daemon:
             gauges=self._gauges,
             on_death=on_death,
         )
+        self._announcements = Announcements(
+            reader_client[settings.database_name],
+            names.announcements,
+            settings.replica_name,
+            on_heard=self._told,
+            on_death=on_death,
+        )
         self._leases = LeaseKeeper(
             state,
             settings.replica_name,
@@ -266,6 +275,8 @@ class Daemon:
             users=(self,),
             on_death=on_death,
             sessions=lambda: [each.transactions.session_id for each in (intake, self._commit, self._switcher)],
+            is_told=self._is_told,
+            on_freed=self._announcements.tell,
         )
 
     async def start(self) -> None:
@@ -285,6 +296,7 @@ class Daemon:
             self._inspector,
             self._upkeep,
             self._status,
+            self._announcements,
             self._leases,
         ):
             await service.start()
@@ -314,6 +326,7 @@ class Daemon:
         if CRASH_AT is not None:
             reach(CrashPoint.BEFORE_HANDOVER)
         await self._leases.stop()
+        await self._announcements.stop()
 
     @property
     def api_address(self) -> tuple[str, int] | None:
@@ -337,6 +350,7 @@ class Daemon:
         if name == READER:
             self._reader.forbid()
             self.lanes.make_polling()
+            self._loader.nudge()
             return
         self.lanes.close(lane_of_name(name))
         self._outside.drop(lane_of_name(name))
@@ -355,6 +369,14 @@ class Daemon:
 
     def _is_reader(self) -> bool:
         return self._reader.is_reading
+
+    def _is_told(self) -> bool:
+        return self._announcements.is_heard
+
+    def _told(self) -> None:
+        """Look: another replica has queued work, switched a workflow or given up leases."""
+        self._loader.hear()
+        self._leases.hear()
 
     def _epoch_of(self, lane: int) -> int:
         return self._leases.epoch(lane_name(lane))
@@ -394,7 +416,10 @@ class Daemon:
         self.metrics.completed += len(committed.ended)
         self.metrics.steps += sum(len(job.workflow.steps) for job in committed.ended if job.workflow is not None)
         until = self.clock.now() + AHEAD
-        self.lanes.hand_over(job for job in committed.jobs if job.due_at <= until)
+        soon = [job for job in committed.jobs if job.due_at <= until]
+        if committed.heads or not self.lanes.owned.issuperset(job.lane for job in soon):
+            self._announcements.tell()
+        self.lanes.hand_over(soon)
         self._executor.wake()
 
     def _reader_started(self) -> None:
@@ -406,6 +431,7 @@ class Daemon:
     def _switched(self, workflow_id: Any) -> None:
         self._observer.note([workflow_id])
         self._loader.nudge()
+        self._announcements.tell()
 
     def _structures_changed(self, events: Sequence[Event]) -> None:
         """Say what a dropped or renamed collection means: its images are off, and our indexes may be gone."""

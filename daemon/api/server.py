@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from config.error import ConfigError
 from config.settings import Settings
 from daemon.event import Event
-from daemon.service import Background
+from daemon.service import Background, until_beat
 from daemon.telemetry import emit
 
 _STOP_S: Final = 5.0
@@ -106,7 +106,7 @@ class _Server(uvicorn.Server):
         """Renew the header with the time once a second; uvicorn's own loop wakes ten times as often."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_ending.wait(), _TICK_S)
+                await asyncio.wait_for(self._is_ending.wait(), until_beat(_TICK_S))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say when requests are answered."""

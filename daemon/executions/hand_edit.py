@@ -13,10 +13,10 @@ from pymongo.errors import PyMongoError
 from daemon.event import Event
 from daemon.executions.intervention import Interventions
 from daemon.mongo.failure import is_transient
-from daemon.service import Background
+from daemon.service import Background, until_beat
 from daemon.telemetry import emit
 
-LOOK_S: Final = 2.0
+LOOK_S: Final = 3.0
 
 
 class HandEdits:
@@ -53,7 +53,7 @@ class HandEdits:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(until_beat(LOOK_S))
             try:
                 if self._is_reader():
                     for execution_id in await self._interventions.find_cancelled_by_hand():

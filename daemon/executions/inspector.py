@@ -21,7 +21,7 @@ from daemon.executions.lanes import Lanes
 from daemon.executions.takeover import TakeOver
 from daemon.mongo.failure import is_transient
 from daemon.mongo.indexes import NOT_A_DATE, UNQUEUED
-from daemon.service import Background
+from daemon.service import Background, until_beat
 from daemon.telemetry import emit
 
 LOOK_S: Final = 5.0
@@ -63,7 +63,7 @@ class Inspector:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(until_beat(LOOK_S))
             try:
                 if self._is_reader():
                     await self._bury_misqueued()

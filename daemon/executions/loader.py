@@ -1,8 +1,9 @@
 """Bring due executions from MongoDB into memory: a few seconds ahead, in order.
 
 What the reader in this process commits is handed over directly; everything else (delays, retries, what admins and
-other replicas queue, what did not fit) is found here by polling. A look is full (everything due, while little is in
-memory) or takes only what has come within reach since the last one.
+other replicas queue, what did not fit) is found here by polling: seldom while the reader elsewhere is heard when it
+commits something, else several times a second. A look is full (everything due, while little is in memory) or takes
+only what has come within reach since the last one.
 """
 
 import asyncio
@@ -23,12 +24,13 @@ from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.mongo.failure import is_transient
-from daemon.service import Background
+from daemon.service import Background, until_beat
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.telemetry import emit
 
-POLL_S: Final = 0.15  # while the reader is elsewhere or lanes have fallen behind
+POLL_S: Final = 0.15  # while the reader is elsewhere and not heard, or lanes have fallen behind
 LOOK_S: Final = 1.0  # otherwise
+HEARD_S: Final = 0.05  # between two looks because of what other replicas say
 PAGE: Final = 1_000
 _REST: Final = 5  # times as long as a look took that had to step over what it leaves out
 
@@ -47,16 +49,17 @@ class Loader:
         state: AsyncCollection[dict[str, Any]],
         *,
         is_reader: Callable[[], bool],
+        is_told: Callable[[], bool],
         settle: Callable[[Any], Awaitable[None]],
         waiting: Callable[[], int],
         saturated: Callable[[], list[Any]],
         on_loaded: Callable[[], None],
         on_death: Callable[[str], None],
     ) -> None:
-        """``is_reader`` tells whether the reader runs in this process, ``settle`` is given the id of an execution
-        that somebody edited by hand. ``waiting`` tells how many jobs in memory only wait for a slot, ``saturated``
-        which workflows have so many of them that their next ones are left in MongoDB. ``on_loaded`` is called when
-        jobs arrived.
+        """``is_reader`` tells whether the reader runs in this process, ``is_told`` whether ``hear`` is called when
+        the reader elsewhere has committed something. ``settle`` is given the id of an execution that somebody edited
+        by hand. ``waiting`` tells how many jobs in memory only wait for a slot, ``saturated`` which workflows have so
+        many of them that their next ones are left in MongoDB. ``on_loaded`` is called when jobs arrived.
         """
         self._executions = executions
         self._state = state
@@ -68,6 +71,8 @@ class Loader:
         self._bury = bury
         self._clock = clock
         self._is_reader = is_reader
+        self._is_told = is_told
+        self._has_heard = False
         self._settle = settle
         self._waiting = waiting
         self._saturated = saturated
@@ -92,6 +97,13 @@ class Loader:
         self._covered = None
         self._nudge.set()
 
+    def hear(self) -> None:
+        """Look at once: another replica says there may be something. A burst of that is followed at a steady pace."""
+        if self._has_heard or self._is_reader():
+            return
+        self._has_heard = True
+        asyncio.get_running_loop().call_later(max(self._looked_at + HEARD_S - time.monotonic(), 0), self._nudge.set)
+
     def nudge_if_behind(self) -> None:
         """Look at once if more is due than was loaded, and there is room for it now."""
         if self._is_behind and not self._is_crowded() and time.monotonic() >= self._rested_at:
@@ -115,7 +127,8 @@ class Loader:
                 if not is_transient(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="poll of the queue", error=error)
-            pause = POLL_S if self._is_behind or not self._is_reader() else LOOK_S
+            is_polling = self._is_behind or not (self._is_reader() or self._is_told())
+            pause = POLL_S if is_polling else until_beat(LOOK_S)
             pause = max(pause, self._rested_at - time.monotonic())
             try:
                 async with asyncio.timeout(pause):
@@ -130,9 +143,9 @@ class Loader:
         Asking for the checkpoint alone costs a fraction of a look, seven times a second.
         """
         now = time.monotonic()
-        is_asked = self._is_behind or self._covered is None
+        is_asked = self._is_behind or self._covered is None or self._has_heard
         if self._is_reader() or is_asked or now - self._looked_at >= LOOK_S:
-            self._looked_at = now
+            self._looked_at, self._has_heard = now, False
             return True
         found = await self._state.find_one({"_id": CHECKPOINT_ID}, {"commit": 1}) or {}
         seen, self._seen_commit = self._seen_commit, found.get("commit")

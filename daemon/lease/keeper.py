@@ -22,12 +22,12 @@ from daemon.lease.share import lanes_to_claim, lanes_to_release
 from daemon.mongo.failure import is_transient
 from daemon.mongo.patience import patiently
 from daemon.mongo.transaction import end_sessions
-from daemon.service import Background
+from daemon.service import Background, until_beat
 from daemon.telemetry import emit
 
 READER: Final = "reader"
 _LANE: Final = "lane/"
-_BEAT_S: Final = 0.5  # how often other replicas' leases are looked at
+_BEAT_S: Final = 0.5  # how often it is asked whether there is anything to do
 _TRUST: Final = 0.85  # the part of a lease that its owner trusts: what is left pays for a late look at the clock
 _DUPLICATE_KEY: Final = 11000
 _LONG_AGO: Final = {"$subtract": ["$$NOW", 24 * 3600 * 1000]}  # replicas that died without a word are forgotten
@@ -81,10 +81,13 @@ class LeaseKeeper:
         users: Iterable[LeaseUser],
         on_death: Callable[[str], None],
         sessions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+        is_told: Callable[[], bool] = bool,
+        on_freed: Callable[[], None] = lambda: None,
     ) -> None:
         """``replica`` must be unique among all daemons, ``lease_s`` is how long an unrenewed lease lasts.
 
-        ``sessions`` are those of this replica's transactions: whoever takes over ends them.
+        ``sessions`` are those of this replica's transactions: whoever takes over ends them. ``on_freed`` is called
+        when leases were given up here, ``is_told`` whether ``hear`` is called when others have done so.
         """
         self._users = tuple(users)
         self._state = state
@@ -92,6 +95,10 @@ class LeaseKeeper:
         self._lanes = lanes
         self._lease_s = lease_s
         self._sessions = sessions
+        self._is_told = is_told
+        self._on_freed = on_freed
+        self._has_heard = False
+        self._next_end = 0.0  # monotonic time in seconds when the first lease of others ends unless it is renewed
         self._held: dict[str, Hold] = {}
         self._retiring: set[str] = set()
         self._renewed_at = 0.0
@@ -141,9 +148,13 @@ class LeaseKeeper:
         if names:
             emit(Event.LEASE_RELEASED, count=len(names))
 
+    def hear(self) -> None:
+        """Look with the next beat: others may have given up leases."""
+        self._has_heard = True
+
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(_BEAT_S)
+            await asyncio.sleep(until_beat(_BEAT_S))
             try:
                 await self._beat()
             except PyMongoError as error:
@@ -178,13 +189,21 @@ class LeaseKeeper:
     async def _beat(self) -> None:
         async with self._lock:
             with pymongo.timeout(self._lease_s / 2):
-                if time.monotonic() - self._renewed_at >= self._lease_s / 3:
+                if time.monotonic() - self._renewed_at >= self._lease_s / 3 - _BEAT_S / 2:
                     await self._rebalance(await self._renew())
-                elif len(self._held) <= self._lanes and await self._is_something_free():
+                elif len(self._held) <= self._lanes and await self._may_have_more():
                     await self._rebalance(None)
 
-    async def _is_something_free(self) -> bool:
-        """Return whether a lease may be had that is not held here: a short look between two renewals."""
+    async def _may_have_more(self) -> bool:
+        """Return whether there may be a lease that is not held here: a short look between two renewals.
+
+        Who is told when leases are given up need not ask; when one may end by itself was seen at the last look.
+        """
+        if time.monotonic() >= self._next_end:
+            return True
+        if self._is_told() and not self._has_heard:
+            return False
+        self._has_heard = False
         expired = {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}
         wanted = {"kind": "lease", "holder": {"$ne": self._replica}, "$or": [{"holder": None}, expired]}
         return await self._state.find_one(wanted, {"_id": 1}) is not None
@@ -224,6 +243,7 @@ class LeaseKeeper:
         """Return all leases by name, and how many lanes each living replica holds."""
         leases: dict[str, dict[str, Any]] = {}
         replicas: dict[str, int] = {self._replica: 0}
+        read_at = time.monotonic()
         async for found in await self._state.aggregate(
             [
                 {"$match": {"kind": {"$in": ["lease", "replica"]}}},
@@ -234,6 +254,7 @@ class LeaseKeeper:
                         "holder": 1,
                         "epoch": 1,
                         "live": _IS_LIVE,
+                        "left_ms": {"$subtract": ["$expires_at", "$$NOW"]},
                     }
                 },
             ]
@@ -245,6 +266,8 @@ class LeaseKeeper:
         for lease in leases.values():
             if lease["live"] and lease["name"] != READER and lease["holder"] in replicas:
                 replicas[lease["holder"]] += 1
+        others = [lease["left_ms"] for lease in leases.values() if lease["live"] and lease["holder"] != self._replica]
+        self._next_end = read_at + min(others, default=self._lease_s * 1000) / 1000
         return leases, replicas
 
     def _verify(self, leases: Mapping[str, Mapping[str, Any]], renewed_at: float | None) -> None:
@@ -326,6 +349,7 @@ class LeaseKeeper:
         await self._state.update_many(
             {**leases, "holder": self._replica}, {"$set": {"holder": None, "expires_at": None}}
         )
+        self._on_freed()
 
     def _lose(self, name: str) -> None:
         self._retiring.discard(name)

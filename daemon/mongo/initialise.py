@@ -16,6 +16,7 @@ from pymongo.errors import OperationFailure
 
 from config.preset import load_presets
 from config.settings import Settings
+from daemon.announcement import create_capped
 from daemon.event import Event
 from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_transient
 from daemon.mongo.indexes import Index, Step, step_for, wanted_indexes
@@ -183,7 +184,10 @@ class _Initialisation:
 
     async def _create(self, name: str) -> None:
         try:
-            await self._database.create_collection(name, check_exists=False)
+            if name == self._settings.collections.announcements:
+                await create_capped(self._database, name)
+            else:
+                await self._database.create_collection(name, check_exists=False)
         except OperationFailure as error:
             if error.code != _NAMESPACE_EXISTS:  # another replica was faster
                 raise

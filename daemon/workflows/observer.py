@@ -20,7 +20,7 @@ from daemon.event import Event
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
-from daemon.service import Background
+from daemon.service import Background, until_beat
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
@@ -93,7 +93,7 @@ class Observer:
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="answer to admins", error=error)
             try:
-                async with asyncio.timeout(_PAUSE_S):
+                async with asyncio.timeout(until_beat(_PAUSE_S)):
                     await self._nudge.wait()
             except TimeoutError:
                 pass

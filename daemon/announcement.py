@@ -1,0 +1,137 @@
+"""Tell the other replicas at once what they would otherwise have to ask for: queued work, switches, free leases.
+
+A small capped collection that every replica follows with one waiting cursor, so that a replica which has nothing to do
+asks nothing. An announcement has no content: it says "look". It promises nothing either: who does not hear (a failover
+cut the cursor, somebody dropped the collection or may not create it) looks as often as it would without.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from bson.int64 import Int64
+from pymongo import WriteConcern
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure, PyMongoError
+
+from daemon.event import Event
+from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_forbidden
+from daemon.service import Background
+from daemon.telemetry import emit
+
+_CAPPED_BYTES: Final = 64 * 1024
+_AWAIT_MS: Final = 5_000
+_ANSWER_S: Final = 7.0  # a silent network is noticed long before the socket's timeout
+_BACK_OFF_S: Final = (0.1, 30.0)
+_REFUSED_S: Final = 600.0  # until somebody may have granted what is missing
+_NAMESPACE_EXISTS: Final = 48
+_BAD_VALUE: Final = 2  # a waiting cursor on a collection that is not capped
+
+
+class Announcements:
+    """Tells and hears."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        collection: str,
+        replica: str,
+        *,
+        on_heard: Callable[[], None],
+        on_death: Callable[[str], None],
+    ) -> None:
+        """``database`` is that of a client whose connections may wait; ``on_heard`` is called when others announce."""
+        self._database = database
+        self._name = collection
+        # Acknowledged by one node: it is no loss when a failover takes it back.
+        self._collection = database.get_collection(collection, write_concern=WriteConcern(w=1))
+        self._find: Mapping[str, Any] = {"find": collection, "tailable": True, "awaitData": True}
+        self._replica = replica
+        self._on_heard = on_heard
+        self._untold = asyncio.Event()
+        self._teller = Background("announcements", self._tell_all, on_death)
+        self._listener = Background("listener", self._listen, on_death)
+        self.is_heard = False
+
+    async def start(self) -> None:
+        """Tell and hear from now on."""
+        self._teller.start()
+        self._listener.start()
+
+    async def stop(self) -> None:
+        """Tell what has not been told yet, and hear nothing more."""
+        await self._listener.stop()
+        await self._teller.stop()
+        if self._untold.is_set():
+            await self._tell()
+
+    def tell(self) -> None:
+        """Have the other replicas look; what comes while one announcement is on its way is told by the next."""
+        self._untold.set()
+
+    async def _tell_all(self) -> None:
+        while True:
+            await self._untold.wait()
+            await self._tell()
+
+    async def _tell(self) -> None:
+        self._untold.clear()
+        if not self.is_heard:
+            return  # nobody can be sure to hear it, and an insert would create a collection that is not capped
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await self._collection.insert_one({"replica": self._replica})
+        except (PyMongoError, TimeoutError) as error:
+            emit(Event.STORE_UNAVAILABLE, during="announcements to other replicas", error=error)
+
+    async def _listen(self) -> None:
+        pause = _BACK_OFF_S[0]
+        while True:
+            try:
+                await self._follow()
+            except (PyMongoError, TimeoutError) as error:
+                pause = _BACK_OFF_S[0] if self.is_heard else min(pause * 2, _BACK_OFF_S[1])
+                if is_forbidden(error):
+                    pause = _REFUSED_S
+                emit(Event.STORE_UNAVAILABLE, during="announcements of other replicas", error=error)
+            finally:
+                self.is_heard = False
+            await asyncio.sleep(pause)
+
+    async def _follow(self) -> None:
+        """Hear until something fails: a cursor that ends is opened again by the caller."""
+        async with asyncio.timeout(_ANSWER_S):
+            await self._put_in_place()
+        async with self._database.client.start_session() as session:
+            command = {**self._find}
+            batch_name = "firstBatch"
+            while True:
+                async with asyncio.timeout(_ANSWER_S):
+                    cursor: Mapping[str, Any] = (await self._database.command(command, session=session))["cursor"]
+                if not cursor["id"]:
+                    return
+                self.is_heard = True
+                if any(each.get("replica") != self._replica for each in cursor[batch_name]):
+                    self._on_heard()
+                command = {"getMore": Int64(cursor["id"]), "collection": self._name, "maxTimeMS": _AWAIT_MS}
+                batch_name = "nextBatch"
+
+    async def _put_in_place(self) -> None:
+        """Make the collection what it has to be; raise the driver's error where that is not allowed."""
+        try:
+            await create_capped(self._database, self._name)
+        except OperationFailure as error:
+            if error.code not in (_NAMESPACE_EXISTS, MISSING_PRIVILEGE_CODE):
+                raise
+        await self._collection.insert_one({"replica": self._replica})  # a cursor on nothing ends at once
+        try:
+            await self._database.command({**self._find, "batchSize": 0})
+        except OperationFailure as error:
+            if error.code != _BAD_VALUE:
+                raise
+            await self._database.command({"convertToCapped": self._name, "size": _CAPPED_BYTES})
+
+
+async def create_capped(database: AsyncDatabase[dict[str, Any]], name: str) -> None:
+    """Create the collection of announcements; raise the driver's error, also where there is one of that name."""
+    await database.create_collection(name, check_exists=False, capped=True, size=_CAPPED_BYTES)

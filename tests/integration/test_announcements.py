@@ -1,0 +1,120 @@
+"""What one replica announces reaches the others at once, and nothing depends on it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from daemon.announcement import Announcements
+from tests.support.bench import created, running_bench
+from tests.support.daemon import running_daemon
+from tests.support.poll import eventually
+
+Database = AsyncDatabase[dict[str, Any]]
+NAME = "workflow_announcements"
+
+
+class Side:
+    """One replica's announcements, and how often it was told to look."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self.heard = 0
+        self.deaths: list[str] = []
+        self.announcements = Announcements(database, NAME, name, on_heard=self._hear, on_death=self.deaths.append)
+
+    def _hear(self) -> None:
+        self.heard += 1
+
+    def is_heard(self) -> bool:
+        return self.announcements.is_heard
+
+
+@asynccontextmanager
+async def listening(database: Database, name: str) -> AsyncIterator[Side]:
+    side = Side(database, name)
+    await side.announcements.start()
+    try:
+        await eventually(side.is_heard)
+        yield side
+    finally:
+        await side.announcements.stop()
+    assert not side.deaths
+
+
+async def is_capped(database: Database) -> bool:
+    return bool((await database[NAME].options()).get("capped"))
+
+
+async def test_what_one_tells_the_other_hears_and_not_itself(database: Database) -> None:
+    async with listening(database, "a") as a, listening(database, "b") as b:
+        await eventually(lambda: a.heard > 0)  # that b listens
+        before, own = a.heard, b.heard
+        b.announcements.tell()
+        await eventually(lambda: a.heard > before)
+        a.announcements.tell()
+        await eventually(lambda: b.heard > own)
+        assert b.heard == own + 1
+
+
+async def test_what_is_told_right_before_the_end_is_heard(database: Database) -> None:
+    async with listening(database, "a") as a:
+        async with listening(database, "b") as b:
+            await eventually(lambda: a.heard > 0)
+            before = a.heard
+            b.announcements.tell()
+        await eventually(lambda: a.heard > before)
+
+
+async def test_a_collection_that_is_not_capped_becomes_so(database: Database) -> None:
+    await database[NAME].insert_one({"replica": "an older life"})
+    async with listening(database, "a"):
+        assert await is_capped(database)
+
+
+async def test_a_collection_that_is_dropped_is_made_again(database: Database) -> None:
+    async with listening(database, "a") as a, listening(database, "b") as b:
+        await database[NAME].drop()
+        b.announcements.tell()
+
+        async def reaches() -> bool:
+            before = a.heard
+            b.announcements.tell()
+            await eventually(lambda: a.heard > before, within_s=0.5)
+            return True
+
+        await eventually(reaches)
+        assert await is_capped(database)
+
+
+async def test_a_crowd_of_announcements_does_not_outgrow_the_collection(database: Database) -> None:
+    async with listening(database, "a") as a:
+        await database[NAME].insert_many([{"replica": "b", "padding": "x" * 1_000} for _ in range(200)])
+        before = a.heard
+        await database[NAME].insert_one({"replica": "b"})
+        await eventually(lambda: a.heard > before)
+        assert await database[NAME].count_documents({}) < 100
+
+
+async def test_a_replica_that_hears_asks_for_the_checkpoint_no_more(mongo_uri: str, database: Database) -> None:
+    async with running_bench(mongo_uri, database) as bench, running_daemon(mongo_uri, database.name) as other:
+        workflow = await bench.add(created())
+        await eventually(lambda: other.lanes.owned and other._announcements.is_heard, within_s=20)
+        await database.command("profile", 2)
+        await bench.leads.insert_many([{"_id": number} for number in range(40)])
+        await bench.ended(workflow, 40)
+        await database.command("profile", 0)
+        lanes = await bench.executions.distinct("lane", {"workflow_id": workflow})
+        assert other.lanes.owned.intersection(lanes)
+        asked = await database["system.profile"].count_documents({"command.filter": {"_id": "checkpoint"}})
+        assert asked == 0
+
+
+async def test_work_reaches_another_replica_without_any_announcement(mongo_uri: str, database: Database) -> None:
+    async with running_bench(mongo_uri, database) as bench, running_daemon(mongo_uri, database.name) as other:
+        workflow = await bench.add(created())
+        await eventually(lambda: other.lanes.owned, within_s=20)
+        for daemon in (bench.daemon, other):
+            await daemon._announcements.stop()
+        await bench.leads.insert_many([{"_id": number} for number in range(40)])
+        await bench.ended(workflow, 40)
