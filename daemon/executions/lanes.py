@@ -3,7 +3,8 @@
 Due steps of one entity start by (due_at, seq), one at a time; a step that waits for a delay, a retry or a hold
 does not block the others of its entity (promise 3). A lane is direct (what the reader here commits is handed over)
 or polling; it becomes direct only after a poll that was begun after commit S found nothing due that is not in
-memory, and then takes what has seq > S.
+memory, and then takes what has seq > S. What a poll prefers, for fairness among workflows, goes before the others:
+with all that is due earlier of its entities, so that the order of an entity's steps stays.
 """
 
 import heapq
@@ -14,7 +15,7 @@ from typing import Any, Final
 from daemon.executions.job import Job, Key
 
 AHEAD: Final = timedelta(seconds=5)  # how far ahead of their time steps are kept in memory
-_Entry = tuple[datetime, int, int, Job]  # due at, seq, tie-breaker, job
+_Entry = tuple[bool, datetime, int, int, Job]  # whether it is in the queue's own order, due at, seq, tie-breaker, job
 
 
 class Lanes:
@@ -103,12 +104,22 @@ class Lanes:
         self._gone = set()
         self._forgotten.clear()
 
-    def end_poll(self, jobs: Iterable[Job], *, is_complete: bool, is_reader: bool) -> None:
-        """Take what a poll found; lanes it caught up with become direct if the reader is in this process."""
+    def end_poll(
+        self, jobs: Iterable[Job], *, preferred: Iterable[Job] = (), is_complete: bool, is_reader: bool
+    ) -> None:
+        """Take what a poll found; lanes it caught up with become direct if the reader is in this process.
+
+        ``preferred`` are due by now, and among them is all that is due earlier of their entities.
+        """
         gone, self._gone = self._gone or (), None
-        for job in jobs:
-            if job.lane in self._owned and job.lane not in self._forgotten and job.key not in gone:
-                self.add(job)
+
+        def may_come(job: Job) -> bool:
+            return job.lane in self._owned and job.lane not in self._forgotten and job.key not in gone
+
+        for job in filter(may_come, preferred):
+            self._prefer(job)
+        for job in filter(may_come, jobs):
+            self.add(job)
         arrived, self._arriving = self._arriving, {}
         for lane, late in arrived.items():
             if is_complete and is_reader and lane in self._owned and not self.is_full:
@@ -117,11 +128,18 @@ class Lanes:
 
     def add(self, job: Job) -> None:
         """Queue a job, unless it is in memory already."""
-        if self.has(job.key):
-            return
-        self._jobs[job.key] = job
+        if not self.has(job.key):
+            self._jobs[job.key] = job
+            self._push(job, is_in_order=True)
+
+    def _prefer(self, job: Job) -> None:
+        """Let a job go before those that are in the queue's order; where it is in memory, its place there is void."""
+        if job.key not in self._aside and job.key not in self._running:
+            self._push(self._jobs.setdefault(job.key, job), is_in_order=False)
+
+    def _push(self, job: Job, *, is_in_order: bool) -> None:
         self._ties += 1
-        heapq.heappush(self._heap, (job.due_at, job.seq, self._ties, job))
+        heapq.heappush(self._heap, (is_in_order, job.due_at, job.seq, self._ties, job))
 
     def has(self, key: Key) -> bool:
         """Return whether a job is in memory: queued, running or set aside."""
@@ -133,14 +151,14 @@ class Lanes:
 
     def next_due_at(self) -> datetime | None:
         """Return when the earliest queued job is due, None if there is none."""
-        return self._heap[0][0] if self._heap else None
+        return self._heap[0][1] if self._heap else None
 
     def take(self, now: datetime, limit: int) -> list[Job]:
         """Return up to ``limit`` due jobs of different entities, in order; each entity is busy until ``release``."""
         taken: list[Job] = []
-        while self._heap and len(taken) < limit and self._heap[0][0] <= now:
+        while self._heap and len(taken) < limit and self._heap[0][1] <= now:
             entry = heapq.heappop(self._heap)
-            job = entry[3]
+            job = entry[-1]
             is_known = self._jobs.get(job.key) is job
             if not is_known or job.lane not in self._owned:
                 if is_known:

@@ -3,12 +3,13 @@
 What the reader in this process commits is handed over directly; everything else (delays, retries, what admins and
 other replicas queue, what did not fit) is found here by polling: seldom while the reader elsewhere is heard when it
 commits something, else several times a second. A look is full (everything due, while little is in memory) or takes
-only what has come within reach since the last one.
+only what has come within reach since the last one. Where it finds more than fits, it also looks beside the head of the
+queue, so that one workflow's crowd does not keep the others waiting.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from pymongo.errors import PyMongoError
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.executions.burial import Bury
+from daemon.executions.fair_share import FairShare
 from daemon.executions.intervention import is_edited
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.lanes import AHEAD, Lanes
@@ -27,6 +29,7 @@ from daemon.mongo.failure import is_transient
 from daemon.service import Background, until_beat
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.telemetry import emit
+from rules.identity import bson_bytes
 
 POLL_S: Final = 0.15  # while the reader is elsewhere and not heard, or lanes have fallen behind
 LOOK_S: Final = 1.0  # otherwise
@@ -62,6 +65,7 @@ class Loader:
         many of them that their next ones are left in MongoDB. ``on_loaded`` is called when jobs arrived.
         """
         self._executions = executions
+        self._fair_share = FairShare(executions)
         self._state = state
         self._seen_commit: int | None = None
         self._looked_at = 0.0
@@ -168,14 +172,18 @@ class Loader:
         limit = PAGE if crowded and self._covered is not None else self._lanes.known + PAGE
         is_reader = self._is_reader()
         self._lanes.begin_poll()
-        jobs: list[Job] = []
+        jobs, others = list[Job](), list[Job]()
         is_complete = False
         began, left_out = time.monotonic(), self._saturated()
         try:
             jobs, count = await self._find(self._covered if crowded else None, until, limit, left_out)
             is_complete = count < limit and not left_out
+            if count == limit and not left_out:
+                others = await self._find_others(jobs)
         finally:
-            self._lanes.end_poll(jobs, is_complete=is_complete, is_reader=is_reader and self._is_reader())
+            self._lanes.end_poll(
+                jobs, preferred=others, is_complete=is_complete, is_reader=is_reader and self._is_reader()
+            )
         self._rested_at = time.monotonic() + (_REST * (time.monotonic() - began) if left_out else 0)
         self._is_behind = not is_complete
         if is_complete:
@@ -198,11 +206,20 @@ class Loader:
         queued: dict[str, Any] = {"lane": {"$in": sorted(self._lanes.owned)}, "due_at": due}
         if left_out:
             queued["workflow_id"] = {"$nin": left_out}
-        found = self._executions.find(queued, PROJECTION)
+        found = self._executions.find(queued, PROJECTION).sort([("due_at", 1), ("seq", 1)]).limit(limit)
+        documents = await found.batch_size(PAGE).to_list()
+        return await self._jobs(documents), len(documents)
+
+    async def _find_others(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return due jobs of workflows that are not among ``jobs``, the head of a queue that does not fit."""
+        crowd = {bson_bytes(job.workflow_id) for job in jobs}
+        lanes = sorted(self._lanes.owned)
+        return await self._jobs(await self._fair_share.find(self._states.going, crowd, lanes, self._clock.now()))
+
+    async def _jobs(self, documents: Sequence[Mapping[str, Any]]) -> list[Job]:
+        """Return the jobs of queued executions; settle those that somebody edited, bury those that are corrupt."""
         jobs: list[Job] = []
-        count = 0
-        async for document in found.sort([("due_at", 1), ("seq", 1)]).limit(limit).batch_size(PAGE):
-            count += 1
+        for document in documents:
             if is_edited(document):
                 await self._settle(document["_id"])
                 continue
@@ -212,4 +229,4 @@ class Loader:
                 await self._bury(document, str(error))
             else:
                 jobs.append(job)
-        return jobs, count
+        return jobs

@@ -38,11 +38,17 @@ class WorkflowStates:
     def __init__(self, versions: AsyncCollection[dict[str, Any]]) -> None:
         self._versions = versions
         self._states: dict[bytes, WorkflowState] = {}
+        self._going: dict[bytes, Any] = {}  # the ids of those whose steps run
         self._seen = -1  # not moved by put: what a reader before us committed may not have been read yet
 
     def get(self, workflow_id: Any) -> WorkflowState:
         """Return the switch of a workflow; of one nobody has heard of, active."""
         return self._states.get(bson_bytes(workflow_id), _UNKNOWN)
+
+    @property
+    def going(self) -> list[Any]:
+        """The ids of the workflows whose steps run: active or draining."""
+        return list(self._going.values())
 
     def put(self, heads: list[Head], changed_seq: int) -> None:
         """Take over what the reader in this process committed as commit number ``changed_seq``."""
@@ -60,5 +66,11 @@ class WorkflowStates:
 
     def _take(self, workflow_id: Any, state: WorkflowState) -> None:
         """Keep ``state`` unless a newer one is known: what was read may have been overtaken by the reader here."""
-        if state.changed_seq >= self.get(workflow_id).changed_seq:
-            self._states[bson_bytes(workflow_id)] = state
+        key = bson_bytes(workflow_id)
+        if state.changed_seq < self.get(workflow_id).changed_seq:
+            return
+        self._states[key] = state
+        if state.status in (Status.ACTIVE, Status.DRAINING):
+            self._going[key] = workflow_id
+        else:
+            self._going.pop(key, None)

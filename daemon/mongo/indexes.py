@@ -69,6 +69,8 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
     ended = {"status": {"$in": ["completed", "failed", "cancelled"]}}
     return (
         Index(names.executions, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
+        # For a workflow whose turn would come late, and for what is done to all that waits of one.
+        Index(names.executions, "queue_by_workflow", (("workflow_id", 1), ("due_at", 1), ("lane", 1)), queued),
         # Holds just what somebody queued by hand with something that is no date: nearly nothing.
         Index(names.executions, "misqueued", (("due_at", 1),), {"due_at": {"$type": NOT_A_DATE}}),
         Index(names.executions, "unqueued", (("status", 1),), UNQUEUED),

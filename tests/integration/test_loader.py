@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from actions.context import Context
 from actions.outcome import Done, Fail, Outcome
 from daemon.executions import inspector
-from tests.support.bench import Bench, created, running_bench
+from tests.support.bench import Bench, created, running_bench, updated
 from tests.support.poll import eventually
 from tests.support.stage import Stage
 
@@ -194,3 +194,36 @@ async def test_more_than_memory_holds_is_run_in_order(mongo_uri: str, database: 
     order = [context.execution_id for _, context in stage.calls]
     places = {execution_id: place for place, execution_id in enumerate(order)}
     assert [places[run["_id"]] for run in runs] == list(range(3_000))
+
+
+async def test_a_crowd_of_one_workflow_does_not_keep_another_waiting(mongo_uri: str, database: Database) -> None:
+    async with running_bench(mongo_uri, database) as bench:
+        crowd = await bench.add(created(), actions=[{"type": "create_task", "delay": "1h"}])
+        other = await bench.add(created("deal"), actions=[{"type": "create_task", "delay": "1h"}])
+        for _ in range(8):
+            await bench.leads.insert_many([{} for _ in range(1_000)])
+        await bench.deals.insert_many([{} for _ in range(20)])
+        await bench.taken_in()
+    await database.workflow_executions.update_many({"status": "waiting"}, {"$set": {"due_at": PAST}})
+    async with running_bench(mongo_uri, database) as bench:
+        last = (await bench.ended(other, 20))[-1]["completed_at"]
+        await bench.ended(crowd, 8_000)
+        earlier = {"workflow_id": crowd, "completed_at": {"$lt": last}}
+        assert await bench.executions.count_documents(earlier) < 6_000
+
+
+async def test_what_is_preferred_overtakes_no_earlier_step_of_its_entity(mongo_uri: str, database: Database) -> None:
+    async with running_bench(mongo_uri, database) as bench:
+        crowd = await bench.add(created(), actions=[{"type": "create_task", "delay": "1h"}])
+        other = await bench.add(updated("n"), actions=[{"type": "create_task", "delay": "1h"}])
+        for page in range(8):
+            await bench.leads.insert_many([{"_id": page * 1_000 + number, "n": 0} for number in range(1_000)])
+        await bench.leads.update_many({"_id": {"$gte": 7_990}}, {"$set": {"n": 1}})
+        await bench.taken_in()
+    await database.workflow_executions.update_many({"status": "waiting"}, {"$set": {"due_at": PAST}})
+    async with running_bench(mongo_uri, database) as bench:
+        after = {run["triggered_by_entity_id"]: run["completed_at"] for run in await bench.ended(other, 10)}
+        runs = await bench.ended(crowd, 8_000)
+    before = {run["triggered_by_entity_id"]: run["completed_at"] for run in runs}
+    assert [entity_id for entity_id, at in after.items() if at < before[entity_id]] == []
+    assert sum(at < max(after.values()) for at in before.values()) < 6_000

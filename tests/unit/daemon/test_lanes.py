@@ -43,6 +43,42 @@ def test_due_jobs_of_different_entities_start_together_in_order_of_due_time_and_
     assert lanes_with(third, first, second).take(at(2), 10) == [first, second, third]
 
 
+def preferring(lanes: Lanes, *preferred: Job) -> None:
+    lanes.begin_poll()
+    lanes.end_poll([], preferred=preferred, is_complete=False, is_reader=True)
+
+
+def test_what_is_preferred_goes_before_a_crowd_that_was_due_earlier() -> None:
+    crowd = [job(f"entity {seq}", seq=seq) for seq in range(5)]
+    lanes = lanes_with(*crowd)
+    late = job("late", seq=9)
+    preferring(lanes, late)
+    assert lanes.take(NOW, 2) == [late, crowd[0]]
+
+
+def test_what_is_preferred_does_not_overtake_the_earlier_job_of_its_entity() -> None:
+    crowd = [job(f"entity {seq}", seq=seq) for seq in range(3)]
+    earlier, late = job("ada", seq=8), job("ada", seq=9)
+    lanes = lanes_with(*crowd, earlier)
+    preferring(lanes, late, earlier)
+    taken = lanes.take(NOW, 10)
+    assert taken == [earlier, *crowd]
+    lanes.release(earlier)
+    assert lanes.take(NOW, 10) == [late]
+
+
+def test_a_job_that_was_in_memory_when_it_was_preferred_is_taken_once() -> None:
+    first, second = job("ada", seq=1), job("bob", seq=2)
+    lanes = lanes_with(first, second)
+    preferring(lanes, second)
+    preferring(lanes, second)
+    assert lanes.take(NOW, 10) == [second, first]
+    lanes.release(second)
+    lanes.release(first)
+    assert lanes.take(NOW, 10) == []
+    assert (len(lanes), lanes.next_due_at()) == (0, None)
+
+
 def test_jobs_of_one_entity_start_one_at_a_time() -> None:
     first, second = job(seq=1), job(seq=2)
     lanes = lanes_with(second, first)
@@ -211,6 +247,7 @@ class Queue(RuleBasedStateMachine):
         self.lanes.open(0)
         self.stored: dict[int, Job] = {}  # what MongoDB holds as queued, by number
         self.found: list[Job] | None = None  # what the poll under way has read
+        self.preferred: list[Job] = []  # what it prefers: all that is stored of an entity
         self.running: list[Job] = []
         self.ran: dict[str, list[int]] = {}
         self.seq = 0
@@ -225,16 +262,18 @@ class Queue(RuleBasedStateMachine):
         self.lanes.hand_over(jobs)
 
     @precondition(lambda self: self.found is None)
-    @rule()
-    def begin_poll(self) -> None:
+    @rule(preferred=st.sampled_from(["", "a", "b", "c"]))
+    def begin_poll(self, preferred: str = "") -> None:
         self.lanes.begin_poll()
         self.found = [self.stored[seq] for seq in sorted(self.stored)][:6]
+        self.preferred = [each for each in self.stored.values() if each.entity_id == preferred]
 
     @precondition(lambda self: self.found is not None)
     @rule(is_reader=st.booleans())
     def end_poll(self, is_reader: bool) -> None:
         assert self.found is not None
-        self.lanes.end_poll(self.found, is_complete=len(self.found) < 6, is_reader=is_reader)
+        is_complete = len(self.found) < 6
+        self.lanes.end_poll(self.found, preferred=self.preferred, is_complete=is_complete, is_reader=is_reader)
         self.found = None
 
     @rule()
