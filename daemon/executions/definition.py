@@ -12,7 +12,9 @@ from rules.head import Parse
 from rules.identity import bson_bytes
 from rules.workflow import Workflow
 
-CAPACITY: Final = 10_000
+CAPACITY: Final = 2_000
+CAPACITY_BYTES: Final = 8 * 1024 * 1024  # of BSON; compiled, a definition takes up to twenty times as much
+Compiled = Workflow | WorkflowError | None
 Pinned = tuple[bytes, int]  # BSON of the workflow id, version
 
 
@@ -22,9 +24,10 @@ class Definitions:
     def __init__(self, versions: AsyncCollection[dict[str, Any]], parse: Parse) -> None:
         self._versions = versions
         self._parse = parse
-        self._known: OrderedDict[Pinned, Workflow | WorkflowError | None] = OrderedDict()
+        self._known: OrderedDict[Pinned, tuple[Compiled, int]] = OrderedDict()  # with its size in bytes of BSON
+        self._bytes = 0
 
-    async def load(self, wanted: Iterable[tuple[Any, int]]) -> Mapping[Pinned, Workflow | WorkflowError | None]:
+    async def load(self, wanted: Iterable[tuple[Any, int]]) -> Mapping[Pinned, Compiled]:
         """Return the wanted versions by :func:`pinned`: compiled, or why this daemon cannot compile it, or None if
         there is no such version."""
         keys = {pinned(workflow_id, version): (workflow_id, version) for workflow_id, version in wanted}
@@ -34,24 +37,23 @@ class Definitions:
         found = {}
         for key in keys:
             self._known.move_to_end(key)
-            found[key] = self._known[key]
-        while len(self._known) > CAPACITY:
-            self._known.popitem(last=False)
+            found[key] = self._known[key][0]
+        while len(self._known) > CAPACITY or self._bytes > CAPACITY_BYTES:
+            _, (_, size) = self._known.popitem(last=False)
+            self._bytes -= size
         return found
 
     async def _fetch(self, missing: Mapping[Pinned, tuple[Any, int]]) -> None:
         ids = [{"workflow_id": workflow_id, "version": version} for workflow_id, version in missing.values()]
-        found: dict[Pinned, Workflow | WorkflowError | None] = dict.fromkeys(missing)
+        found: dict[Pinned, tuple[Compiled, int]] = dict.fromkeys(missing, (None, 0))
         async for document in self._versions.find({"_id": {"$in": ids}}):
-            workflow_id, version = document["workflow_id"], document["version"]
-            found[pinned(workflow_id, version)] = await self._compiled(workflow_id, version, document)
-        self._known.update(found)  # only now: a read that was cut off says nothing about what there is
-
-    async def _compiled(
-        self, workflow_id: Any, version: int, document: Mapping[str, Any]
-    ) -> Workflow | WorkflowError | None:
-        definition = document.get("definition")
-        return None if definition is None else await parsed_aside(self._parse, workflow_id, version, definition)
+            workflow_id, version, definition = document["workflow_id"], document["version"], document.get("definition")
+            if definition is not None:
+                compiled = await parsed_aside(self._parse, workflow_id, version, definition)
+                found[pinned(workflow_id, version)] = (compiled, len(bson_bytes(definition)))
+        # Only now: a read that was cut off says nothing about what there is.
+        self._bytes += sum(size for key, (_, size) in found.items() if key not in self._known)
+        self._known.update(found)
 
 
 def pinned(workflow_id: Any, version: int) -> Pinned:

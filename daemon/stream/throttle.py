@@ -4,9 +4,9 @@ Counts live in memory, a bounded number of them; what is not known is counted in
 once and swept once a run, so creations and sweeps are not counted.
 """
 
-from collections import OrderedDict, deque
+from bisect import bisect_right
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -17,7 +17,7 @@ from rules.trigger import TriggerType
 
 WINDOW: Final = timedelta(hours=1)
 CAPACITY: Final = 20_000
-_Pair = tuple[bytes, bytes]  # workflow, entity
+_Pair = bytes  # workflow and entity
 
 
 class Throttle:
@@ -27,7 +27,7 @@ class Throttle:
         """``limit``: runs of one workflow for one entity within an hour."""
         self._executions = executions
         self._limit = limit
-        self._runs: OrderedDict[_Pair, deque[datetime]] = OrderedDict()
+        self._runs: dict[_Pair, list[float]] = {}  # in seconds since 1970; the pairs in the order of their last use
 
     def forget(self) -> None:
         """Drop all counts: a transaction that counted was not committed."""
@@ -38,37 +38,36 @@ class Throttle:
         unknown = [entrant for entrant in entrants if _is_counted(entrant) and _pair(entrant) not in self._runs]
         if not unknown:
             return
-        since = min(entrant.triggered_at for entrant in unknown) - WINDOW
+        times = [entrant.triggered_at for entrant in unknown]
         for entrant in unknown:
-            self._runs[_pair(entrant)] = deque(maxlen=self._limit + 1)
+            self._runs[_pair(entrant)] = []
         found = self._executions.find(
             {
                 "triggered_by_entity_id": {"$in": [entrant.entity_id for entrant in unknown]},
                 "workflow_id": {"$in": list({bson_bytes(e.workflow.id): e.workflow.id for e in unknown}.values())},
-                "triggered_at": {"$gt": since},
+                "triggered_at": {"$gt": min(times) - WINDOW, "$lte": max(times) + WINDOW},
             },
             {"triggered_by_entity_type": 1, "triggered_by_entity_id": 1, "workflow_id": 1, "triggered_at": 1},
         )
         async for run in found.sort("triggered_at", 1):
             entity = (run["triggered_by_entity_type"], run["triggered_by_entity_id"])
-            runs = self._runs.get((bson_bytes(run["workflow_id"]), bson_bytes(list(entity))))
+            runs = self._runs.get(bson_bytes([run["workflow_id"], *entity]))
             if runs is not None:
-                runs.append(run["triggered_at"])
+                runs.append(run["triggered_at"].timestamp())
+                del runs[: -self._limit - 1]
 
     def runs_over_limit(self, entrant: Entrant) -> int | None:
         """Return the number of runs within the hour if it is at the limit; otherwise count this one, return None."""
         if not _is_counted(entrant):
             return None
-        pair = _pair(entrant)
-        runs = self._runs.setdefault(pair, deque(maxlen=self._limit + 1))
-        self._runs.move_to_end(pair)
-        while runs and runs[0] <= entrant.triggered_at - WINDOW:
-            runs.popleft()
+        pair, at = _pair(entrant), entrant.triggered_at.timestamp()
+        runs = self._runs[pair] = self._runs.pop(pair, [])
+        del runs[: bisect_right(runs, at - WINDOW.total_seconds())]
         if len(runs) >= self._limit:
             return len(runs)
-        runs.append(entrant.triggered_at)
+        runs.append(at)
         while len(self._runs) > CAPACITY:
-            self._runs.popitem(last=False)
+            del self._runs[next(iter(self._runs))]
         return None
 
 
@@ -78,4 +77,4 @@ def _is_counted(entrant: Entrant) -> bool:
 
 
 def _pair(entrant: Entrant) -> _Pair:
-    return bson_bytes(entrant.workflow.id), bson_bytes([entrant.entity_type, entrant.entity_id])
+    return bson_bytes([entrant.workflow.id, entrant.entity_type, entrant.entity_id])
