@@ -9,12 +9,16 @@ from daemon.executions import definition
 from daemon.executions.definition import Definitions, pinned
 
 
+def collection() -> Any:
+    return mongomock.MongoClient()["crm"]["versions"]
+
+
 class Versions:
     """A collection of versions whose finds can be counted."""
 
     def __init__(self, count: int) -> None:
         self.asked: list[int] = []
-        self._stored: Any = mongomock.MongoClient()["crm"]["versions"]
+        self._stored = collection()
         for version in range(count):
             key = {"workflow_id": "w", "version": version}
             self._stored.insert_one({"_id": key, **key, "definition": {"name": "x" * 100}})
