@@ -24,6 +24,7 @@ _AWAIT_MS: Final = 5_000
 _ANSWER_S: Final = 7.0  # a silent network is noticed long before the socket's timeout
 _BACK_OFF_S: Final = (0.1, 30.0)
 _REFUSED_S: Final = 600.0  # until somebody may have granted what is missing
+_FEWEST_CONNECTIONS: Final = 5
 _NAMESPACE_EXISTS: Final = 48
 _BAD_VALUE: Final = 2  # a waiting cursor on a collection that is not capped
 
@@ -40,7 +41,7 @@ class Announcements:
         on_heard: Callable[[], None],
         on_death: Callable[[str], None],
     ) -> None:
-        """``database`` is that of a client whose connections may wait; ``on_heard`` is called when others announce."""
+        """``on_heard`` is called when others announce."""
         self._database = database
         self._name = collection
         # Acknowledged by one node: it is no loss when a failover takes it back.
@@ -85,6 +86,9 @@ class Announcements:
             emit(Event.STORE_UNAVAILABLE, during="announcements to other replicas", error=error)
 
     async def _listen(self) -> None:
+        """Follow for ever; a pool that is too small for a connection that waits is left to those who work."""
+        if (self._database.client.options.pool_options.max_pool_size or _FEWEST_CONNECTIONS) < _FEWEST_CONNECTIONS:
+            await asyncio.Event().wait()
         pause = _BACK_OFF_S[0]
         while True:
             try:

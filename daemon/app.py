@@ -261,7 +261,7 @@ class Daemon:
             on_death=on_death,
         )
         self._announcements = Announcements(
-            reader_client[settings.database_name],
+            database,
             names.announcements,
             settings.replica_name,
             on_heard=self._told,

@@ -106,7 +106,8 @@ class _Server(uvicorn.Server):
         """Renew the header with the time once a second; uvicorn's own loop wakes ten times as often."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_ending.wait(), until_beat(_TICK_S))
+                async with asyncio.timeout(until_beat(_TICK_S)):
+                    await self._is_ending.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say when requests are answered."""

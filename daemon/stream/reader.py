@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
@@ -26,21 +25,19 @@ from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
 from daemon.service import Background, cancelled, first_failure
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, check_at_home, checkpoint_from
-from daemon.stream.cursor import BATCH_EVENTS, ChangeCursor, StreamBatch, pipeline_hash
+from daemon.stream.cursor import ChangeCursor, StreamBatch, pipeline_hash
 from daemon.stream.decode import Decoder, Event
 from daemon.stream.first_start import begin
 from daemon.stream.intake import Intake
 from daemon.stream.opening import Reading, ReadOtherwise, explained, open_stream
 from daemon.stream.origin import Origin, present_origin
+from daemon.stream.read_ahead import ReadAhead
 from daemon.stream.recovery import Recovery, Resumed
 from daemon.telemetry import emit
 from rules.head import Parse
 
 AWAIT_MS: Final = 1_000
-BATCH_BYTES: Final = 8 * 1024 * 1024
-BYTES_AT_ONCE: Final = 1024 * 1024  # decoded in one go: about 10 ms
 IDLE_SAVE_S: Final = 10.0
-_READ_AHEAD: Final = 4  # batches
 _BACK_OFF_S: Final = (0.1, 30.0)
 _ROOM_S: Final = 0.5  # how long at the most a commit waits for an executor that is behind
 _ROOM_LOOK_S: Final = 0.005
@@ -189,10 +186,10 @@ class Reader:
                 raise self._explained(error) from error
             self.is_reading = True
             self._on_started()
-            queue: asyncio.Queue[StreamBatch] = asyncio.Queue(_READ_AHEAD)
+            ahead = ReadAhead(self._decoder)
             await first_failure(
-                asyncio.create_task(self._read_ahead(cursor, first, queue, seen), name="read ahead"),
-                asyncio.create_task(self._commit_all(queue, seen), name="intake"),
+                asyncio.create_task(self._read_ahead(cursor, first, ahead, seen), name="read ahead"),
+                asyncio.create_task(self._commit_all(ahead, seen), name="intake"),
             )
 
     async def _load(self) -> Checkpoint:
@@ -237,33 +234,30 @@ class Reader:
     def _explained(self, error: OperationFailure) -> Exception:
         return explained(error, self._reading, self._intake.checkpoint)
 
-    async def _read_ahead(
-        self, cursor: ChangeCursor, batch: StreamBatch, queue: "asyncio.Queue[StreamBatch]", seen: str
-    ) -> None:
-        """Put ``batch`` and all that follow into the queue; raise why there are no more, once those are committed."""
+    async def _read_ahead(self, cursor: ChangeCursor, batch: StreamBatch, ahead: ReadAhead, seen: str) -> None:
+        """Read ``batch`` and all that follow; raise why there are no more, once those are committed."""
         events = 0
         while True:
-            await queue.put(batch)
+            await ahead.put(batch)
             events += len(batch.events) if str(batch.token["_data"]) > seen else 0
             if self._reading.has_served(events):
-                await queue.join()
+                await ahead.all_done()
                 raise ReadOtherwise(Reading.BATCHES)
             if not cursor.is_open or not self._may_read.is_set():
-                await queue.join()
+                await ahead.all_done()
                 raise LeaseLost("the stream ended: the database was dropped, or another replica reads")
             try:
                 batch = await cursor.next_batch()
             except OperationFailure as error:
-                await queue.join()
+                await ahead.all_done()
                 raise self._explained(error) from error
 
-    async def _commit_all(self, queue: "asyncio.Queue[StreamBatch]", seen: str) -> None:
+    async def _commit_all(self, ahead: ReadAhead, seen: str) -> None:
         while self._may_read.is_set():
-            batches = await self._gathered(queue)
-            events = await self._decoded(batches)
+            gathered = await ahead.gathered()
+            events, token = gathered.events, gathered.token
             if seen:
                 events = [event for event in events if event.token > seen]
-            token = batches[-1].token
             if events and CRASH_AT is not None:
                 reach(CrashPoint.AFTER_READ)
             if events:
@@ -271,31 +265,8 @@ class Reader:
             elif time.monotonic() - self._saved_at >= IDLE_SAVE_S and token != self._intake.checkpoint.token:
                 await self._intake.save(token)
                 self._saved_at = time.monotonic()
-            self._metrics.caught_up_at = self._clock.now() if queue.empty() else self._metrics.caught_up_at
-            for _ in batches:
-                queue.task_done()
-
-    async def _decoded(self, batches: Sequence[StreamBatch]) -> list[Event]:
-        """Return the events of the batches; between many bytes of them something else may run."""
-        events: list[Event] = []
-        size = 0
-        for raw in (raw for batch in batches for raw in batch.events):
-            events.append(self._decoder.decode(raw))
-            size += events[-1].size
-            if size > BYTES_AT_ONCE:
-                size = 0
-                await asyncio.sleep(0)
-        return events
-
-    async def _gathered(self, queue: "asyncio.Queue[StreamBatch]") -> list[StreamBatch]:
-        """Return what has gathered in the queue, at least one batch, bounded by events and bytes."""
-        batches = [await queue.get()]
-        events, size = len(batches[0].events), _size(batches[0].events)
-        while not queue.empty() and events < BATCH_EVENTS and size < BATCH_BYTES:
-            batch = queue.get_nowait()
-            batches.append(batch)
-            events, size = events + len(batch.events), size + _size(batch.events)
-        return batches
+            self._metrics.caught_up_at = self._clock.now() if ahead.is_empty else self._metrics.caught_up_at
+            ahead.done(gathered)
 
     async def _take(self, events: list[Event], token: Mapping[str, Any]) -> None:
         structures = await self._intake.take(events, token)
@@ -314,7 +285,3 @@ class Reader:
             if time.monotonic() > until:
                 return
             await asyncio.sleep(_ROOM_LOOK_S)
-
-
-def _size(events: Sequence[RawBSONDocument]) -> int:
-    return sum(len(event.raw) for event in events)

@@ -1,0 +1,116 @@
+"""The queue between reading and committing: what is decoded when, and how much is committed together."""
+
+import asyncio
+from typing import Any
+
+import bson
+import pytest
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
+
+from daemon.stream import read_ahead
+from daemon.stream.cursor import StreamBatch
+from daemon.stream.decode import Decoder, Event
+from daemon.stream.read_ahead import ReadAhead
+from tests.support.poll import eventually
+
+
+class CountingDecoder(Decoder):
+    """Decodes, and counts how often."""
+
+    def __init__(self) -> None:
+        super().__init__({"leads": "lead"}, "workflows", "workflow_requests", "workflow_effects")
+        self.decoded = 0
+
+    def decode(self, raw: RawBSONDocument) -> Event:
+        self.decoded += 1
+        return super().decode(raw)
+
+
+def batch(*numbers: int, padding: int = 0) -> StreamBatch:
+    """Return what one round trip brings: an insert for each number, and the position after the last."""
+    return StreamBatch([event(number, padding) for number in numbers], {"_data": f"{max(numbers, default=0):04}"})
+
+
+def event(number: int, padding: int) -> RawBSONDocument:
+    body: dict[str, Any] = {
+        "_id": {"_data": f"{number:04}"},
+        "operationType": "insert",
+        "clusterTime": Timestamp(1, number),
+        "ns": {"db": "crm", "coll": "leads"},
+        "documentKey": {"_id": number},
+        "fullDocument": {"_id": number, "text": "x" * padding},
+    }
+    return RawBSONDocument(bson.encode(body))
+
+
+def ids(events: list[Event]) -> list[int]:
+    return [each.document_id for each in events]
+
+
+async def test_what_has_gathered_is_taken_together_in_order_with_the_last_position() -> None:
+    ahead = ReadAhead(CountingDecoder())
+    for each in (batch(1, 2), batch(), batch(3)):
+        await ahead.put(each)
+    gathered = await ahead.gathered()
+    assert (ids(gathered.events), gathered.token, ahead.is_empty) == ([1, 2, 3], {"_data": "0003"}, True)
+
+
+async def test_a_light_batch_is_decoded_when_it_arrives_and_a_heavy_one_when_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(read_ahead, "BYTES_AT_ONCE", 5_000)
+    decoder = CountingDecoder()
+    ahead = ReadAhead(decoder)
+    await ahead.put(batch(1, 2))
+    assert decoder.decoded == 2
+    await ahead.put(batch(3, 4, padding=4_000))
+    assert decoder.decoded == 2
+    assert ids((await ahead.gathered()).events) == [1, 2, 3, 4]
+
+
+async def test_between_many_bytes_something_else_may_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_ahead, "BYTES_AT_ONCE", 5_000)
+    ahead = ReadAhead(CountingDecoder())
+    await ahead.put(batch(*range(10), padding=4_000))
+    taking = asyncio.create_task(ahead.gathered())
+    turns = 0
+    while not taking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 4
+
+
+@pytest.mark.parametrize(("limit", "most"), [("BATCH_EVENTS", 5), ("BATCH_BYTES", 600)])
+async def test_no_more_is_taken_than_one_commit_may_hold(
+    limit: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_ahead, limit, most)
+    ahead = ReadAhead(CountingDecoder())
+    for first in (1, 4, 7):
+        await ahead.put(batch(first, first + 1, first + 2))
+    assert ids((await ahead.gathered()).events) == [1, 2, 3, 4, 5, 6]
+    assert ids((await ahead.gathered()).events) == [7, 8, 9]
+
+
+async def test_reading_waits_for_room_and_the_end_for_every_commit() -> None:
+    ahead = ReadAhead(CountingDecoder())
+    reading = asyncio.create_task(fill(ahead, 6))
+    await eventually(lambda: not ahead.is_empty)
+    taken = 0
+    while not reading.done() or not ahead.is_empty:
+        gathered = await ahead.gathered()
+        ended = asyncio.create_task(ahead.all_done())
+        await asyncio.sleep(0)
+        assert not ended.done()
+        ahead.done(gathered)
+        taken += gathered.batches
+        ended.cancel()
+        await asyncio.sleep(0)
+    assert taken == 6
+    await ahead.all_done()
+
+
+async def fill(ahead: ReadAhead, batches: int) -> None:
+    for number in range(batches):
+        await ahead.put(batch(number))
