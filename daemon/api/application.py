@@ -15,6 +15,7 @@ from daemon.api.dashboard.dashboard import Dashboard
 from daemon.api.execution_route import execution_router
 from daemon.api.exposition import Exposition
 from daemon.api.guard import Guard
+from daemon.api.head_request import HeadRequests
 from daemon.api.operation_route import operation_router, probe_router
 from daemon.api.problem import handle_errors
 from daemon.api.workflow_route import workflow_router
@@ -42,6 +43,7 @@ def application_of(
     dashboard.put_into(app)
     handle_errors(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(HeadRequests)
     app.add_middleware(Guard, tokens=tokens, open_paths=PROBES, visitors=dashboard.visitors)
     app.openapi = lambda: _openapi(app, administration.entity_types)  # type: ignore[method-assign]
     return app

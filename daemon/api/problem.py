@@ -1,10 +1,10 @@
 """Errors over HTTP: problem details (RFC 9457) that name the field, and which error is which status."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
 
 from config.error import ConfigError, WorkflowError
+from config.found import found
 from daemon.admin.problem import Changed, Conflict, Malformed, NotFound
 from daemon.event import Event
 from daemon.executions.command import CommandRefused
@@ -100,8 +101,20 @@ async def _invalid_workflow(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    wrong = [{"field": _place(each["loc"]), "problem": str(each["msg"])} for each in error.errors()[:20]]
+    kind = request.headers.get("content-type", "")
+    if any(each["loc"] == ("body",) and each["type"] != "missing" for each in error.errors()) and "json" not in kind:
+        words = f"expected application/json, found {found(kind) if kind else 'nothing'}"
+        wrong = [{"field": "header.content-type", "problem": words}]
+        return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"header.content-type: {words}", wrong)
+    wrong = [_field_problem(each) for each in error.errors()[:20]]
     return problem(HTTPStatus.BAD_REQUEST, "; ".join(f"{each['field']}: {each['problem']}" for each in wrong), wrong)
+
+
+def _field_problem(wrong: Mapping[str, Any]) -> dict[str, str]:
+    if wrong["type"] == "json_invalid":
+        where = f"{wrong['ctx']['error']} at character {wrong['loc'][-1]}"
+        return {"field": "body", "problem": f"expected JSON: {where}"}
+    return {"field": _place(wrong["loc"]), "problem": str(wrong["msg"])}
 
 
 def _place(location: Sequence[int | str]) -> str:
@@ -111,6 +124,9 @@ def _place(location: Sequence[int | str]) -> str:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that no parser can read
+        words = "expected JSON in UTF-8, not nested too deeply"
+        return problem(HTTPStatus.BAD_REQUEST, f"body: {words}", [{"field": "body", "problem": words}])
     headers = error.headers
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(sorted(_allowed(request)))}
@@ -120,10 +136,20 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 def _allowed(request: Request) -> set[str]:
     """Return the methods of all routes of this path; the framework names those of the first only."""
     paths: dict[str, set[str]] = {}
-    for route in request.app.routes:
-        if isinstance(route, APIRoute) and route.path_regex.match(request.url.path):
+    for route in _routes(request.app.router):
+        if route.path_regex.match(request.url.path):
             paths.setdefault(route.path, set()).update(route.methods or ())
-    return paths.get(request.url.path) or set().union(*paths.values())
+    methods = paths.get(request.url.path) or set().union(*paths.values()) or {"GET"}  # no route of ours: a file
+    return methods | {"HEAD"} if "GET" in methods else methods
+
+
+def _routes(router: APIRouter) -> Iterator[APIRoute]:
+    """Yield all routes; the framework keeps those of a router that was included inside that router."""
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            yield route
+        elif isinstance(inner := getattr(route, "original_router", None), APIRouter):
+            yield from _routes(inner)
 
 
 async def _store(request: Request, error: Exception) -> JSONResponse:

@@ -14,10 +14,11 @@ _MEANING: Final[Mapping[int, str]] = {
     409: "It cannot be done as things stand; `detail` says why.",
     412: "It was changed since it was read.",
     413: "The body is too large.",
+    415: "The body is not said to be JSON.",
     422: "It is no valid workflow; `errors` names the path into the document.",
     503: "MongoDB does not answer.",
 }
-_EVERYWHERE: Final = (400, 401, 403, 413, 503)
+_EVERYWHERE: Final = (400, 401, 403, 413, 415, 503)
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -266,3 +266,31 @@ async def test_an_unknown_route_and_an_unknown_method_are_problems_too(client: h
     assert (await client.get("/nothing")).json()["title"] == "Not Found"
     answer = await client.put("/workflows")
     assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert answer.headers["allow"] == "GET, HEAD, POST"
+    assert (await client.post("/dashboard/operation", content=b"")).headers["allow"] == "GET, HEAD"
+    assert (await client.delete("/static/dashboard.css")).headers["allow"] == "GET, HEAD"
+
+
+async def test_head_is_answered_as_get_without_a_body(client: httpx2.AsyncClient) -> None:
+    for path in ("/workflows", "/healthz", "/", "/static/dashboard.css"):
+        answer, full = await client.head(path), await client.get(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"] == full.headers["content-type"]
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", ""])
+async def test_a_body_that_is_not_said_to_be_json_is_told_what_was_expected(
+    client: httpx2.AsyncClient, kind: str
+) -> None:
+    for path in ("/workflows", f"/workflows/{ObjectId()}/run"):
+        answer = await client.post(path, content=json.dumps(TASK_FOR_LEADS), headers={"content-type": kind})
+        assert answer.status_code == 415
+        assert answer.json()["errors"][0]["field"] == "header.content-type"
+
+
+@pytest.mark.parametrize(("body", "says"), [(b"{", "at character 1"), (b'{"name": "\xff"}', "UTF-8")])
+async def test_a_body_that_is_no_json_is_refused_by_name(client: httpx2.AsyncClient, body: bytes, says: str) -> None:
+    answer = await client.post("/workflows", content=body, headers={"content-type": "application/json"})
+    (wrong,) = answer.json()["errors"]
+    assert (answer.status_code, wrong["field"]) == (400, "body")
+    assert says in wrong["problem"]
