@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.collection_names import Collections
-from daemon.admin.identifier import object_id, readings
+from daemon.admin.identifier import id_text, object_id, readings
 from daemon.admin.problem import Conflict, NotFound
 from daemon.executions.command import Command, CommandRefused, Do
 from daemon.executions.intervention import Interventions
@@ -26,7 +27,6 @@ _LISTED: Final = {
     "failed_steps": 1,
     "actions_count": {"$size": {"$cond": [{"$isArray": "$actions_executed"}, "$actions_executed", []]}},
 }
-_BRIEF: Final = ("id", "status", "triggered_at", "actions_count")
 
 Document = dict[str, Any]
 
@@ -53,7 +53,15 @@ class ExecutionAdmin:
 
     async def of_workflow(self, workflow_id: Any, limit: int) -> list[Document]:
         """Return ``{id, status, triggered_at, actions_count}`` of a workflow's executions, newest first."""
-        return [{name: item[name] for name in _BRIEF} for item in await self.newest(workflow_id, limit)]
+        return [
+            {
+                "id": id_text(item["id"]),
+                "status": str(item["status"]),
+                "triggered_at": item["triggered_at"] if isinstance(item["triggered_at"], datetime) else None,
+                "actions_count": item["actions_count"],
+            }
+            for item in await self.newest(workflow_id, limit)
+        ]
 
     async def newest(self, workflow_id: Any, limit: int) -> list[Document]:
         """Return a workflow's executions as ``page`` lists them, newest first."""

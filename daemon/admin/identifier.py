@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from daemon.admin.json_form import to_json
 from daemon.admin.problem import Malformed
 
 _LONGEST: Final = 1_000
@@ -21,6 +22,11 @@ def readings(text: str) -> list[Any]:
     if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS:
         found.append(int(text))
     return found
+
+
+def id_text(value: Any) -> str:
+    """Return the text that stands for an id, whatever its type."""
+    return str(to_json(value))
 
 
 def object_id(text: str, name: str = "id") -> ObjectId:

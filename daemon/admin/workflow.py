@@ -15,7 +15,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.collection_names import Collections
 from config.error import WorkflowError
 from config.found import found
-from daemon.admin.identifier import readings
+from daemon.admin.identifier import id_text, readings
 from daemon.admin.problem import Changed, NotFound
 from daemon.mongo.transaction import in_transaction
 from rules.head import Parse, digest_of
@@ -43,13 +43,16 @@ class WorkflowAdmin:
         self._parse = parse
 
     async def summaries(self) -> list[Document]:
-        """Return ``{id, name, status, execution_count}`` of every workflow, in the order they were made."""
+        """Return ``{id, name, status, execution_count}`` of every workflow, in the order they were made.
+
+        The id is what stands for it in a path; whatever a person has written elsewhere is told as text, or as 0.
+        """
         return [
             {
-                "id": document["_id"],
+                "id": id_text(document["_id"]),
                 "name": shown_name(document),
                 "status": str(document.get("status", Status.ACTIVE)),
-                "execution_count": document.get("execution_count", 0),
+                "execution_count": _count(document.get("execution_count")),
             }
             async for document in self._workflows.find({}, _SUMMARY).sort("_id", 1)
         ]
@@ -158,6 +161,10 @@ def shown_name(document: Mapping[str, Any]) -> str:
     """Return the name of a workflow document, whatever stands there."""
     name = document.get("name")
     return name if isinstance(name, str) else found(name)
+
+
+def _count(value: Any) -> int:
+    return int(value) if isinstance(value, int) else 0
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -183,7 +183,7 @@ def _switch(config: Path | None, name: str, status: Status, as_json: bool) -> No
 async def _id_of(administration: Administration, name: str) -> str:
     """Return the id of a workflow that is named by id or by name; raise NotFound, or Malformed where several fit."""
     summaries = await administration.workflows.summaries()
-    if any(str(each["id"]) == name for each in summaries):
+    if any(each["id"] == name for each in summaries):
         return name
     named = [str(each["id"]) for each in summaries if each["name"] == name]
     if len(named) > 1:

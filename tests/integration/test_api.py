@@ -294,3 +294,16 @@ async def test_a_body_that_is_no_json_is_refused_by_name(client: httpx2.AsyncCli
     (wrong,) = answer.json()["errors"]
     assert (answer.status_code, wrong["field"]) == (400, "body")
     assert says in wrong["problem"]
+
+
+async def test_what_people_have_broken_is_listed_all_the_same(client: httpx2.AsyncClient, database: Database) -> None:
+    workflow_id = await created(client)
+    odd = {"_id": 7, "name": {"a": 1}, "status": ["x"], "execution_count": "many", "trigger": 5}
+    await database["workflows"].insert_many([odd, {"_id": "text"}, {"_id": {"a": 1}}])
+    listed = (await client.get("/workflows")).json()
+    assert [each["id"] for each in listed] == ["7", "text", "{'a': 1}", workflow_id]
+    assert [each["execution_count"] for each in listed] == [0, 0, 0, 0]
+    assert (await client.get("/workflows/7")).json()["trigger"] == 5
+    await executions(database, workflow_id, 1, status=5, triggered_at="then", actions_executed="all")
+    (brief,) = (await client.get(f"/workflows/{workflow_id}/executions")).json()
+    assert (brief["status"], brief["triggered_at"], brief["actions_count"]) == ("5", None, 0)

@@ -129,6 +129,7 @@ async def test_documents_that_people_have_broken_are_shown_all_the_same(
     await database["workflows"].insert_one({"_id": workflow_id, **broken})
     await database["workflow_executions"].insert_one({"_id": ObjectId(), "status": "failed", "actions_executed": "all"})
     odd = await ran(database, workflow_id, status="failed", cause=3, actions_executed=[None, 7], triggered_at=[])
+    await database["workflow_executions"].insert_one({"_id": ObjectId("f" * 24), "workflow_id": workflow_id})
     pages = ("/", f"/dashboard/workflow?id={workflow_id}", f"/dashboard/execution?id={odd}", "/dashboard/attention")
     for page in (*pages, "/dashboard/executions", "/dashboard/operation"):
         assert (await client.get(page)).status_code == 200, page
