@@ -1,8 +1,9 @@
 """Saying what happened: one line per event of the catalogue, and no flood.
 
-An event that comes too often is written a limited number of times a second; how many lines were left out is said as
-soon as the second is over. What is only tried again is said once a second at most, for each thing that is tried: the
-next line says it all. So a burst costs neither the daemon nor the log shipper, and no loop fills a disk.
+An event that comes too often, unless it is an error or part of the audit trail, is written a limited number of times
+a second; how many lines were left out is said as soon as the second is over. What is only tried again is said once a
+second at most, for each thing that is tried: the next line says it all. So a burst costs neither the daemon nor the
+log shipper, and no loop fills a disk.
 """
 
 import time
@@ -13,6 +14,7 @@ from loguru import logger
 from daemon.event import Event, Level
 
 LINES_PER_SECOND: Final = 50  # of one event below error
+NEVER_LEFT_OUT: Final = frozenset({Event.API_CHANGED})  # the audit trail
 TRIED_AGAIN: Final = frozenset({Event.STORE_UNAVAILABLE, Event.READER_REOPENED})
 _TRIED_S: Final = 1.0  # between two lines of those about the same thing
 
@@ -36,7 +38,7 @@ class LineBudget:
             left_out = {each: count - self._limit for each, count in self._counts.items() if count > self._limit}
             self._second = int(now)
             self._counts.clear()
-        if event.level is Level.ERROR:
+        if event.level is Level.ERROR or event in NEVER_LEFT_OUT:
             return True, left_out
         if event in TRIED_AGAIN:
             return self._is_due((event, during), now), left_out

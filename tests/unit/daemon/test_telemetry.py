@@ -28,6 +28,12 @@ def test_errors_are_always_written() -> None:
     assert all(budget.take(Event.SERVICE_FAILED, 10.0)[0] for _ in range(3))
 
 
+def test_the_audit_of_changes_is_always_written() -> None:
+    budget = LineBudget(1)
+    assert all(budget.take(Event.API_CHANGED, 10.0)[0] for _ in range(3))
+    assert budget.take(Event.STATUS, 11.0) == (True, {})
+
+
 def test_what_is_tried_again_is_told_once_a_second_for_each_thing_that_is_tried() -> None:
     budget = LineBudget(50)
     times = [10.9, 11.0, 11.8, 11.9, 12.0]
