@@ -14,6 +14,8 @@ from daemon.admin.backtest import Backtester
 from daemon.admin.entity import EntityAdmin
 from daemon.admin.execution import ExecutionAdmin
 from daemon.admin.explanation import Explainer
+from daemon.admin.hindsight import Hindsight
+from daemon.admin.history import History
 from daemon.admin.overview import Overview
 from daemon.admin.run import RunAdmin
 from daemon.admin.session_secret import SessionSecret
@@ -46,13 +48,15 @@ def administration_of(
     names = settings.collections
     workflows = WorkflowAdmin(database, names, parse)
     entities = EntityAdmin(database, settings.entities)
+    history = History(database, settings.entities)
+    hindsight = Hindsight(database, names, history, parse, now, max_runs_per_hour=settings.max_runs_per_hour)
     executions = ExecutionAdmin(database, names, Interventions(database, names, now))
     return Administration(
         workflows,
         executions,
         RunAdmin(database, names, workflows, entities, action_services(settings, database), now),
-        Explainer(database, names, workflows, entities, now, max_runs_per_hour=settings.max_runs_per_hour),
-        Backtester(database, names, settings.entities, workflows, now),
+        Explainer(database, names, workflows, entities, hindsight, now, max_runs_per_hour=settings.max_runs_per_hour),
+        Backtester(database, names, settings.entities, workflows, history, now),
         Overview(database, names, now, lanes=settings.lanes),
         Activity(database, names, now),
         Timeline(database, names, executions),

@@ -5,22 +5,22 @@ history, as far back as the server still has it; schedules from the entities, at
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from bson import ObjectId, Timestamp
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from config.collection_names import Collections
+from daemon.admin.history import History
 from daemon.admin.problem import Conflict, Malformed
 from daemon.admin.workflow import WorkflowAdmin
 from daemon.mongo.failure import HISTORY_LOST_CODES
-from daemon.stream.cursor import ChangeCursor, Position, StreamBatch
-from daemon.stream.decode import Decoder
+from rules.change import Change
 from rules.condition import Subject
 from rules.explain import Reason, Refusal
 from rules.identity import bson_bytes
@@ -33,7 +33,6 @@ LONGEST_DAYS: Final = 90.0
 _MOST_EXAMINED: Final = 200_000
 _MOST_FIRES: Final = 200
 _SHOWN: Final = 100
-_AWAIT_MS: Final = 200
 _SHORTEST: Final = timedelta(minutes=1)
 
 Document = dict[str, Any]
@@ -80,6 +79,7 @@ class Backtester:
         names: Collections,
         entities: Mapping[str, str],
         workflows: WorkflowAdmin,
+        history: History,
         now: Callable[[], datetime],
     ) -> None:
         """``entities`` maps entity type to collection."""
@@ -87,6 +87,7 @@ class Backtester:
         self._executions = database[names.executions]
         self._entities = entities
         self._workflows = workflows
+        self._history = history
         self._now = now
 
     async def run(self, workflow_id: str, days: float, on_progress: Progress = lambda done: None) -> Document:
@@ -111,7 +112,7 @@ class Backtester:
             case TriggerType.MANUAL:
                 raise Conflict("trigger.type: expected a trigger other than manual: only people start this one")
             case _:
-                since = await self._history(tally, since, until, on_progress)
+                since = await self._replay(tally, since, until, on_progress)
                 basis = "the change history that the server still has"
         wanted = {"workflow_id": workflow.id, "triggered_at": {"$gte": since, "$lte": until}}
         return {
@@ -157,17 +158,16 @@ class Backtester:
                     break
             fire_at = schedule.next_after(fire_at)
 
-    async def _history(self, tally: Tally, since: datetime, until: datetime, on_progress: Progress) -> datetime:
+    async def _replay(self, tally: Tally, since: datetime, until: datetime, on_progress: Progress) -> datetime:
         """Replay the changes of the workflow's entities; return since when the server has them."""
         entity_type = tally.workflow.trigger.entity_type or ""
-        decoder = Decoder({self._entities[entity_type]: entity_type}, "", "", "")
         span = until - since
         while True:
             try:
-                async with aclosing(self._batches(self._entities[entity_type], until - span, until)) as batches:
-                    async for batch in batches:
-                        self._take(tally, batch, decoder)
-                        on_progress(min((_seconds(batch) - (until - span).timestamp()) / span.total_seconds(), 1.0))
+                async with aclosing(self._history.changes(entity_type, until - span, until)) as batches:
+                    async for changes, reached in batches:
+                        _take(tally, changes)
+                        on_progress(min((reached - (until - span).timestamp()) / span.total_seconds(), 1.0))
                         if tally.is_full():
                             break
                 return until - span
@@ -176,33 +176,12 @@ class Backtester:
                     raise
                 span /= 2
 
-    async def _batches(self, collection: str, since: datetime, until: datetime) -> AsyncGenerator[StreamBatch]:
-        kinds = ["insert", "update", "replace", "delete"]
-        pipeline = [{"$match": {"ns.coll": collection, "operationType": {"$in": kinds}}}]
-        async with self._database.client.start_session() as session:
-            cursor = ChangeCursor(self._database, session, pipeline, await_ms=_AWAIT_MS)
-            batch = await cursor.open(Position(None, Timestamp(int(since.timestamp()), 1)))
-            seen: Mapping[str, Any] | None = None
-            while cursor.is_open:
-                yield batch
-                if _seconds(batch) > until.timestamp() or (not batch.events and batch.token == seen):
-                    return
-                seen = batch.token
-                batch = await cursor.next_batch()
 
-    def _take(self, tally: Tally, batch: StreamBatch, decoder: Decoder) -> None:
-        for raw in batch.events:
-            change = decoder.decode(raw).change
-            if change is None:
-                continue
-            tally.examined += 1
-            verdict = judge(tally.workflow, Status.ACTIVE, change, max_depth=1)
-            if verdict is None:
-                tally.fire(change.entity_id, change.entity, change.at)
-            elif isinstance(verdict, Refusal):
-                tally.refused[str(verdict.reason)] += 1
-
-
-def _seconds(batch: StreamBatch) -> int:
-    """Return the server's time that a position stands for: the first bytes of its token, after the type."""
-    return int(batch.token["_data"][2:10], 16)
+def _take(tally: Tally, changes: Sequence[Change]) -> None:
+    for change in changes:
+        tally.examined += 1
+        verdict = judge(tally.workflow, Status.ACTIVE, change, max_depth=1)
+        if verdict is None:
+            tally.fire(change.entity_id, change.entity, change.at)
+        elif isinstance(verdict, Refusal):
+            tally.refused[str(verdict.reason)] += 1

@@ -7,7 +7,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.error import nearest
 from daemon.admin.identifier import readings
-from daemon.admin.problem import Conflict
+from daemon.admin.problem import Conflict, NotFound
 
 
 class EntityAdmin:
@@ -19,7 +19,15 @@ class EntityAdmin:
         self._entities = entities
 
     async def find(self, entity_type: str, entity_id: str) -> dict[str, Any]:
-        """Return the entity as it is now; raise Conflict where there is none, or no such type."""
+        """Return the entity as it is now; raise NotFound where there is none, Conflict where there is no such type."""
+        entity = await self.look(entity_type, entity_id)
+        if entity is None:
+            collection = self._entities[entity_type]
+            raise NotFound(f"{entity_type} {entity_id[:80]}: there is none with this id in {collection}")
+        return entity
+
+    async def look(self, entity_type: str, entity_id: str) -> dict[str, Any] | None:
+        """Return the entity as it is now, None where there is none; raise Conflict where there is no such type."""
         collection = self._entities.get(entity_type)
         if collection is None:
             known = ", ".join(self._entities)
@@ -27,6 +35,4 @@ class EntityAdmin:
             raise Conflict(f"entity_type '{entity_type[:80]}': expected one of {known}{hint}")
         wanted = readings(entity_id)
         found = await self._database[collection].find({"_id": {"$in": wanted}}).to_list()
-        if not found:
-            raise Conflict(f"{entity_type} {entity_id[:80]}: there is none with this id in {collection}")
-        return min(found, key=lambda document: wanted.index(document["_id"]))
+        return min(found, key=lambda document: wanted.index(document["_id"]), default=None)

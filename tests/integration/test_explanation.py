@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from daemon.admin.administration import Administration, administration_of
-from daemon.admin.problem import Conflict
+from daemon.admin.problem import Conflict, NotFound
 from daemon.workflows.parsing import parser_for
 from tests.support.bench import Bench, created, updated
 from tests.support.settings import settings_for
@@ -67,6 +67,17 @@ async def test_a_paused_workflow_and_an_enrolled_entity_stand_in_the_way(bench: 
     assert (passed(told)["status"], passed(told)["enrollment"]) == (False, False)
 
 
+async def test_executions_that_people_have_broken_are_passed_over(bench: Bench) -> None:
+    workflow = await bench.add(created("deal"))
+    deal_id = await deal(bench)
+    await bench.ended(workflow, 1)
+    broken: list[dict[str, Any]] = [{"triggered_at": "then", "triggered_by_entity_type": "deal"}, {"status": 5}]
+    for each in broken:
+        await bench.executions.insert_one({"workflow_id": workflow, "triggered_by_entity_id": deal_id, **each})
+    told = await administration(bench).explainer.explain(str(workflow), str(deal_id))
+    assert len(told["executions"]) == 1
+
+
 async def test_a_past_moment_is_told_from_what_was_recorded_then(bench: Bench) -> None:
     workflow = await bench.add(updated("status", entity_type="deal"), conditions=WON)
     deal_id = await deal(bench, status="new")
@@ -80,7 +91,7 @@ async def test_a_past_moment_is_told_from_what_was_recorded_then(bench: Bench) -
 
 async def test_nothing_is_explained_for_what_does_not_exist(bench: Bench) -> None:
     workflow = await bench.add(created("deal"))
-    with pytest.raises(Conflict, match="deal 5"):
+    with pytest.raises(NotFound, match="deal 5"):
         await administration(bench).explainer.explain(str(workflow), "5")
     with pytest.raises(Conflict, match="did you mean 'deal'"):
         await administration(bench).explainer.explain(str(workflow), "5", "deel")

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 from config.error import ReflexdError, WorkflowError
 from daemon.admin.administration import Administration
 from daemon.admin.execution import Filter
+from daemon.admin.json_form import parse_instant
 from daemon.admin.problem import NotFound
 from daemon.api.dashboard.feed import Feed
 from daemon.api.dashboard.page import Pages
@@ -54,9 +55,13 @@ def page_router(
     _add_executions(router, administration, pages, feed)
 
     @router.get("/dashboard/why")
-    async def why(request: Request, entity_id: Text = "", entity_type: Text = "", workflow_id: Text = "") -> Response:
-        """Why workflows did not run for an entity; with a workflow, how its conditions stand now."""
+    async def why(
+        request: Request, entity_id: Text = "", entity_type: Text = "", workflow_id: Text = "", at: Text = ""
+    ) -> Response:
+        """Why workflows did not run for an entity; with a workflow, how it stands now, or stood at a past moment."""
         asked: dict[str, Any] = {"entity_id": entity_id, "entity_type": entity_type, "workflow_id": workflow_id}
+        asked["at"] = at
+        moment = parse_instant(at, "at") if at else None
         found: dict[str, Any] = {"summaries": await administration.workflows.summaries()}
         found["entity_types"] = administration.entity_types
         if entity_id:
@@ -64,7 +69,7 @@ def page_router(
             found["decisions"] = await administration.executions.decisions(entity_id, kind, workflow)
             if workflow is not None:
                 try:
-                    found["explanation"] = await administration.explainer.explain(workflow, entity_id, kind)
+                    found["explanation"] = await administration.explainer.explain(workflow, entity_id, kind, moment)
                 except (NotFound, WorkflowError) as error:
                     found["not_explained"] = str(error)
         return pages.show(request, "why.html", **asked, **found)

@@ -1,0 +1,61 @@
+"""The changes of entities that the server still has: read back for people who ask, with no effect on the daemon."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, Final
+
+from bson import Timestamp
+from pymongo.asynchronous.database import AsyncDatabase
+
+from daemon.stream.cursor import ChangeCursor, Position, StreamBatch
+from daemon.stream.decode import Decoder
+from rules.change import Change
+
+_AWAIT_MS: Final = 200
+_KINDS: Final = ("insert", "update", "replace", "delete")
+
+
+class History:
+    """Reads back. Raises the driver's OperationFailure where the server no longer has what is asked for."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], entities: Mapping[str, str]) -> None:
+        """``entities`` maps entity type to collection."""
+        self._database = database
+        self._entities = entities
+
+    async def changes(
+        self, entity_type: str, since: datetime, until: datetime, entity_ids: Sequence[Any] | None = None
+    ) -> AsyncGenerator[tuple[list[Change], int]]:
+        """Yield changes of a type batch by batch, oldest first, each with how far it reaches, in seconds since 1970.
+
+        ``entity_ids``: of these entities only. The last batch may hold changes made after ``until``.
+        """
+        collection = self._entities[entity_type]
+        wanted: dict[str, Any] = {"ns.coll": collection, "operationType": {"$in": list(_KINDS)}}
+        if entity_ids is not None:
+            wanted["documentKey._id"] = {"$in": list(entity_ids)}
+        decoder = Decoder({collection: entity_type}, "", "", "")
+        async with aclosing(self._batches([{"$match": wanted}], since, until)) as batches:
+            async for batch in batches:
+                changes = [decoder.decode(raw).change for raw in batch.events]
+                yield [change for change in changes if change is not None], _seconds(batch)
+
+    async def _batches(
+        self, pipeline: Sequence[Mapping[str, Any]], since: datetime, until: datetime
+    ) -> AsyncGenerator[StreamBatch]:
+        async with self._database.client.start_session() as session:
+            cursor = ChangeCursor(self._database, session, pipeline, await_ms=_AWAIT_MS)
+            batch = await cursor.open(Position(None, Timestamp(int(since.timestamp()), 1)))
+            seen: Mapping[str, Any] | None = None
+            while cursor.is_open:
+                yield batch
+                if _seconds(batch) > until.timestamp() or (not batch.events and batch.token == seen):
+                    return
+                seen = batch.token
+                batch = await cursor.next_batch()
+
+
+def _seconds(batch: StreamBatch) -> int:
+    """Return the server's time that a position stands for: the first bytes of its token, after the type."""
+    return int(batch.token["_data"][2:10], 16)

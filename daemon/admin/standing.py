@@ -1,0 +1,82 @@
+"""How a workflow stands for an entity, in words an admin understands: checks, conditions, and what they say."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from rules.condition import Condition, Subject
+from rules.conditions import Group
+from rules.explain import shown
+from rules.path import MISSING
+from rules.trigger import Trigger, TriggerType
+from rules.workflow import Status, Workflow
+
+NOT_RUNNING: Final = {
+    Status.PAUSED: "paused: nothing new starts, and what waits is held",
+    Status.DRAINING: "draining: nothing new starts",
+    Status.STOPPED: "stopped: nothing starts",
+}
+
+Document = dict[str, Any]
+
+
+def check(name: str, passed: bool | None, says: str) -> Document:
+    """Return one check; ``passed`` is None where nobody can know."""
+    return {"check": name, "passed": passed, "says": says}
+
+
+def stands(workflow: Workflow, subject: Subject) -> list[Document]:
+    """Return how each condition stands: ``met`` is None where it is not known; no ``actual`` means missing."""
+    return [_stand(leaf, subject) for leaf in _leaves(workflow.conditions.root)]
+
+
+def _leaves(group: Group) -> Iterator[Condition]:
+    for member in group.members:
+        if isinstance(member, Group):
+            yield from _leaves(member)
+        else:
+            yield member
+
+
+def _stand(leaf: Condition, subject: Subject) -> Document:
+    actual = leaf.actual(subject)
+    stand = {
+        "path": leaf.path,
+        "field": leaf.field,
+        "operator": leaf.operator,
+        "expected": shown(leaf.expected),
+        "met": leaf.judge(subject),
+    }
+    return stand if actual is MISSING else {**stand, "actual": shown(actual)}
+
+
+def is_for(trigger: Trigger, kind: str) -> bool:
+    """Return whether a trigger is for entities of this type."""
+    return trigger.entity_type in (None, kind)
+
+
+def trigger_words(trigger: Trigger, kind: str) -> str:
+    """Return when a trigger starts a workflow for an entity of this type."""
+    if not is_for(trigger, kind):
+        return f"it is for entities of type {trigger.entity_type}, not {kind}"
+    fields = ", ".join(trigger.fields) or "any field"
+    return {
+        TriggerType.ENTITY_CREATED: f"it starts when a {kind} is created, once; later changes do not start it",
+        TriggerType.FIELD_UPDATED: f"it starts when {fields} of a {kind} changes; being created is no change",
+        TriggerType.ENTITY_DELETED: f"it starts when a {kind} is deleted",
+        TriggerType.SCHEDULED: f"it starts by the clock, for every {kind} that meets the conditions",
+        TriggerType.MANUAL: "it starts by hand only",
+    }[trigger.type]
+
+
+def condition_words(verdict: bool | None, conditions: Sequence[Document], unknown: str) -> str:
+    """Return what a verdict on all conditions says; ``unknown`` is said where there is none."""
+    if verdict is True:
+        return "all are met" if conditions else "there are none"
+    if verdict is None:
+        return unknown
+    parts = [
+        f"{stand['field']} {stand['operator']} {stand['expected']!r}, found {stand.get('actual', 'nothing')!r}"
+        for stand in conditions
+        if stand["met"] is False
+    ]
+    return f"not met: {'; '.join(parts[:3]) or 'as a whole'}"
