@@ -51,7 +51,8 @@ async def with_mongodb(settings: Settings, *, may_share: bool = False) -> AsyncI
         return
     try:
         uri = await server.start()
-        emit(Event.EMBEDDED_STARTED, uri=uri, directory=str(settings.embedded_directory))
+        address = uri.replace("/?", f"/{settings.database_name}?")  # as people pass it to mongosh
+        emit(Event.EMBEDDED_STARTED, uri=address, directory=str(settings.embedded_directory))
         yield settings.with_mongodb_uri(uri)
     finally:
         await server.stop()

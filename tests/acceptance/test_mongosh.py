@@ -1,8 +1,9 @@
-"""The recipes of docs/MONGOSH.md, each run by the real mongosh as it stands on the page. A missing mongosh fails."""
+"""The recipes of the README, each run by the real mongosh as it stands on the page. A missing mongosh fails."""
 
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.context import Context
@@ -18,16 +20,16 @@ from tests.support.bench import TASK, Bench, created, running_bench
 from tests.support.poll import eventually
 from tests.support.stage import Stage
 
-PAGE: Final = Path(__file__).parents[2] / "docs/MONGOSH.md"
+PAGE: Final = Path(__file__).parents[2] / "README.md"
 MONGOSH: Final = Path(sys.prefix) / "mongosh/mongosh"
 NAME: Final = "Welcome new leads"
 STEP: Final = {"type": "local", "name": "step"}
 
 
 def recipes() -> dict[str, str]:
-    """Return heading → recipe, for every section of the page."""
-    sections = PAGE.read_text().split("\n## ")[1:]
-    return {section.split("\n")[0]: section.split("```js\n")[1].split("```")[0] for section in sections}
+    """Return heading → recipe, for every section of the page that has one."""
+    sections = re.split("\n##+ ", PAGE.read_text())
+    return {each.split("\n")[0]: each.split("```js\n")[1].split("```")[0] for each in sections if "```js" in each}
 
 
 RECIPES: Final = recipes()
@@ -96,13 +98,14 @@ def ends(stage: Stage, outcome: Outcome) -> None:
     stage.plays("step", act)
 
 
-async def test_workflows_are_listed_and_switched(bench: Bench, shell: Shell) -> None:
-    workflow_id = await bench.add(created(), name=NAME)
+async def test_workflows_are_made_listed_and_toggled(bench: Bench, shell: Shell) -> None:
+    made = await shell.run("A workflow")
+    workflow_id = ObjectId(made["insertedId"]["$oid"])
     await bench.observed(workflow_id, state="active")
     listed = await shell.run("See all workflows")
     assert [each["observed"] for each in listed if each["name"] == NAME] == [{"state": "active", "error": None}]
-    await shell.run("Switch a workflow")
-    await bench.observed(workflow_id, state="paused")
+    observed = await shell.run("Toggle a workflow")
+    assert (observed["state"], observed["error"]) == ("paused", None)
 
 
 async def test_a_workflow_is_run_by_hand_and_the_answer_is_read(bench: Bench, shell: Shell) -> None:
@@ -163,7 +166,7 @@ async def test_it_is_told_why_it_did_not_fire(bench: Bench, shell: Shell) -> Non
     await bench.add(created(), name=NAME, conditions=asks)
     await ana(bench, source="import")
     await bench.taken_in()
-    (decision,) = await shell.run("Why did it not fire?")
+    (decision,) = await shell.run("See why it did not fire")
     (condition,) = decision["conditions"]
     assert (decision["reason"], condition["expected"], condition["actual"]) == (
         "condition_not_met",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -154,6 +155,15 @@ async def test_a_command_without_a_daemon_gets_a_server_that_ends_with_it(tmp_pa
         assert await insert_and_count(connected.mongodb_uri.get_secret_value()) == 1
         pid = pid_of(tmp_path)
     assert not psutil.pid_exists(pid)
+
+
+async def test_the_address_that_is_told_leads_into_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("daemon.mongo.embedded.emit", lambda event, uri, directory: told.append(uri))
+    async with with_mongodb(settings_for_directory(tmp_path)):
+        assert [urlsplit(uri).path for uri in told] == ["/crm"]
 
 
 async def test_a_configured_mongodb_is_used_and_none_is_started(mongo_uri: str, tmp_path: Path) -> None:
