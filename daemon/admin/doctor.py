@@ -1,8 +1,10 @@
 """Look at everything the daemon depends on, and name the command that mends what is wrong. Changes nothing."""
 
 import asyncio
+import json
+import platform
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,15 +15,19 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from config.redaction import redacted
 from config.settings import Settings
+from config.version import product_version
+from daemon.admin.privilege import granting_command, missing_privileges, wanted_privileges
 from daemon.mongo.indexes import Step, step_for, wanted_indexes
 from daemon.mongo.validators import is_replaceable, wanted_validators
 from daemon.stream.checkpoint import CHECKPOINT_ID
+from daemon.stream.downtime import DOWNTIME_ID
 
 _CONNECT_S: Final = 5.0
 _CLOCK_S: Final = 2.0
 _OLDEST: Final = (6, 0)  # the first version that keeps images
 _INIT: Final = "reflexd init"
-_ENOUGH: Final = 3  # an oplog that lasts this many times the checkpoint's age is wide enough
+_ENOUGH: Final = 3  # an oplog that lasts this many times the longest downtime is wide enough
+_FULL: Final = 0.9  # of its size: then it drops what is old
 
 
 class Verdict(StrEnum):
@@ -66,6 +72,7 @@ class Doctor:
             ("gaps", self._gaps),
             ("replicas", self._replicas),
             ("smtp", self._smtp),
+            ("channels", self._channels),
         ]
         for name, part in parts:
             try:
@@ -81,6 +88,7 @@ class Doctor:
         is_new = tuple(info["versionArray"][:2]) >= _OLDEST
         replica_set = hello.get("setName")
         return [
+            Check("reflexd", Verdict.OK, f"{product_version()} on Python {platform.python_version()}"),
             Check("server", Verdict.OK, f"MongoDB {version} at {hello.get('me', 'a single server')}"),
             Check("version", Verdict.OK, f"{version} keeps images of documents")
             if is_new
@@ -108,33 +116,13 @@ class Doctor:
         if not auth.get("authenticatedUsers"):
             return [Check("privileges", Verdict.OK, "the server asks for no user")]
         granted = auth.get("authenticatedUserPrivileges", [])
-        missing = missing_privileges(granted, self._wanted_privileges(), self._database.name)
+        missing = missing_privileges(granted, wanted_privileges(self._settings), self._database.name)
         if not missing:
             return [Check("privileges", Verdict.OK, "everything that is needed is granted")]
-        user = auth["authenticatedUsers"][0]["user"]
-        return [
-            Check(
-                "privileges",
-                Verdict.FAILED,
-                f"{user} lacks {', '.join(actions)} on {collection or 'the database'}",
-                self._grant(collection, actions),
-            )
-            for collection, actions in missing.items()
-        ]
-
-    def _grant(self, collection: str, actions: tuple[str, ...]) -> str:
-        resource = f"{{db: '{self._database.name}', collection: '{collection}'}}"
-        return f"db.grantPrivilegesToRole('reflexd', [{{resource: {resource}, actions: {list(actions)}}}])"
-
-    def _wanted_privileges(self) -> dict[str, tuple[str, ...]]:
-        names = self._settings.collections
-        own = ("find", "insert", "update", "remove")
-        filled = {names.tasks, names.notifications}
-        wanted: dict[str, tuple[str, ...]] = {"": ("find", "changeStream")}
-        for name in names.model_dump().values():
-            wanted[name] = ("insert",) if name in filled else own
-        wanted[names.email_templates] = ("find",)
-        return wanted | dict.fromkeys(self._settings.entities.values(), ("find", "update"))
+        lacks = "; ".join(f"{', '.join(actions)} on {name or 'the database'}" for name, actions in missing.items())
+        says = f"{auth['authenticatedUsers'][0]['user']} lacks {lacks}"
+        mend = granting_command(auth, missing, self._database.name)
+        return [Check("privileges", Verdict.FAILED, says, mend)]
 
     async def _images_and_validators(self) -> list[Check]:
         options = {each["name"]: each.get("options", {}) async for each in await self._database.list_collections()}
@@ -143,8 +131,9 @@ class Doctor:
         images = Check("images", Verdict.OK, f"kept by {', '.join(kept)}")
         if off:
             says = f"not kept by {', '.join(off)}: from, to and changed are unknown there"
-            command = {"collMod": off[0], "changeStreamPreAndPostImages": {"enabled": True}}
-            images = Check("images", Verdict.WARNING, says, f"{_INIT}, or db.runCommand({command})")
+            keep = {"changeStreamPreAndPostImages": {"enabled": True}}
+            commands = "; ".join(f"db.runCommand({json.dumps({'collMod': name, **keep})})" for name in off)
+            images = Check("images", Verdict.WARNING, says, f"{_INIT}, or in mongosh: {commands}")
         wanted = wanted_validators(self._settings.collections)
         stale = [name for name, schema in wanted.items() if is_replaceable(options.get(name, {}), schema)]
         validators = Check("validators", Verdict.OK, "in place: they only warn")
@@ -179,24 +168,36 @@ class Doctor:
             return [Check("checkpoint", Verdict.WARNING, "there is none: no daemon has run yet", "reflexd run")]
         age = datetime.now(UTC) - checkpoint["saved_at"]
         told = Check("checkpoint", Verdict.OK, f"saved {_span(age)} ago")
-        oplog = self._database.client.local["oplog.rs"]
+        downtime = await state.find_one({"_id": DOWNTIME_ID}) or {}
+        longest = max(timedelta(seconds=downtime.get("longest_s", 0)), age)
         try:
-            first = await oplog.find_one(sort=[("$natural", 1)])
+            width, is_full = await self._oplog_width()
         except OperationFailure:
             says = "its width cannot be seen with this user; an admin can, with rs.printReplicationInfo()"
             return [told, Check("oplog", Verdict.OK, says)]
-        width = datetime.now(UTC) - first["ts"].as_datetime() if first is not None else timedelta(0)
-        says = f"reaches back {_span(width)}; the daemon is {_span(age)} behind"
-        if width < age * _ENOUGH:
+        still = "" if is_full else " and is not full yet"
+        says = f"reaches back {_span(width)}{still}; the daemon was away for {_span(longest)} at the longest"
+        if is_full and width < longest * _ENOUGH:
             mend = "db.adminCommand({replSetResizeOplog: 1, size: 16384}), and let the daemon run"
             return [told, Check("oplog", Verdict.WARNING, says, mend)]
         return [told, Check("oplog", Verdict.OK, says)]
+
+    async def _oplog_width(self) -> tuple[timedelta, bool]:
+        """Return how far the oplog reaches back, and whether it drops what is older; raise OperationFailure."""
+        local = self._database.client.local
+        first = await local["oplog.rs"].find_one(sort=[("$natural", 1)])
+        sizes = await local.command("collStats", "oplog.rs")
+        width = datetime.now(UTC) - first["ts"].as_datetime() if first is not None else timedelta(0)
+        return width, sizes["size"] >= sizes["maxSize"] * _FULL
 
     async def _gaps(self) -> list[Check]:
         state = self._database[self._settings.collections.state]
         open_gaps = await state.count_documents({"kind": "gap", "acknowledged": False})
         if open_gaps:
-            mend = "see workflow_state, {kind: 'gap'}; acknowledge them over the API"
+            mend = (
+                f"db.{self._settings.collections.state}.updateMany({{kind: 'gap', acknowledged: false}}, "
+                "{$set: {acknowledged: true}}), once somebody has looked after what was lost"
+            )
             return [Check("gaps", Verdict.FAILED, f"{open_gaps} parts of the stream were lost", mend)]
         return [Check("gaps", Verdict.OK, "no part of the stream was lost")]
 
@@ -222,22 +223,8 @@ class Doctor:
         writer.close()
         return [Check("smtp", Verdict.OK, f"{host}:{port} answers in {(time.monotonic() - began) * 1000:.0f} ms")]
 
-
-def missing_privileges(
-    granted: Iterable[Mapping[str, Any]], wanted: Mapping[str, tuple[str, ...]], database: str
-) -> dict[str, tuple[str, ...]]:
-    """Return the actions that are wanted on a collection ("" for the database as a whole) and not granted."""
-    rights: dict[str, set[str]] = {}
-    for privilege in granted:
-        resource = privilege.get("resource", {})
-        if resource.get("anyResource") or resource.get("db") in ("", database):
-            rights.setdefault(resource.get("collection", ""), set()).update(privilege.get("actions", ()))
-    everywhere = rights.get("", set())
-    missing = {
-        collection: tuple(action for action in actions if action not in everywhere | rights.get(collection, set()))
-        for collection, actions in wanted.items()
-    }
-    return {collection: actions for collection, actions in missing.items() if actions}
+    async def _channels(self) -> list[Check]:
+        return [Check("channels", Verdict.OK, "send_notification tells people inside the CRM: nothing to connect to")]
 
 
 def _keeps_images(options: Mapping[str, Any]) -> bool:

@@ -27,6 +27,7 @@ from daemon.service import Background, cancelled, first_failure
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, check_at_home, checkpoint_from
 from daemon.stream.cursor import ChangeCursor, StreamBatch, pipeline_hash
 from daemon.stream.decode import Decoder, Event
+from daemon.stream.downtime import note_downtime
 from daemon.stream.first_start import begin
 from daemon.stream.intake import Intake
 from daemon.stream.opening import Reading, ReadOtherwise, explained, open_stream
@@ -199,6 +200,7 @@ class Reader:
         here, now = await present_origin(self._database, self._names.state)
         check_at_home(checkpoint, here, now)
         checkpoint = replace(checkpoint, origin=here)
+        await note_downtime(self._database[self._names.state], document.get("saved_at"), self._clock.now())
         await self._intake.load(replace(checkpoint, pipeline=self._pipeline_hash))
         self._saved_at = time.monotonic()
         return checkpoint

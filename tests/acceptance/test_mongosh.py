@@ -1,10 +1,6 @@
 """The recipes of the README, each run by the real mongosh as it stands on the page. A missing mongosh fails."""
 
-import asyncio
-import json
-import os
 import re
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +14,10 @@ from actions.context import Context
 from actions.outcome import Done, Fail, Outcome, Uncertain
 from tests.support.bench import TASK, Bench, created, running_bench
 from tests.support.poll import eventually
+from tests.support.shell import Shell
 from tests.support.stage import Stage
 
 PAGE: Final = Path(__file__).parents[2] / "README.md"
-MONGOSH: Final = Path(sys.prefix) / "mongosh/mongosh"
 NAME: Final = "Welcome new leads"
 STEP: Final = {"type": "local", "name": "step"}
 
@@ -35,31 +31,15 @@ def recipes() -> dict[str, str]:
 RECIPES: Final = recipes()
 
 
-class Shell:
+class Cook:
     """Runs recipes in the database of a test."""
 
-    def __init__(self, address: str, home: Path) -> None:
-        self._address = address
-        settings = home / ".mongodb/mongosh/config"
-        settings.parent.mkdir(parents=True)
-        settings.write_text('{"enableTelemetry": false, "disableLogging": true}')
-        self._environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
 
     async def run(self, heading: str) -> Any:
-        """Return what the last line of a recipe says, as JSON."""
-        assert MONGOSH.exists(), "mongosh is missing: .ci/test-programs installs it"
-        arguments = ("--quiet", "--norc", "--json=relaxed", self._address, "--eval", RECIPES[heading])
-        process = await asyncio.create_subprocess_exec(
-            str(MONGOSH),
-            *arguments,
-            env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(60):
-            said, complaint = await process.communicate()
-        assert process.returncode == 0, said + complaint
-        return json.loads(said)
+        """Return what the last line of a recipe says."""
+        return await self._shell.run(RECIPES[heading])
 
 
 @pytest.fixture
@@ -74,8 +54,8 @@ async def bench(mongo_uri: str, database: AsyncDatabase[dict[str, Any]], stage: 
 
 
 @pytest.fixture
-def shell(mongo_uri: str, bench: Bench, tmp_path: Path) -> Shell:
-    return Shell(mongo_uri.replace("/?", f"/{bench.database.name}?"), tmp_path)
+def shell(mongo_uri: str, bench: Bench, tmp_path: Path) -> Cook:
+    return Cook(Shell(mongo_uri.replace("/?", f"/{bench.database.name}?"), tmp_path))
 
 
 async def ana(bench: Bench, **fields: Any) -> Any:
@@ -98,7 +78,7 @@ def ends(stage: Stage, outcome: Outcome) -> None:
     stage.plays("step", act)
 
 
-async def test_workflows_are_made_listed_and_toggled(bench: Bench, shell: Shell) -> None:
+async def test_workflows_are_made_listed_and_toggled(bench: Bench, shell: Cook) -> None:
     made = await shell.run("A workflow")
     workflow_id = ObjectId(made["insertedId"]["$oid"])
     await bench.observed(workflow_id, state="active")
@@ -108,7 +88,7 @@ async def test_workflows_are_made_listed_and_toggled(bench: Bench, shell: Shell)
     assert (observed["state"], observed["error"]) == ("paused", None)
 
 
-async def test_a_workflow_is_run_by_hand_and_the_answer_is_read(bench: Bench, shell: Shell) -> None:
+async def test_a_workflow_is_run_by_hand_and_the_answer_is_read(bench: Bench, shell: Cook) -> None:
     await ana(bench)
     workflow_id = await bench.add({"type": "manual", "entity_type": "lead"}, name=NAME)
     answer = await shell.run("Run a workflow by hand")
@@ -117,7 +97,7 @@ async def test_a_workflow_is_run_by_hand_and_the_answer_is_read(bench: Bench, sh
     assert str(run["_id"]) == answer["execution_id"]["$oid"]
 
 
-async def test_what_failed_is_found_and_retried(bench: Bench, shell: Shell, stage: Stage) -> None:
+async def test_what_failed_is_found_and_retried(bench: Bench, shell: Cook, stage: Stage) -> None:
     ends(stage, Fail("mailbox unavailable"))
     workflow_id = await bench.add(created(), name=NAME, actions=[STEP])
     await bench.leads.insert_one({})
@@ -129,7 +109,7 @@ async def test_what_failed_is_found_and_retried(bench: Bench, shell: Shell, stag
     await becomes(bench, workflow_id, "completed")
 
 
-async def test_everything_of_a_workflow_is_retried(bench: Bench, shell: Shell, stage: Stage) -> None:
+async def test_everything_of_a_workflow_is_retried(bench: Bench, shell: Cook, stage: Stage) -> None:
     ends(stage, Fail("mailbox unavailable"))
     workflow_id = await bench.add(created(), name=NAME, actions=[STEP])
     await bench.leads.insert_many([{}, {}, {}])
@@ -139,7 +119,7 @@ async def test_everything_of_a_workflow_is_retried(bench: Bench, shell: Shell, s
     await becomes(bench, workflow_id, "completed")
 
 
-async def test_what_is_uncertain_is_found_and_resolved(bench: Bench, shell: Shell, stage: Stage) -> None:
+async def test_what_is_uncertain_is_found_and_resolved(bench: Bench, shell: Cook, stage: Stage) -> None:
     ends(stage, Uncertain("the connection broke"))
     workflow_id = await bench.add(created(), name=NAME, actions=[STEP])
     await bench.leads.insert_one({})
@@ -150,7 +130,7 @@ async def test_what_is_uncertain_is_found_and_resolved(bench: Bench, shell: Shel
     await becomes(bench, workflow_id, "completed")
 
 
-async def test_what_waits_is_seen_in_the_queue_and_cancelled(bench: Bench, shell: Shell) -> None:
+async def test_what_waits_is_seen_in_the_queue_and_cancelled(bench: Bench, shell: Cook) -> None:
     workflow_id = await bench.add(created(), name=NAME, actions=[{**TASK, "delay": "1h"}])
     await ana(bench)
     await bench.taken_in()
@@ -161,7 +141,7 @@ async def test_what_waits_is_seen_in_the_queue_and_cancelled(bench: Bench, shell
     assert (run["status"], "due_at" in run) == ("cancelled", False)
 
 
-async def test_it_is_told_why_it_did_not_fire(bench: Bench, shell: Shell) -> None:
+async def test_it_is_told_why_it_did_not_fire(bench: Bench, shell: Cook) -> None:
     asks = [{"field": "source", "operator": "equals", "value": "website_form"}]
     await bench.add(created(), name=NAME, conditions=asks)
     await ana(bench, source="import")
@@ -175,7 +155,7 @@ async def test_it_is_told_why_it_did_not_fire(bench: Bench, shell: Shell) -> Non
     )
 
 
-async def test_lost_history_is_acknowledged(bench: Bench, shell: Shell) -> None:
+async def test_lost_history_is_acknowledged(bench: Bench, shell: Cook) -> None:
     now = datetime.now(UTC)
     gap = {"_id": "gap/7-1", "kind": "gap", "from": now, "to": now, "policy": "halt", "acknowledged": False}
     await bench.state.insert_one(gap)

@@ -4,6 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,17 @@ def test_the_doctor_names_what_is_missing_and_the_command_that_mends_it(crm: Crm
     after = reflexd("doctor", "--json")
     assert {each["check"] for each in json.loads(after.stdout) if each["verdict"] == "failed"} == set()
     assert after.exit_code == 0
+
+
+def test_the_doctor_holds_the_oplog_against_the_longest_downtime(crm: Crm) -> None:
+    reflexd("init")
+    now = datetime.now(UTC)
+    crm["workflow_state"].insert_many(
+        [{"_id": "checkpoint", "saved_at": now}, {"_id": "downtime", "longest_s": 7200, "at": now}]
+    )
+    checks = {each["check"]: each for each in json.loads(reflexd("doctor", "--json").stdout)}
+    assert "away for 2.0 h at the longest" in checks["oplog"]["says"]
+    assert checks["channels"]["verdict"] == "ok"
 
 
 def test_a_token_is_printed_with_the_entry_that_lets_it_in(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daemon.admin.doctor import missing_privileges
+from daemon.admin.privilege import missing_privileges
 
 WANTED = {"": ("find", "changeStream"), "leads": ("find", "update")}
 

@@ -1,0 +1,59 @@
+"""Which privileges the daemon needs, which its user lacks, and the command that grants them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from config.settings import Settings
+
+ROLE: Final = "reflexd"
+
+Wanted = Mapping[str, tuple[str, ...]]  # collection ("" for the database as a whole) → actions
+
+
+def wanted_privileges(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return what the daemon needs to run; what it needs to prepare the database is left to ``reflexd init``."""
+    names = settings.collections
+    own = ("find", "insert", "update", "remove")
+    filled = {names.tasks, names.notifications}
+    wanted: dict[str, tuple[str, ...]] = {"": ("find", "changeStream")}
+    for name in names.model_dump().values():
+        wanted[name] = ("insert",) if name in filled else own
+    wanted[names.email_templates] = ("find",)
+    return wanted | dict.fromkeys(settings.entities.values(), ("find", "update"))
+
+
+def missing_privileges(
+    granted: Iterable[Mapping[str, Any]], wanted: Wanted, database: str
+) -> dict[str, tuple[str, ...]]:
+    """Return the actions that are wanted on a collection ("" for the database as a whole) and not granted."""
+    rights: dict[str, set[str]] = {}
+    for privilege in granted:
+        resource = privilege.get("resource", {})
+        if resource.get("anyResource") or resource.get("db") in ("", database):
+            rights.setdefault(resource.get("collection", ""), set()).update(privilege.get("actions", ()))
+    everywhere = rights.get("", set())
+    missing = {
+        collection: tuple(action for action in actions if action not in everywhere | rights.get(collection, set()))
+        for collection, actions in wanted.items()
+    }
+    return {collection: actions for collection, actions in missing.items() if actions}
+
+
+def granting_command(auth: Mapping[str, Any], missing: Wanted, database: str) -> str:
+    """Return what an admin runs in mongosh for the user that ``connectionStatus`` named: its role extended or made."""
+    privileges = json.dumps(
+        [
+            {"resource": {"db": database, "collection": collection}, "actions": list(actions)}
+            for collection, actions in missing.items()
+        ]
+    )
+    user = auth["authenticatedUsers"][0]
+    held = next((role for role in auth.get("authenticatedUserRoles", ()) if role["role"] == ROLE), None)
+    place = f"db.getSiblingDB({json.dumps((held or user)['db'])})"
+    if held is not None:
+        return f"{place}.grantPrivilegesToRole({json.dumps(ROLE)}, {privileges})"
+    return (
+        f"{place}.createRole({{role: {json.dumps(ROLE)}, privileges: {privileges}, roles: []}}); "
+        f"{place}.grantRolesToUser({json.dumps(user['user'])}, [{json.dumps(ROLE)}])"
+    )

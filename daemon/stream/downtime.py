@@ -1,0 +1,25 @@
+"""How long nobody read the stream: the longest time is kept, for the doctor to hold the oplog against.
+
+``{_id: "downtime", kind: "downtime", longest_s, at}`` in workflow_state.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+DOWNTIME_ID: Final = "downtime"
+_SHORTEST_S: Final = 60  # a shorter one is a restart or a failover, and no measure of anything
+
+
+async def note_downtime(state: AsyncCollection[dict[str, Any]], saved_at: object, now: datetime) -> None:
+    """Keep the time since the checkpoint was saved, if nobody has been away for longer."""
+    if not isinstance(saved_at, datetime):  # edited by hand
+        return
+    away_s = (now - saved_at).total_seconds()
+    if away_s < _SHORTEST_S:
+        return
+    known = await state.find_one({"_id": DOWNTIME_ID}) or {}
+    if away_s > known.get("longest_s", 0):
+        fields = {"kind": DOWNTIME_ID, "longest_s": round(away_s), "at": now}
+        await state.update_one({"_id": DOWNTIME_ID}, {"$set": fields}, upsert=True)
