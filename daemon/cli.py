@@ -3,6 +3,7 @@
 Exit codes: 0 fine, 1 failure, 2 usage, 78 configuration.
 """
 
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -10,7 +11,10 @@ import typer
 from config.settings import Settings
 from config.version import product_version
 from daemon.commands import execution, installation, workflow
-from daemon.commands.work import EXIT_FAILURE, ConfigFile, perform
+from daemon.commands.output import print_json
+from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, perform
+
+_PARTS: Final = ("collections", "indexes", "validators", "images", "presets")
 
 # Pretty exceptions are off: they print local values, passwords too.
 app: Final = typer.Typer(
@@ -72,9 +76,9 @@ def run(
 
 
 @app.command()
-def init(config: ConfigFile = None) -> None:
+def init(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """Prepare the database: collections, indexes, validators, images, presets. May be repeated."""
-    perform(config, _initialise)
+    perform(config, partial(_initialise, as_json=as_json))
 
 
 @app.command()
@@ -93,7 +97,7 @@ def demo(
     perform(config, work)
 
 
-async def _initialise(settings: Settings) -> int:
+async def _initialise(settings: Settings, *, as_json: bool) -> int:
     from daemon.mongo.client import open_client
     from daemon.mongo.embedded import with_mongodb
     from daemon.mongo.initialise import initialise
@@ -105,7 +109,10 @@ async def _initialise(settings: Settings) -> int:
     ):
         check_topology(await client.admin.command("hello"))
         report = await initialise(client[connected.database_name], connected)
-    for part in ("collections", "indexes", "validators", "images", "presets"):
+    if as_json:
+        print_json({part: list(getattr(report, part)) for part in (*_PARTS, "skipped")})
+        return EXIT_FAILURE if report.skipped else 0
+    for part in _PARTS:
         typer.echo(f"{part}: {', '.join(getattr(report, part)) or 'all in place'}")
     for skipped in report.skipped:
         typer.echo(f"left out: {skipped}")

@@ -112,7 +112,9 @@ class Activity:
         try:
             async for group in await self._executions.aggregate(pipeline, maxTimeMS=_LONGEST_COUNT_MS):
                 row = counts.setdefault(bson_bytes(group["_id"].get("workflow_id")), _quiet())
-                place = row[max(min(group["_id"]["hour"], HOURS - 1), 0)]  # an id made by hand may be of any time
+                if group["_id"]["hour"] < 0:  # an id made by hand may be of any time
+                    continue
+                place = row[min(group["_id"]["hour"], HOURS - 1)]
                 place["runs"] += group["runs"]
                 place["failed"] += group["failed"]
         except ExecutionTimeout:

@@ -206,7 +206,7 @@ def _past_summary(
 ) -> str:
     """Return the answer in a sentence: what is stored of that moment, else what speaks against it or is unknown."""
     said = {each["passed"]: each["says"] for each in reversed(checks)}
-    because = f"It could not: {said[False]}." if False in said else ""
+    because = f"It would not run: {said[False]}." if False in said else ""
     if story := _story(name, record):
         return f"{story}{because if not would_run else ''}".strip()
     nothing = f"Nothing is stored of '{name}' for it at {timestamp(at)}."

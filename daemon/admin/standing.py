@@ -79,4 +79,4 @@ def condition_words(verdict: bool | None, conditions: Sequence[Document], unknow
         for stand in conditions
         if stand["met"] is False
     ]
-    return f"not met: {'; '.join(parts[:3]) or 'as a whole'}"
+    return f"conditions are not met: {'; '.join(parts[:3]) or 'as a whole'}"

@@ -1,7 +1,7 @@
 """Whether the daemon can do its job, with reasons: what ``/readyz`` tells."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pymongo
@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from config.collection_names import Collections
+from config.plain import timestamp
 
 _ANSWER_S: Final = 2.0
 BEHIND: Final = timedelta(seconds=60)  # a stream that lags more is not ready
@@ -50,8 +51,13 @@ class Readiness:
         reasons: list[str] = []
         gap = await self._state.find_one({"kind": "gap", "acknowledged": False})
         if gap is not None:
-            reasons.append(f"history was lost from {gap['from']} to {gap['to']}, and nobody has acknowledged it")
+            lost = f"from {_clock(gap.get('from'))} to {_clock(gap.get('to'))}"
+            reasons.append(f"history was lost {lost}, and nobody has acknowledged it")
         live = {"_id": "lease/reader", "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
         if await self._state.find_one(live, {"_id": 1}) is None:
             reasons.append("no replica reads the change stream")
         return reasons
+
+
+def _clock(at: object) -> str:
+    return timestamp(at) if isinstance(at, datetime) else "an unknown time"

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from bson import ObjectId
 
 from daemon.admin.administration import Administration
 from daemon.admin.execution import Filter
 from daemon.commands.output import print_document, print_rows
 from daemon.commands.work import AsJson, ConfigFile, administer
+from daemon.commands.workflow import workflow_id_of
 from daemon.executions.command import Do
 from daemon.executions.status import Status, StepStatus
 
@@ -28,7 +30,7 @@ _COLUMNS: Final = {
 
 @app.command("list")
 def list_executions(
-    workflow: Annotated[str | None, typer.Option(help="Id of the workflow.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Id of the workflow, or its name.")] = None,
     entity_type: Annotated[str | None, typer.Option("--type", help="Type of the entity.")] = None,
     entity_id: Annotated[str | None, typer.Option("--entity", help="Id of the entity.")] = None,
     status: Annotated[Status | None, typer.Option(help="Where they stand.")] = None,
@@ -41,7 +43,10 @@ def list_executions(
     """Show executions, newest first."""
 
     async def work(administration: Administration) -> int:
-        wanted = Filter(workflow, entity_type, entity_id, status, uncertain)
+        workflow_id = workflow
+        if workflow is not None and not ObjectId.is_valid(workflow):  # one of a workflow that is gone finds as well
+            workflow_id = await workflow_id_of(administration, workflow)
+        wanted = Filter(workflow_id, entity_type, entity_id, status, uncertain)
         items, _ = await administration.executions.page(wanted, limit)
         print_rows(items, _COLUMNS, as_json=as_json)
         return 0

@@ -8,7 +8,7 @@ import typer
 
 from config.api_token import Scope, hash_of
 from config.settings import Settings
-from daemon.commands.output import print_rows
+from daemon.commands.output import print_json, print_rows
 from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, Database, connect
 
 
@@ -31,8 +31,14 @@ def doctor(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
 def token(
     name: Annotated[str, typer.Option(help="Whose it is: named in the audit log.")] = "admin",
     scope: Annotated[Scope, typer.Option(help="read or write.")] = Scope.READ,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Make a token for the HTTP API: the first line is for its user, the second an entry of REFLEXD_API_TOKENS."""
     made = secrets.token_urlsafe(32)
+    entry = {"name": name, "sha256": hash_of(made), "scope": str(scope)}
+    if as_json:
+        print_json({"token": made, "entry": entry})
+        return
     typer.echo(made)
-    typer.echo(json.dumps({"name": name, "sha256": hash_of(made), "scope": str(scope)}))
+    typer.echo(json.dumps(entry))

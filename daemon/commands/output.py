@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+from unicodedata import category
 
 import typer
 
@@ -45,17 +46,24 @@ def print_document(document: Mapping[str, Any], *, as_json: bool) -> None:
         return
     width = max((len(key) for key in shown), default=0)
     for key, value in shown.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        typer.echo(f"{key:{width}}  {text}")
+        typer.echo(f"{key:{width}}  {_text(value)}")
 
 
 def _text(value: Any) -> str:
     shown = to_json(value)
     if shown is None:
         return ""
-    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+    text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+    return "".join(_REPLACEMENT if _steers(each) else each for each in text)
 
 
+def _steers(character: str) -> bool:
+    """Return whether a character acts on the terminal, or on the order of what stands around it."""
+    return character in _TURNING or (category(character) == "Cc" and character not in "\n\t")
+
+
+_REPLACEMENT: Final = "\ufffd"
+_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _STYLES = {
     "active": "green",
     "completed": "green",

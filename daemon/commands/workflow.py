@@ -41,7 +41,7 @@ def show(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = Fal
     """Show one workflow document, and what the daemon made of it."""
 
     async def work(administration: Administration) -> int:
-        document = await administration.workflows.show(await _id_of(administration, name))
+        document = await administration.workflows.show(await workflow_id_of(administration, name))
         print_document({"id": document.pop("_id"), **document}, as_json=as_json)
         return 0
 
@@ -107,7 +107,7 @@ def run(
     """Run a workflow for one entity by hand. A running daemon answers."""
 
     async def work(administration: Administration) -> int:
-        workflow_id, runs = await _id_of(administration, name), administration.runs
+        workflow_id, runs = await workflow_id_of(administration, name), administration.runs
         if dry:
             print_document(await runs.dry_run(workflow_id, entity_id, entity_type), as_json=as_json)
             return 0
@@ -131,7 +131,7 @@ def explain(
 
     async def work(administration: Administration) -> int:
         moment = parse_instant(at, "--at") if at is not None else None
-        workflow_id = await _id_of(administration, name)
+        workflow_id = await workflow_id_of(administration, name)
         told = await administration.explainer.explain(workflow_id, entity_id, entity_type, moment)
         if as_json:
             print_document(told, as_json=True)
@@ -158,7 +158,7 @@ def backtest(
 
     async def work(administration: Administration) -> int:
         with _progress() as on_progress:
-            workflow_id = await _id_of(administration, name)
+            workflow_id = await workflow_id_of(administration, name)
             told = await administration.backtester.run(workflow_id, days, on_progress)
         entities = told.pop("entities")
         if as_json:
@@ -173,14 +173,14 @@ def backtest(
 
 def _switch(config: Path | None, name: str, status: Status, as_json: bool) -> None:
     async def work(administration: Administration) -> int:
-        done = await administration.workflows.switch(await _id_of(administration, name), status)
+        done = await administration.workflows.switch(await workflow_id_of(administration, name), status)
         print_document({"status": done}, as_json=as_json)
         return 0
 
     administer(config, work)
 
 
-async def _id_of(administration: Administration, name: str) -> str:
+async def workflow_id_of(administration: Administration, name: str) -> str:
     """Return the id of a workflow that is named by id or by name; raise NotFound, or Malformed where several fit."""
     summaries = await administration.workflows.summaries()
     if any(each["id"] == name for each in summaries):

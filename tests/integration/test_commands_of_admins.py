@@ -85,7 +85,7 @@ def test_an_explanation_begins_with_the_answer_in_words(crm: Crm) -> None:
     lead_id = crm["leads"].insert_one({"source": "phone"}).inserted_id
     result = reflexd("workflows", "explain", "Call new leads", str(lead_id))
     assert result.stdout.splitlines()[0] == (
-        "Now it would not run: not met: source equals 'website_form', found 'phone'."
+        "Now it would not run: conditions are not met: source equals 'website_form', found 'phone'."
     )
 
 
@@ -118,6 +118,8 @@ def test_executions_are_listed_shown_and_cancelled(crm: Crm) -> None:
     crm["workflow_executions"].insert_one(execution)
     (listed,) = json.loads(reflexd("executions", "list", "--status", "waiting", "--json").stdout)
     assert listed["id"] == str(execution["_id"])
+    assert reflexd("executions", "list", "--workflow", "Call new leads", "--json").stdout.count(listed["id"]) == 1
+    assert reflexd("executions", "list", "--workflow", "Call old leads").exit_code == 1
     assert reflexd("executions", "show", listed["id"]).exit_code == 0
     assert json.loads(reflexd("executions", "cancel", listed["id"], "--json").stdout) == {"status": "cancelled"}
     again = reflexd("executions", "cancel", listed["id"])
@@ -149,8 +151,22 @@ def test_the_doctor_holds_the_oplog_against_the_longest_downtime(crm: Crm) -> No
     assert checks["channels"]["verdict"] == "ok"
 
 
+def test_nothing_that_stands_in_a_document_steers_the_terminal(crm: Crm) -> None:
+    crm["workflows"].update_one({}, {"$set": {"name": "\x1b[2Jgone\u202e\nnext"}})
+    for arguments in (("list",), ("show", str((crm["workflows"].find_one() or {})["_id"]))):
+        said = reflexd("workflows", *arguments).stdout
+        assert ("\x1b" in said, "\u202e" in said, "gone" in said) == (False, False, True)
+
+
+def test_the_preparation_is_told_as_json(crm: Crm) -> None:
+    told = json.loads(reflexd("init", "--json").stdout)
+    assert "leads" in told["collections"]
+    assert told["skipped"] == []
+
+
 def test_a_token_is_printed_with_the_entry_that_lets_it_in(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     token, entry = reflexd("token", "--name", "ana", "--scope", "write").stdout.splitlines()
+    assert set(json.loads(reflexd("token", "--json").stdout)) == {"token", "entry"}
     monkeypatch.setenv("REFLEXD_API_TOKENS", f"[{entry}]")
     assert len(token) > 30
     assert reflexd("workflows", "list").exit_code == 0
