@@ -17,7 +17,7 @@ from daemon.admin.entity import EntityAdmin
 from daemon.admin.hindsight import NEAR, Asked, Hindsight, Record
 from daemon.admin.identifier import readings
 from daemon.admin.problem import Conflict
-from daemon.admin.standing import NOT_RUNNING, check, condition_words, is_for, stands, trigger_words
+from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
 from daemon.admin.workflow import WorkflowAdmin, shown_name
 from rules.condition import Subject
 from rules.trigger import TriggerType
@@ -69,12 +69,11 @@ class Explainer:
         entity = await self._entities.find(kind, entity_id)
         now = self._now()
         conditions = stands(workflow, Subject(entity, now))
-        verdict = workflow.conditions.judge(Subject(entity, now))
-        unknown = "some ask what changed: only a change can tell"
+        told = condition_words(workflow, Subject(entity, now), "some ask what changed: only a change can tell")
         checks = [
             check("trigger", is_for(workflow.trigger, kind), trigger_words(workflow.trigger, kind)),
             check("status", status is Status.ACTIVE, f"it is {NOT_RUNNING.get(status, 'active')}"),
-            check("conditions", verdict, condition_words(verdict, conditions, unknown)),
+            check("conditions", *told),
             await self._enrollment(workflow, kind, entity, now),
             check("loop", None, "only a change can tell: what the workflow itself has led to does not start it again"),
             await self._throttle(workflow, kind, entity, now),
@@ -123,7 +122,7 @@ class Explainer:
         reason = workflow.enrollment.refusal(stored, None, now)
         if stored is None or reason is None:
             return check("enrollment", True, "it may enter")
-        return check("enrollment", False, f"{reason}: it entered at {stored.get('at')}")
+        return check("enrollment", False, f"{reason}: it entered at {clock(stored.get('at'))}")
 
     async def _throttle(self, workflow: Workflow, kind: str, entity: Document, now: datetime) -> Document:
         wanted = {

@@ -16,9 +16,8 @@ from pymongo.errors import OperationFailure
 
 from config.collection_names import Collections
 from config.error import WorkflowError
-from config.plain import timestamp
 from daemon.admin.history import History
-from daemon.admin.standing import NOT_RUNNING, check, condition_words, is_for, stands, trigger_words
+from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
 from rules.change import Change, Kind
 from rules.condition import Subject
 from rules.enrollment import Mode
@@ -117,18 +116,17 @@ class Hindsight:
             return [check("version", None if version is None else False, says)], []
         subject = Subject(seen.entity, moment, seen.change)
         conditions = stands(workflow, subject)
-        verdict = False if seen.missing == _ABSENT else workflow.conditions.judge(subject)
-        unknown = f"unknown: {seen.missing or 'the entity as it was then is not kept'}"
+        verdict_and_words = condition_words(
+            workflow, subject, f"unknown: {seen.missing or 'the entity as it was then is not kept'}"
+        )
+        if seen.missing == _ABSENT:
+            verdict_and_words = False, _ABSENT
         status = Status(version["status"])
         checks = [
             check("version", True, says),
             _trigger(workflow, asked, record, seen),
             check("status", status is Status.ACTIVE, f"it was {NOT_RUNNING.get(status, 'active')}"),
-            check(
-                "conditions",
-                verdict,
-                seen.missing if seen.missing == _ABSENT else condition_words(verdict, conditions, unknown),
-            ),
+            check("conditions", *verdict_and_words),
             await self._enrollment(workflow, asked, record, seen.entity, moment),
             _loop(record),
             await self._throttle(workflow, asked, record, moment),
@@ -145,16 +143,16 @@ class Hindsight:
             return None, "no version of that time is on record"
         number = version["version"]
         if version.get("is_deleted"):
-            return None, f"it had been deleted, at {_clock(version['since'])}"
+            return None, f"it had been deleted, at {clock(version['since'])}"
         error = version.get("error")
-        refused = f"; it refused the edit of {_clock(version['since'])}: {_said(error)}" if error else ""
+        refused = f"; it refused the edit of {clock(version['since'])}: {_said(error)}" if error else ""
         if version.get("definition") is None:
             return None, f"it had no valid version{refused}"
         try:
             workflow = self._parse(version["workflow_id"], number, version["definition"])
         except WorkflowError as wrong:
             return None, f"version {number} was in force; this version of reflexd cannot read it: {wrong}"
-        since = f", of {_clock(version['since'])}," if not error else ""
+        since = f", of {clock(version['since'])}," if not error else ""
         return workflow, f"version {number}{since} was in force{refused}"
 
     async def _seen(self, asked: Asked, record: Record, workflow: Workflow) -> Seen:
@@ -221,13 +219,13 @@ class Hindsight:
             return check("enrollment", True, "it had not entered before")
         if entered_at > moment and rule.mode is Mode.COOLDOWN:
             return check(
-                "enrollment", None, f"unknown: it entered later, at {_clock(entered_at)}, which is all that is kept"
+                "enrollment", None, f"unknown: it entered later, at {clock(entered_at)}, which is all that is kept"
             )
         if entered_at > moment:
-            return check("enrollment", True, f"it had not entered before; it did later, at {_clock(entered_at)}")
+            return check("enrollment", True, f"it had not entered before; it did later, at {clock(entered_at)}")
         reason = rule.refusal(stored, None, moment)
         return check(
-            "enrollment", reason is None, f"{reason or 'it might enter again'}: it entered at {_clock(entered_at)}"
+            "enrollment", reason is None, f"{reason or 'it might enter again'}: it entered at {clock(entered_at)}"
         )
 
     async def _throttle(self, workflow: Workflow, asked: Asked, record: Record, moment: datetime) -> Document:
@@ -265,7 +263,7 @@ def _trigger(workflow: Workflow, asked: Asked, record: Record, seen: Seen) -> Do
     if seen.change is None:
         return check("trigger", False, f"no change of this {kind} was made within 2 s of that time: {words}")
     what = ", ".join(sorted(seen.change.touched or ())[:5]) if seen.change.kind is Kind.UPDATED else ""
-    did = f"the {kind} was {seen.change.kind} at {_clock(seen.change.at)}{f' ({what})' if what else ''}"
+    did = f"the {kind} was {seen.change.kind} at {clock(seen.change.at)}{f' ({what})' if what else ''}"
     return check("trigger", trigger.matches(seen.change), f"{did}: {words}")
 
 
@@ -285,7 +283,3 @@ def _loop(record: Record) -> Document:
 
 def _said(error: Mapping[str, Any]) -> str:
     return str(WorkflowError(str(error.get("path")), str(error.get("problem"))))
-
-
-def _clock(at: Any) -> str:
-    return timestamp(at) if isinstance(at, datetime) else "an unknown time"

@@ -1,10 +1,12 @@
 """How a workflow stands for an entity, in words an admin understands: checks, conditions, and what they say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final
 
+from config.plain import timestamp
 from rules.condition import Condition, Subject
-from rules.conditions import Group
+from rules.conditions import Finding, Group
 from rules.explain import shown
 from rules.path import MISSING
 from rules.trigger import Trigger, TriggerType
@@ -22,6 +24,11 @@ Document = dict[str, Any]
 def check(name: str, passed: bool | None, says: str) -> Document:
     """Return one check; ``passed`` is None where nobody can know."""
     return {"check": name, "passed": passed, "says": says}
+
+
+def clock(at: object) -> str:
+    """Return a stored time as people read it, whatever stands there."""
+    return timestamp(at) if isinstance(at, datetime) else "an unknown time"
 
 
 def stands(workflow: Workflow, subject: Subject) -> list[Document]:
@@ -68,15 +75,18 @@ def trigger_words(trigger: Trigger, kind: str) -> str:
     }[trigger.type]
 
 
-def condition_words(verdict: bool | None, conditions: Sequence[Document], unknown: str) -> str:
-    """Return what a verdict on all conditions says; ``unknown`` is said where there is none."""
+def condition_words(workflow: Workflow, subject: Subject, unknown: str) -> tuple[bool | None, str]:
+    """Return the verdict on all conditions, and what it says; ``unknown`` is said where there is none."""
+    verdict = workflow.conditions.judge(subject)
     if verdict is True:
-        return "all are met" if conditions else "there are none"
+        return True, "all are met" if workflow.conditions.root.members else "there are none"
     if verdict is None:
-        return unknown
-    parts = [
-        f"{stand['field']} {stand['operator']} {stand['expected']!r}, found {stand.get('actual', 'nothing')!r}"
-        for stand in conditions
-        if stand["met"] is False
-    ]
-    return f"conditions are not met: {'; '.join(parts[:3]) or 'as a whole'}"
+        return None, unknown
+    parts = [_missed(finding) for finding in workflow.conditions.explain(subject) if finding.verdict is not None]
+    return False, f"conditions are not met: {'; '.join(parts[:3]) or 'as a whole'}"
+
+
+def _missed(finding: Finding) -> str:
+    kind = "none of " if ".none[" in finding.path else ""
+    actual = "nothing" if finding.actual is MISSING else repr(shown(finding.actual))
+    return f"{kind}{finding.field} {finding.operator} {shown(finding.expected)!r}, found {actual}"

@@ -138,7 +138,7 @@ def explain(
             return 0
         typer.echo(told["summary"])
         _section(told["checks"], {"check": "check", "passed": "passed", "says": "says"})
-        _section(told["conditions"], {key: key for key in ("field", "operator", "expected", "actual", "met")})
+        _section(told["conditions"], {key: key for key in ("path", "field", "operator", "expected", "actual", "met")})
         _section(told["executions"], {key: key for key in ("id", "status", "triggered_at", "reason")})
         _section(told["decisions"], {key: key for key in ("at", "change", "reason", "conditions")})
         return 0

@@ -49,6 +49,14 @@ async def test_a_condition_that_is_not_met_is_shown_with_expected_and_actual(ben
     assert "status equals 'won', found 'lost'" in told["summary"]
 
 
+async def test_what_may_not_be_is_told_as_such(bench: Bench) -> None:
+    spared = {"field": "owner", "operator": "equals", "value": "bot"}
+    workflow = await bench.add(created("deal"), conditions=[{"none": [spared, *WON]}])
+    deal_id = await deal(bench, status="won")
+    told = await administration(bench).explainer.explain(str(workflow), str(deal_id))
+    assert "conditions are not met: none of status equals 'won', found 'won'." in told["summary"]
+
+
 async def test_a_run_is_told_with_its_execution(bench: Bench) -> None:
     workflow = await bench.add(created("deal"))
     deal_id = await deal(bench)
