@@ -7,7 +7,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.error import nearest
 from daemon.admin.identifier import readings
-from daemon.admin.problem import Conflict, NotFound
+from daemon.admin.problem import Conflict
 
 
 class EntityAdmin:
@@ -19,11 +19,14 @@ class EntityAdmin:
         self._entities = entities
 
     async def find(self, entity_type: str, entity_id: str) -> dict[str, Any]:
-        """Return the entity as it is now; raise NotFound where there is none, Conflict where there is no such type."""
+        """Return the entity as it is now; raise Conflict where there is none, or no such type.
+
+        Not NotFound: over HTTP that would say that the workflow in the path does not exist.
+        """
         entity = await self.look(entity_type, entity_id)
         if entity is None:
             collection = self._entities[entity_type]
-            raise NotFound(f"{entity_type} {entity_id[:80]}: there is none with this id in {collection}")
+            raise Conflict(f"{entity_type} {entity_id[:80]}: there is none with this id in {collection}")
         return entity
 
     async def look(self, entity_type: str, entity_id: str) -> dict[str, Any] | None:

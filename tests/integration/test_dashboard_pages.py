@@ -1,5 +1,7 @@
 """What the pages tell, from documents as the daemon writes them and as people leave them."""
 
+import html
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -185,3 +187,19 @@ async def test_a_retry_is_offered_only_where_nothing_is_uncertain(
     execution_id = await ran(database, ObjectId(), status="failed", actions_executed=[record])
     page = (await client.get(f"/dashboard/execution?id={execution_id}")).text
     assert (">Retry</button>" in page) is is_offered
+
+
+async def test_what_did_not_run_for_an_entity_that_is_gone_is_told_and_judged_again(
+    database: Database, client: httpx2.AsyncClient
+) -> None:
+    workflow_id = (await database["workflows"].insert_one(dict(TASK_FOR_LEADS))).inserted_id
+    entry = {"workflow_id": workflow_id, "workflow_name": "Call", "reason": "paused"}
+    decision = {"kind": "change", "entity_type": "lead", "entity_id": "gone", "change": "created", "at": NOW}
+    await database["workflow_decisions"].insert_one({**decision, "entries": [entry]})
+    asked = f"/dashboard/why?entity_id=gone&workflow_id={workflow_id}"
+    page = (await client.get(asked)).text
+    assert "lead gone: there is none with this id in leads" in page
+    (again,) = re.findall(r'href="(/dashboard/why[^"]*at=[^"]*)"', page)
+    past = (await client.get(html.unescape(again))).text
+    assert "did not run for it" in past
+    assert (await client.get(f"{asked}&at=never")).status_code == 400

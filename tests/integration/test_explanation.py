@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from daemon.admin.administration import Administration, administration_of
-from daemon.admin.problem import Conflict, NotFound
+from daemon.admin.problem import Conflict
 from daemon.workflows.parsing import parser_for
 from tests.support.bench import Bench, created, updated
 from tests.support.settings import settings_for
@@ -99,7 +99,7 @@ async def test_a_past_moment_is_told_from_what_was_recorded_then(bench: Bench) -
 
 async def test_nothing_is_explained_for_what_does_not_exist(bench: Bench) -> None:
     workflow = await bench.add(created("deal"))
-    with pytest.raises(NotFound, match="deal 5"):
+    with pytest.raises(Conflict, match="deal 5"):
         await administration(bench).explainer.explain(str(workflow), "5")
     with pytest.raises(Conflict, match="did you mean 'deal'"):
         await administration(bench).explainer.explain(str(workflow), "5", "deel")

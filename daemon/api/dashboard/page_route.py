@@ -12,7 +12,7 @@ from config.error import ReflexdError, WorkflowError
 from daemon.admin.administration import Administration
 from daemon.admin.execution import Filter
 from daemon.admin.json_form import parse_instant
-from daemon.admin.problem import NotFound
+from daemon.admin.problem import Conflict, NotFound
 from daemon.api.dashboard.feed import Feed
 from daemon.api.dashboard.page import Pages
 from daemon.api.problem import status_and_words
@@ -70,7 +70,7 @@ def page_router(
             if workflow is not None:
                 try:
                     found["explanation"] = await administration.explainer.explain(workflow, entity_id, kind, moment)
-                except (NotFound, WorkflowError) as error:
+                except (NotFound, Conflict, WorkflowError) as error:
                     found["not_explained"] = str(error)
         return pages.show(request, "why.html", **asked, **found)
 
