@@ -48,7 +48,7 @@ def operation_router(administration: Administration, exposition: Exposition) -> 
         return to_json(await administration.overview.look())
 
     @router.post("/gaps/{gap_id}/acknowledge", response_model=Document, responses=errors(404))
-    async def acknowledge(gap_id: Annotated[str, Path(pattern="^[0-9]{1,18}$")]) -> Any:
+    async def acknowledge(gap_id: Annotated[str, Path(pattern="^[0-9]{1,10}-[0-9]{1,10}$")]) -> Any:
         """Note that a person knows of a part of the stream that was lost."""
         await administration.overview.acknowledge(gap_id)
         return {"id": gap_id, "acknowledged": True}

@@ -7,9 +7,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from bson import ObjectId
+from bson import ObjectId, Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
+from config.error import HistoryLost
+from config.settings import HistoryLostPolicy
+from daemon.stream.gap import record_gap
 from tests.support.api import TASK_FOR_LEADS, application, client_of
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -242,11 +245,13 @@ async def test_decisions_are_found_by_entity(client: httpx2.AsyncClient, databas
 
 async def test_a_gap_can_be_acknowledged_once_it_exists(client: httpx2.AsyncClient, database: Database) -> None:
     now = datetime.now(UTC)
-    await database["workflow_state"].insert_one(
-        {"_id": "gap/7", "kind": "gap", "from": now, "to": now, "acknowledged": False}
-    )
-    assert (await client.post("/gaps/7/acknowledge")).json() == {"id": "7", "acknowledged": True}
-    assert (await client.post("/gaps/8/acknowledge")).status_code == 404
+    lost = HistoryLost("the stream position is no longer in the oplog")
+    await record_gap(database["workflow_state"], Timestamp(1_764_000_000, 7), now, HistoryLostPolicy.HALT, lost, None)
+    (gap,) = (await client.get("/status")).json()["gaps"]
+    assert gap["acknowledged"] is False
+    answer = await client.post(f"/gaps/{gap['id']}/acknowledge")
+    assert answer.json() == {"id": gap["id"], "acknowledged": True}
+    assert (await client.post("/gaps/8-1/acknowledge")).status_code == 404
     (gap,) = (await client.get("/status")).json()["gaps"]
     assert gap["acknowledged"] is True
 
