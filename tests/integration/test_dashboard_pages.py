@@ -203,3 +203,10 @@ async def test_what_did_not_run_for_an_entity_that_is_gone_is_told_and_judged_ag
     past = (await client.get(html.unescape(again))).text
     assert "did not run for it" in past
     assert (await client.get(f"{asked}&at=never")).status_code == 400
+
+
+async def test_a_name_that_is_too_long_is_cut_in_the_list(database: Database, client: httpx2.AsyncClient) -> None:
+    await database["workflows"].insert_one({**TASK_FOR_LEADS, "name": "y" * 3000})
+    page = (await client.get("/")).text
+    (shown,) = re.findall(">(y+…?)</a>", page)
+    assert shown == "y" * 200 + "…"
