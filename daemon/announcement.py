@@ -61,10 +61,10 @@ class Announcements:
 
     async def stop(self) -> None:
         """Tell what has not been told yet, and hear nothing more."""
-        await self._listener.stop()
         await self._teller.stop()
         if self._untold.is_set():
             await self._tell()
+        await self._listener.stop()
 
     def tell(self) -> None:
         """Have the other replicas look; what comes while one announcement is on its way is told by the next."""
@@ -84,6 +84,9 @@ class Announcements:
                 await self._collection.insert_one({"replica": self._replica})
         except (PyMongoError, TimeoutError) as error:
             emit(Event.STORE_UNAVAILABLE, during="announcements to other replicas", error=error)
+        except asyncio.CancelledError:
+            self._untold.set()
+            raise
 
     async def _listen(self) -> None:
         """Follow for ever; a pool that is too small for a connection that waits is left to those who work."""

@@ -20,6 +20,7 @@ async def note_downtime(state: AsyncCollection[dict[str, Any]], saved_at: object
     if away_s < _SHORTEST_S:
         return
     known = await state.find_one({"_id": DOWNTIME_ID}) or {}
-    if away_s > known.get("longest_s", 0):
+    longest_s = known.get("longest_s")
+    if not isinstance(longest_s, int | float) or away_s > longest_s:
         fields = {"kind": DOWNTIME_ID, "longest_s": round(away_s), "at": now}
         await state.update_one({"_id": DOWNTIME_ID}, {"$set": fields}, upsert=True)
