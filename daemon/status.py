@@ -6,6 +6,7 @@ It also keeps the server's clock in step: the offset is sampled anew before ever
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -16,9 +17,11 @@ from daemon.event import Event
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
 from daemon.service import Background
+from daemon.stream.cursor import AWAIT_S
 from daemon.telemetry import emit
 
 CLOCK_SAMPLE_S: Final = 10.0
+BEHIND: Final = timedelta(seconds=60)  # a stream that lags more is said, and not ready
 _MOST_COUNTED: Final = 100_000  # a deeper queue is told as this number
 
 
@@ -77,7 +80,7 @@ class StatusReporter:
                 emit(Event.STORE_UNAVAILABLE, during="status", error=error)
 
     async def _report(self) -> None:
-        metrics, now = self._metrics, self._clock.now()
+        metrics, now, lag_s = self._metrics, self._clock.now(), self.lag_s()
         queued: dict[str, Any] = {"lane": {"$in": list(range(self._all_lanes))}, "due_at": {"$type": "date"}}
         due = {**queued, "due_at": {"$lte": now, "$type": "date"}}
         waiting = await self._executions.count_documents(queued, limit=_MOST_COUNTED)
@@ -90,7 +93,7 @@ class StatusReporter:
             Event.STATUS,
             changes_per_s=round((metrics.changes - changes) / seconds, 1),
             steps_per_s=round((metrics.steps - steps) / seconds, 1),
-            lag_s=self.lag_s(),
+            lag_s=lag_s,
             due=overdue,
             oldest_due_s=round((now - oldest[0]["due_at"]).total_seconds(), 3) if oldest else 0.0,
             waiting=waiting - overdue,
@@ -102,10 +105,20 @@ class StatusReporter:
             failed=metrics.failed,
             cancelled=metrics.cancelled,
         )
+        if lag_s is not None and lag_s > BEHIND.total_seconds():
+            emit(Event.READER_BEHIND, lag_s=lag_s)
 
     def lag_s(self) -> float | None:
-        """Return how far the stream is behind, in seconds; None on a replica that does not read."""
+        """Return how far the stream is behind, in seconds; None on a replica that does not read.
+
+        While there is nothing to read, the server keeps its answer back: silence for so long is no lag.
+        """
         if not self._is_reader():
             return None
-        newest = [at for at in (self._metrics.last_change_at, self._metrics.caught_up_at) if at is not None]
-        return round(max((self._clock.now() - max(newest)).total_seconds(), 0.0), 3) if newest else None
+        last_change_at, caught_up_at = self._metrics.last_change_at, self._metrics.caught_up_at
+        if caught_up_at is not None and (last_change_at is None or caught_up_at >= last_change_at):
+            return self._seconds_since(caught_up_at + timedelta(seconds=AWAIT_S))
+        return None if last_change_at is None else self._seconds_since(last_change_at)
+
+    def _seconds_since(self, at: datetime) -> float:
+        return round(max((self._clock.now() - at).total_seconds(), 0.0), 3)

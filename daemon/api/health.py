@@ -1,7 +1,7 @@
 """Whether the daemon can do its job, with reasons: what ``/readyz`` tells."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import pymongo
@@ -10,9 +10,9 @@ from pymongo.errors import PyMongoError
 
 from config.collection_names import Collections
 from config.plain import timestamp
+from daemon.status import BEHIND
 
 _ANSWER_S: Final = 2.0
-BEHIND: Final = timedelta(seconds=60)  # a stream that lags more is not ready
 
 
 class Readiness:

@@ -21,6 +21,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from daemon.mongo.codec import RAW_CODEC
 
 BATCH_EVENTS: Final = 500
+AWAIT_S: Final = 5.0  # how long the server keeps the answer back while there is nothing to read
 _STRUCTURE_OPERATIONS: Final = ["drop", "rename", "dropDatabase", "invalidate"]
 
 

@@ -25,7 +25,7 @@ from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
 from daemon.service import Background, cancelled, first_failure
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, check_at_home, checkpoint_from
-from daemon.stream.cursor import ChangeCursor, StreamBatch, pipeline_hash
+from daemon.stream.cursor import AWAIT_S, ChangeCursor, StreamBatch, pipeline_hash
 from daemon.stream.decode import Decoder, Event
 from daemon.stream.downtime import note_downtime
 from daemon.stream.first_start import begin
@@ -37,7 +37,6 @@ from daemon.stream.recovery import Recovery, Resumed
 from daemon.telemetry import emit
 from rules.head import Parse
 
-AWAIT_MS: Final = 1_000
 IDLE_SAVE_S: Final = 10.0
 _BACK_OFF_S: Final = (0.1, 30.0)
 _ROOM_S: Final = 0.5  # how long at the most a commit waits for an executor that is behind
@@ -180,7 +179,7 @@ class Reader:
         checkpoint = await self._load()
         await self._recovery.finish()
         async with self._database.client.start_session() as session:
-            cursor = ChangeCursor(self._database, session, self._pipeline, await_ms=AWAIT_MS)
+            cursor = ChangeCursor(self._database, session, self._pipeline, await_ms=int(AWAIT_S * 1000))
             try:
                 first, seen = await open_stream(cursor, checkpoint, self._pipeline_hash, self._reading)
             except OperationFailure as error:
