@@ -132,6 +132,7 @@ class Daemon:
             executions,
             self.lanes,
             take_over,
+            definitions,
             burial.bury,
             all_lanes=settings.lanes,
             is_reader=self._is_reader,
@@ -139,7 +140,7 @@ class Daemon:
         )
         interventions = Interventions(database, names, self.clock.now)
         self._hand_edits = HandEdits(
-            interventions, is_reader=self._is_reader, on_settled=self._edited, on_death=on_death
+            interventions, burial.bury, is_reader=self._is_reader, on_settled=self._edited, on_death=on_death
         )
         self._loader = Loader(
             executions,

@@ -11,6 +11,7 @@ from config.collection_names import Collections
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.executions.counter import counter_id, counter_update
+from daemon.executions.job import is_workflow_id
 from daemon.executions.status import ENDED, Status
 from daemon.mongo.transaction import in_transaction
 from daemon.telemetry import emit
@@ -48,8 +49,9 @@ class Burial:
             fields = {"status": Status.FAILED, "reason": "corrupt", "last_error": problem, "completed_at": now}
             fields["counted_as"] = Status.FAILED
             workflow_id = found.get("workflow_id")
-            counter = counter_update(counter_id(workflow_id, "burial"), workflow_id, (1, 0, 1), now)
-            await self._state.bulk_write([counter], session=session)
+            if is_workflow_id(workflow_id):
+                counter = counter_update(counter_id(workflow_id, "burial"), workflow_id, (1, 0, 1), now)
+                await self._state.bulk_write([counter], session=session)
         await self._executions.update_one(
             {"_id": execution_id}, {"$set": fields, "$unset": _NOT_QUEUED}, session=session
         )

@@ -80,7 +80,7 @@ def cancelled(execution: Mapping[str, Any], now: datetime) -> Move:
     status = execution["status"]
     if status == Status.RUNNING:
         raise CommandRefused("running: an action is at work; cancel it when this step has ended")
-    if status not in {*QUEUED, Status.HELD}:
+    if status not in (*QUEUED, Status.HELD):
         raise CommandRefused(f"it has ended already: {status}")
     return _ended(Status.CANCELLED, {"reason": "cancelled"}, now)
 

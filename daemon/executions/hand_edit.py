@@ -8,15 +8,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
 from daemon.event import Event
+from daemon.executions.burial import Bury
 from daemon.executions.intervention import Interventions
 from daemon.mongo.failure import is_transient
 from daemon.service import Background, until_beat
 from daemon.telemetry import emit
 
 LOOK_S: Final = 3.0
+_MESSAGE_CHARACTERS: Final = 200
 
 
 class HandEdits:
@@ -25,6 +28,7 @@ class HandEdits:
     def __init__(
         self,
         interventions: Interventions,
+        bury: Bury,
         *,
         is_reader: Callable[[], bool],
         on_settled: Callable[[], None],
@@ -32,6 +36,7 @@ class HandEdits:
     ) -> None:
         """``on_settled`` is called when an execution was settled: it may be due now."""
         self._interventions = interventions
+        self._bury = bury
         self._is_reader = is_reader
         self._on_settled = on_settled
         self._task = Background("hand edits", self._run, on_death)
@@ -46,7 +51,13 @@ class HandEdits:
 
     async def settle(self, execution_id: Any) -> None:
         """Settle one execution that somebody met; raise the driver's error if the database does not answer."""
-        status = await self._interventions.settle(execution_id)
+        try:
+            status = await self._interventions.settle(execution_id)
+        except (PyMongoError, BSONError, OverflowError) as error:  # what was edited has no room for what it asks
+            if is_transient(error):
+                raise
+            await self._bury({"_id": execution_id}, str(error)[:_MESSAGE_CHARACTERS])
+            return
         if status is not None:
             emit(Event.EXECUTION_EDITED, execution_id=execution_id, status=status)
             self._on_settled()

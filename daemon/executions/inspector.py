@@ -2,21 +2,25 @@
 
 These are documents whose ``due_at`` is no date or is missing, or whose lane does not exist, so that no poll meets
 them, and documents that say ``running`` in a lane of ours though nobody here is at work on them. All are looked up in
-indexes that hold next to nothing, or step over what is in order. A person who edits a document may need several
-writes for it: what is merely incomplete is given time.
+indexes that hold next to nothing, or step over what is in order. What waits for a later time is read through, a page
+every few seconds: what can never run need not wait for its time to be told so. A person who edits a document may need
+several writes for it: what is merely incomplete is given time.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
+from config.error import WorkflowError
 from config.found import found
 from daemon.event import Event
 from daemon.executions.burial import Bury
+from daemon.executions.definition import Definitions, pinned
+from daemon.executions.job import PROJECTION, CorruptExecution, job_from
 from daemon.executions.lanes import Lanes
 from daemon.executions.takeover import TakeOver
 from daemon.mongo.failure import is_transient
@@ -27,6 +31,9 @@ from daemon.telemetry import emit
 LOOK_S: Final = 5.0
 GRACE_S: Final = 10.0  # how long an edit may be incomplete
 _PAGE: Final = 100
+READ_S: Final = 5.0  # between two pages of what waits
+_READ: Final = 500  # executions of such a page
+_RECORDS: Final = {"$cond": [{"$isArray": ["$actions_executed"]}, {"$size": "$actions_executed"}, 0]}
 
 
 class Inspector:
@@ -37,6 +44,7 @@ class Inspector:
         executions: AsyncCollection[dict[str, Any]],
         lanes: Lanes,
         take_over: TakeOver,
+        definitions: Definitions,
         bury: Bury,
         *,
         all_lanes: int,
@@ -47,10 +55,13 @@ class Inspector:
         self._executions = executions
         self._lanes = lanes
         self._take_over = take_over
+        self._definitions = definitions
         self._bury = bury
         self._all_lanes = list(range(all_lanes))
         self._is_reader = is_reader
         self._incomplete: dict[Any, float] = {}  # execution: monotonic time in seconds when it was first met
+        self._read_until: Any = None  # what is due until then was read through; None to begin anew
+        self._read_at = 0.0
         self._task = Background("inspector", self._run, on_death)
 
     async def start(self) -> None:
@@ -80,13 +91,51 @@ class Inspector:
             await self._bury(document, f"due_at: expected a date, found {found(document['due_at'])}")
 
     async def _bury_unreachable(self) -> None:
-        """Bury what is queued without a time or in no lane that exists, once nobody has mended it for a while."""
+        """Bury what can never run or in no lane that exists, once nobody has mended it for a while."""
         met: dict[Any, float] = {}
-        for query in (UNQUEUED, {"due_at": {"$type": "date"}, "lane": {"$nin": self._all_lanes}}):
-            wrong = await self._executions.find(query, {"lane": 1, "due_at": 1}).limit(_PAGE).to_list()
-            for document in wrong:
-                since = met[document["_id"]] = self._incomplete.get(document["_id"], time.monotonic())
-                if time.monotonic() - since >= GRACE_S:
-                    problem = f"due_at: {found(document.get('due_at'))}, lane: {found(document.get('lane'))}"
-                    await self._bury(document, f"expected a date and a lane below {len(self._all_lanes)}; {problem}")
+        for document, problem in [*await self._lost(), *await self._unrunnable()]:
+            since = met[document["_id"]] = self._incomplete.get(document["_id"], time.monotonic())
+            if time.monotonic() - since >= GRACE_S:
+                await self._bury(document, problem)
         self._incomplete = met
+
+    async def _lost(self) -> list[tuple[Mapping[str, Any], str]]:
+        """Return some of what is queued without a time or in no lane that exists, each with what is wrong."""
+        wrong: list[dict[str, Any]] = []
+        for query in (UNQUEUED, {"due_at": {"$type": "date"}, "lane": {"$nin": self._all_lanes}}):
+            wrong += await self._executions.find(query, {"lane": 1, "due_at": 1}).limit(_PAGE).to_list()
+        expected = f"expected a date and a lane below {len(self._all_lanes)}"
+        return [
+            (each, f"{expected}; due_at: {found(each.get('due_at'))}, lane: {found(each.get('lane'))}")
+            for each in wrong
+        ]
+
+    async def _unrunnable(self) -> list[tuple[Mapping[str, Any], str]]:
+        """Return what can never run of the next page of what waits, and of what was met before; with what is wrong."""
+        wanted = {**PROJECTION, "records": _RECORDS}
+        page = await self._executions.find({"_id": {"$in": list(self._incomplete)}}, wanted).to_list()
+        if time.monotonic() - self._read_at >= READ_S:
+            self._read_at = time.monotonic()
+            due: dict[str, Any] = {"$type": "date"}
+            if self._read_until is not None:
+                due["$gt"] = self._read_until
+            queued = self._executions.find({"lane": {"$in": self._all_lanes}, "due_at": due}, wanted)
+            waiting = await queued.sort([("due_at", 1), ("seq", 1)]).limit(_READ).to_list()
+            self._read_until = waiting[-1]["due_at"] if len(waiting) == _READ else None
+            page += waiting
+        problems = [(document, await self._problem(document)) for document in page if "due_at" in document]
+        return [(document, problem) for document, problem in problems if problem]
+
+    async def _problem(self, document: Mapping[str, Any]) -> str:
+        """Return why a queued execution can never run, nothing if it may."""
+        try:
+            job = job_from(document)
+        except CorruptExecution as error:
+            return str(error)
+        if job.step <= document["records"]:  # as the daemon writes it; no need to look the workflow up
+            return ""
+        definitions = await self._definitions.load([(job.workflow_id, job.workflow_version)])
+        workflow = definitions[pinned(job.workflow_id, job.workflow_version)]
+        if isinstance(workflow, WorkflowError) or (workflow is not None and job.step < len(workflow.steps)):
+            return ""
+        return f"step: expected one that its workflow has, found {job.step}"

@@ -27,7 +27,8 @@ from daemon.executions.command import (
     retried,
 )
 from daemon.executions.counter import counter_id
-from daemon.executions.status import QUEUED, Status
+from daemon.executions.job import is_workflow_id
+from daemon.executions.status import ENDED, QUEUED, Status
 from daemon.mongo.transaction import in_transaction
 from rules.workflow import Status as WorkflowStatus
 
@@ -131,6 +132,7 @@ class Interventions:
 
     async def _store(self, execution: Mapping[str, Any], move: Move, session: AsyncClientSession) -> None:
         counted_as = execution.get("counted_as")
+        counted_as = Status(counted_as) if counted_as in ENDED else None
         update = dict(move.update)
         if move.counted_as is None:
             update["$unset"] = {**update.get("$unset", {}), "counted_as": ""}
@@ -138,8 +140,8 @@ class Interventions:
             update["$set"] = {**update["$set"], "counted_as": move.counted_as}
         await self._executions.update_one({"_id": execution["_id"]}, update, session=session)
         change = _counter_change(counted_as, move.counted_as)
-        if change:
-            workflow_id = execution.get("workflow_id")
+        workflow_id = execution.get("workflow_id")
+        if change and is_workflow_id(workflow_id):
             counter = {"_id": counter_id(workflow_id, "command")}
             values: dict[str, Any] = {
                 "$inc": change,
@@ -172,7 +174,7 @@ def _admitted(move: Move, execution: Mapping[str, Any], pinned: _Pinned) -> Move
     )
 
 
-def _counter_change(before: Any, after: Status | None) -> dict[str, int]:
+def _counter_change(before: Status | None, after: Status | None) -> dict[str, int]:
     """Return how the counters move when an execution counted as ``before`` is counted as ``after``."""
     change: dict[str, int] = {}
     for counted_as, by in ((before, -1), (after, 1)):

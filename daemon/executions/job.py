@@ -3,16 +3,30 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import UnionType
 from typing import Any, Final
 
 from bson import ObjectId
 
 from daemon.executions.status import QUEUED, Status
 from rules.cause import Cause
-from rules.identity import entity_key
+from rules.identity import bson_bytes, can_be_id, entity_key
 from rules.workflow import Workflow
 
 Key = tuple[ObjectId, int, int]  # execution id, step, attempt: what a job is known by in memory
+
+_MESSAGE_CHARACTERS: Final = 200
+_LONGEST_ID: Final = 64 * 1024  # bytes
+_KINDS: Final[Mapping[str, type | UnionType]] = {
+    "execution_id": ObjectId,
+    "workflow_name": str,
+    "trigger": dict,
+    "entity_type": str,
+    "triggered_at": datetime,
+    "due_at": datetime,
+    "started_at": datetime | None,
+    "last_entity": dict | None,
+}
 
 # What a job is made of: everything else of an execution stays in MongoDB.
 PROJECTION: Final = {
@@ -112,29 +126,48 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             document["attempt"],
             document["triggered_at" if is_running else "due_at"],
             document["lane"],
-            Cause(cause["depth"], tuple(cause["chain"])),
+            Cause(cause["depth"], _listed(cause["chain"])),
             document.get("failed_steps", 0),
             document.get("started_at"),
             document.get("entity"),
             document.get("crashes", 0),
-            tuple(document.get("redo") or ()),
+            _listed(document.get("redo", [])),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptExecution(f"{type(error).__name__}: {error}") from error
+        raise CorruptExecution(f"{type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS]) from error
     if not is_running and job.status not in QUEUED:
         raise CorruptExecution(f"status: expected one that is queued, found '{job.status}'")
+    if is_running and not _is_count(document.get("epoch")):
+        raise CorruptExecution(f"epoch: expected that of its owner, found {document.get('epoch')!r:.40}")
     _check(job)
-    if any(step <= job.step for step in job.redo):
-        raise CorruptExecution(f"redo: expected steps after {job.step}, found {job.redo!r:.40}")
     return job
 
 
 def _check(job: Job) -> None:
     for name in ("seq", "step", "attempt", "lane", "failed_steps", "crashes", "workflow_version"):
-        value = getattr(job, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise CorruptExecution(f"{name}: expected a whole number, 0 or more, found {value!r:.40}")
-    kinds: dict[str, type] = {"due_at": datetime, "triggered_at": datetime, "execution_id": ObjectId}
-    for name, kind in kinds.items():
+        if not _is_count(getattr(job, name)):
+            raise CorruptExecution(f"{name}: expected a whole number, 0 or more, found {getattr(job, name)!r:.40}")
+    for name, kind in _KINDS.items():
         if not isinstance(getattr(job, name), kind):
-            raise CorruptExecution(f"{name}: expected {kind.__name__}, found {getattr(job, name)!r:.40}")
+            raise CorruptExecution(f"{name}: expected {kind}, found {getattr(job, name)!r:.40}")
+    if not is_workflow_id(job.workflow_id):
+        raise CorruptExecution(f"workflow_id: expected an id, found {job.workflow_id!r:.40}")
+    if not _is_count(job.cause.depth):
+        raise CorruptExecution(f"cause.depth: expected a whole number, 0 or more, found {job.cause.depth!r:.40}")
+    if not all(_is_count(step) and step > job.step for step in job.redo):
+        raise CorruptExecution(f"redo: expected steps after {job.step}, found {job.redo!r:.40}")
+
+
+def is_workflow_id(value: Any) -> bool:
+    """Return whether ``value`` can be the id of a workflow: one that a query may name, and a counter be kept for."""
+    return can_be_id(value) and (isinstance(value, ObjectId) or len(bson_bytes(value)) <= _LONGEST_ID)
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, found {value!r:.40}")
+    return tuple(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

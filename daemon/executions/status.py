@@ -20,8 +20,9 @@ class Status(StrEnum):
     CANCELLED = "cancelled"  # ended: its workflow was stopped, or a person cancelled it
 
 
-QUEUED: Final = frozenset({Status.PENDING, Status.WAITING})
-ENDED: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+# Tuples: a status that somebody edited by hand may be of a type that no set can look for.
+QUEUED: Final = (Status.PENDING, Status.WAITING)
+ENDED: Final = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
 class StepStatus(StrEnum):

@@ -73,7 +73,7 @@ class TakeOver:
         job.workflow = workflow
         step = workflow.steps[job.step]
         now = self._clock.now()
-        epoch = document.get("epoch", 0)
+        epoch = document["epoch"]
         began_at = document.get("step_started_at")
         attempt = Attempt(job, job, workflow, step, epoch, began_at if isinstance(began_at, datetime) else now)
         if step.action.delivery is Delivery.AT_MOST_ONCE:

@@ -36,7 +36,9 @@ async def edited(bench: Bench, change: dict[str, Any]) -> dict[str, Any]:
     await bench.leads.insert_one({})
     run = (await bench.runs(workflow_id))[0]
     await bench.executions.update_one({"_id": run["_id"]}, change)
-    return (await bench.ended(workflow_id, 1))[0]
+    ended = {"_id": run["_id"], "status": {"$in": ["completed", "failed", "cancelled"]}, "completed_at": {"$ne": None}}
+    found: dict[str, Any] = await eventually(lambda: bench.executions.find_one(ended))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,12 @@ async def edited(bench: Bench, change: dict[str, Any]) -> dict[str, Any]:
         {"$set": {"due_at": PAST, "step": -1}},
         {"$set": {"due_at": PAST, "status": "flying"}},
         {"$set": {"due_at": PAST, "status": None}},
+        {"$set": {"due_at": PAST, "status": ["pending"]}},
+        {"$set": {"due_at": PAST, "status": {"is": "pending"}}},
+        {"$set": {"due_at": PAST, "redo": ["x"]}},
+        {"$set": {"due_at": PAST, "started_at": 5}},
+        {"$set": {"due_at": PAST, "workflow_id": {"$gt": 1}}},
+        {"$set": {"due_at": PAST, "cause": 5, "counted_as": ["failed"]}},
         {"$set": {"due_at": PAST, "workflow_version": 99}},
         {"$set": {"due_at": PAST, "cause": "nothing"}},
         {"$set": {"due_at": PAST, "triggered_at": "yesterday"}},
@@ -90,6 +98,55 @@ async def test_what_no_poll_can_ever_find_ends_as_corrupt(
     run = await edited(bench, change)
     assert (run["status"], run["reason"]) == ("failed", "corrupt")
     assert "due_at" not in run
+    assert stage.calls == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"status": "flying"}, {"attempt": -1}, {"step": 7}, {"step": -1}, {"status": "held"}],
+    ids=str,
+)
+async def test_what_can_never_run_is_told_so_long_before_its_time(
+    bench: Bench, stage: Stage, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspector, "GRACE_S", 0.0)
+    monkeypatch.setattr(inspector, "READ_S", 0.0)
+    run = await edited(bench, {"$set": change})
+    assert (run["status"], run["reason"]) == ("failed", "corrupt")
+    assert stage.calls == []
+
+
+async def test_all_that_waits_is_read_through_page_by_page(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("GRACE_S", 0.0), ("READ_S", 0.0), ("LOOK_S", 0.05), ("_READ", 2)):
+        monkeypatch.setattr(inspector, name, value)
+    workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
+    for _ in range(7):
+        await bench.leads.insert_one({})
+    runs = await bench.runs(workflow_id)
+    await bench.executions.update_one({"_id": runs[6]["_id"]}, {"$set": {"attempt": -1}})
+    assert [run["_id"] for run in await bench.ended(workflow_id, 1)] == [runs[6]["_id"]]
+
+
+async def test_what_says_running_and_never_ran_ends_as_corrupt(bench: Bench, stage: Stage) -> None:
+    run = await edited(bench, {"$set": {"status": "running"}, "$unset": {"due_at": ""}})
+    assert (run["status"], run["reason"]) == ("failed", "corrupt")
+    assert stage.calls == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "cancelled", "completed_at": None, "attempt": 1, "actions_executed": "none"},
+        {"status": "cancelled", "completed_at": None, "workflow_id": {"$gt": 1}},
+        {"status": "pending", "due_at": PAST, "completed_at": PAST, "counted_as": ["failed"]},
+    ],
+    ids=str,
+)
+async def test_an_edit_that_cannot_be_settled_ends_one_execution_and_nothing_else(
+    bench: Bench, stage: Stage, change: dict[str, Any]
+) -> None:
+    run = await edited(bench, {"$set": change, **({} if "due_at" in change else {"$unset": {"due_at": ""}})})
+    assert run["status"] in ("failed", "cancelled")
     assert stage.calls == []
 
 

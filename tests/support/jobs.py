@@ -44,6 +44,7 @@ def execution_of(**changes: Any) -> dict[str, Any]:
         "due_at": NOW,
         "lane": 0,
         "cause": {"depth": 0, "chain": [], "execution_id": None},
+        "epoch": 1,
         "started_at": None,
         "completed_at": None,
         **changes,

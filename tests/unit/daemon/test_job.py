@@ -40,10 +40,16 @@ def test_equal_ids_of_different_types_are_different_entities() -> None:
 
 
 def test_a_running_execution_is_read_only_where_it_is_asked_for() -> None:
-    document = execution_of(status="running")
+    document = execution_of(status="running", epoch=1)
     assert job_from(document, is_running=True).status == "running"
     with pytest.raises(CorruptExecution, match="status"):
         job_from(document)
+
+
+@pytest.mark.parametrize("epoch", [None, "1", float("nan"), -1])
+def test_a_running_execution_without_an_epoch_that_somebody_can_have_had_is_corrupt(epoch: Any) -> None:
+    with pytest.raises(CorruptExecution, match="epoch"):
+        job_from(execution_of(status="running", epoch=epoch), is_running=True)
 
 
 @pytest.mark.parametrize(
@@ -67,16 +73,29 @@ def test_a_running_execution_is_read_only_where_it_is_asked_for() -> None:
         {"cause": None},
         {"cause": {"depth": 1}},
         {"cause": "x"},
+        {"cause": {"depth": -1, "chain": []}},
+        {"cause": {"depth": 0, "chain": "w"}},
         {"_id": "text"},
+        {"status": {"is": "pending"}},
+        {"workflow_id": {"$gt": 1}},
+        {"workflow_id": "w" * 100_000},
+        {"workflow_name": 5},
+        {"trigger": "created"},
+        {"triggered_by_entity_type": ["lead"]},
+        {"started_at": "today"},
+        {"entity": "Ada"},
+        {"redo": "1"},
+        {"redo": [1, "x"]},
+        {"redo": [0]},
     ],
-    ids=str,
+    ids=lambda changes: str(changes)[:60],
 )
 def test_a_document_that_the_daemon_cannot_have_written_is_corrupt(changes: dict[str, Any]) -> None:
     with pytest.raises(CorruptExecution):
         job_from(execution_of(**changes))
 
 
-@pytest.mark.parametrize("name", sorted({*PROJECTION} & {*execution_of()} - {"started_at", "completed_at"}))
+@pytest.mark.parametrize("name", sorted({*PROJECTION} & {*execution_of()} - {"started_at", "completed_at", "epoch"}))
 def test_a_document_without_one_of_its_fields_is_corrupt(name: str) -> None:
     document = execution_of()
     del document[name]
