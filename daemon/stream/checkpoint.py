@@ -8,7 +8,7 @@ compare-and-set, not on who holds the reader's lease (DESIGN section 4).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bson.timestamp import Timestamp
@@ -18,6 +18,7 @@ from daemon.stream.open_causes import OpenCauses
 from daemon.stream.origin import Origin, origin_from
 
 CHECKPOINT_ID: Final = "checkpoint"
+_MOST: Final = 2**62  # a number that was counted up to has room for more
 _AHEAD_S: Final = 60  # a position ahead of the server by more than this cannot be one of its own
 
 
@@ -81,7 +82,8 @@ def checkpoint_from(document: Mapping[str, Any]) -> Checkpoint:
     }
     for name, kind in expected.items():
         value = document.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
+        is_countable = not isinstance(value, int) or (0 <= value <= _MOST and not isinstance(value, bool))
+        if not isinstance(value, kind) or not is_countable:
             raise CheckpointCorrupt(f"checkpoint: {name} is no {kind}, found {document.get(name)!r:.60}")
     token = document["token"]
     try:
@@ -109,5 +111,7 @@ def check_at_home(checkpoint: Checkpoint, here: Origin, now: Timestamp) -> None:
     if difference is not None:
         raise CheckpointCorrupt(f"checkpoint: written for {difference}")
     at = max(checkpoint.cluster_time, cluster_time_of(checkpoint.token or {}) or checkpoint.cluster_time)
-    if at.time > now.time + _AHEAD_S:
-        raise CheckpointCorrupt(f"checkpoint: {at.as_datetime():%Y-%m-%d %H:%M:%S} UTC is ahead of the server")
+    latest = now.as_datetime() + timedelta(seconds=_AHEAD_S)
+    for instant in (at.as_datetime(), checkpoint.due_floor):  # nothing would be due before the floor
+        if instant > latest:
+            raise CheckpointCorrupt(f"checkpoint: {instant:%Y-%m-%d %H:%M:%S} UTC is ahead of the server")

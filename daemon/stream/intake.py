@@ -13,7 +13,7 @@ from typing import Any, Final
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from config.error import LeaseLost
+from config.error import CheckpointCorrupt, LeaseLost
 from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
@@ -103,8 +103,10 @@ class Intake:
         return self._checkpoint is not None
 
     async def load(self, checkpoint: Checkpoint) -> None:
-        """Start from ``checkpoint``, with the workflows as they are stored."""
+        """Start from ``checkpoint``, with the workflows as they are stored; raise CheckpointCorrupt if they differ."""
         await self._start_over()
+        if checkpoint.done > sum(1 for _ in self._index):
+            raise CheckpointCorrupt(f"checkpoint: done is {checkpoint.done}, more than there are workflows")
         self._checkpoint = checkpoint
 
     async def take(self, events: Sequence[Event], token: Mapping[str, Any] | None) -> list[Event]:

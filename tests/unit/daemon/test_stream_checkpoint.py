@@ -1,6 +1,7 @@
 """The stored position: what is read back is what was stored, and nothing else is taken for one."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bson
@@ -13,7 +14,7 @@ from daemon.stream.checkpoint import Checkpoint, check_at_home, checkpoint_from,
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import Origin
 
-NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+NOW = datetime(2026, 3, 2, 8, 40, tzinfo=UTC)
 TOKEN = {"_data": "8269A54D90000000032B0229296E04"}
 SERVER_TIME = Timestamp(0x69A54D90, 9)
 HOME = Origin("rs0", "abc", "01")
@@ -41,6 +42,12 @@ def test_a_position_ahead_of_the_server_is_refused() -> None:
         check_at_home(STORED, HOME, Timestamp(5, 6))
 
 
+def test_a_floor_before_which_nothing_would_be_due_for_long_is_refused() -> None:
+    floor = SERVER_TIME.as_datetime() + timedelta(hours=1)
+    with pytest.raises(CheckpointCorrupt, match="ahead of the server"):
+        check_at_home(replace(STORED, due_floor=floor), HOME, SERVER_TIME)
+
+
 def test_a_checkpoint_of_an_older_daemon_knows_its_replica_set_only() -> None:
     document = STORED.to_document(NOW)
     del document["replica_set_id"], document["collection"]
@@ -52,6 +59,8 @@ def test_a_checkpoint_of_an_older_daemon_knows_its_replica_set_only() -> None:
     [
         {"commit": None},
         {"commit": -1},
+        {"commit": 2**63 - 1},
+        {"seq": 2**63 - 1},
         {"transaction": ["text", "text"]},
         {"transaction": [{}, None]},
         {"done": True},
