@@ -44,6 +44,13 @@ def lane_of_name(name: str) -> int:
     return int(name.removeprefix(_LANE))
 
 
+def _is_in_shape(lease: Mapping[str, Any]) -> bool:
+    """Return whether a document is a lease as the keeper writes it, whoever may have edited it."""
+    holder, epoch = lease.get("holder"), lease.get("epoch")
+    is_held_by_someone = holder is None or isinstance(holder, str)
+    return lease.get("name") == lease["_id"].removeprefix("lease/") and isinstance(epoch, int) and is_held_by_someone
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A lease held here: its epoch, and the monotonic time in seconds until which it may be trusted."""
@@ -99,6 +106,7 @@ class LeaseKeeper:
         self._on_freed = on_freed
         self._has_heard = False
         self._next_end = 0.0  # monotonic time in seconds when the first lease of others ends unless it is renewed
+        self._ids = [f"lease/{name}" for name in (READER, *map(lane_name, range(lanes)))]
         self._held: dict[str, Hold] = {}
         self._retiring: set[str] = set()
         self._renewed_at = 0.0
@@ -232,6 +240,7 @@ class LeaseKeeper:
         """Look at everybody's leases; drop what was lost, claim what is free, give up what is over the share."""
         leases, replicas = await self._read()
         if len(leases) <= self._lanes:
+            await self._drop_misshapen(leases)
             await self._put_missing()  # somebody dropped the collection
             leases, replicas = await self._read()
         self._verify(leases, renewed_at)
@@ -260,8 +269,9 @@ class LeaseKeeper:
             ]
         ):
             if found["kind"] == "lease":
-                leases[found["name"]] = found
-            elif found["live"]:
+                if found["_id"] in self._ids and _is_in_shape(found):
+                    leases[found["name"]] = found
+            elif found["live"] and isinstance(found.get("holder"), str):
                 replicas.setdefault(found["holder"], 0)
         for lease in leases.values():
             if lease["live"] and lease["name"] != READER and lease["holder"] in replicas:
@@ -269,6 +279,11 @@ class LeaseKeeper:
         others = [lease["left_ms"] for lease in leases.values() if lease["live"] and lease["holder"] != self._replica]
         self._next_end = read_at + min(others, default=self._lease_s * 1000) / 1000
         return leases, replicas
+
+    async def _drop_misshapen(self, leases: Mapping[str, Mapping[str, Any]]) -> None:
+        """Drop the leases that somebody edited into something that is none: they are written anew."""
+        whole = [lease["_id"] for lease in leases.values()]
+        await self._state.delete_many({"kind": "lease", "_id": {"$in": self._ids, "$nin": whole}})
 
     def _verify(self, leases: Mapping[str, Mapping[str, Any]], renewed_at: float | None) -> None:
         """Trust what is still ours for another while if it was renewed; drop what is not ours any more."""

@@ -97,11 +97,6 @@ class Intake:
             raise RuntimeError("intake has no checkpoint: load it first")
         return self._checkpoint
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether there is a checkpoint here."""
-        return self._checkpoint is not None
-
     async def load(self, checkpoint: Checkpoint) -> None:
         """Start from ``checkpoint``, with the workflows as they are stored; raise CheckpointCorrupt if they differ."""
         await self._start_over()

@@ -9,12 +9,11 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import OperationFailure
 
 from config.error import CheckpointCorrupt, HistoryLost, LeaseLost
 from config.settings import Collections
@@ -24,14 +23,14 @@ from daemon.event import Event as LogEvent
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
 from daemon.service import Background, cancelled, first_failure
-from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, check_at_home, checkpoint_from
+from daemon.stream.checkpoint import Checkpoint, check_at_home, checkpoint_from
 from daemon.stream.cursor import AWAIT_S, ChangeCursor, StreamBatch, pipeline_hash
 from daemon.stream.decode import Decoder, Event
 from daemon.stream.downtime import note_downtime
-from daemon.stream.first_start import begin
 from daemon.stream.intake import Intake
 from daemon.stream.opening import Reading, ReadOtherwise, explained, open_stream
-from daemon.stream.origin import Origin, present_origin
+from daemon.stream.origin import present_origin
+from daemon.stream.placement import Placement
 from daemon.stream.read_ahead import ReadAhead
 from daemon.stream.recovery import Recovery, Resumed
 from daemon.telemetry import emit
@@ -77,8 +76,8 @@ class Reader:
         self._intake = intake
         self._clock = clock
         self._metrics = metrics
-        self._parse = parse
         self._recovery = recovery
+        self._placement = Placement(database, names, intake, clock, parse, self._pipeline_hash)
         self._has_room = has_room
         self._on_structure = on_structure
         self._on_started = on_started
@@ -95,7 +94,7 @@ class Reader:
 
         Raise the driver's error if the database does not answer.
         """
-        await self._placed()
+        await self._placement.placed()
         self._task.start()
 
     async def stop(self) -> None:
@@ -129,6 +128,8 @@ class Reader:
             self.is_reading = False
             if isinstance(error, (HistoryLost, CheckpointCorrupt)):
                 await self._halt(error)
+            if error is None or isinstance(error, LeaseLost):
+                await self._placement.keep()
             if error is None:
                 continue
             if isinstance(error, ReadOtherwise):
@@ -194,43 +195,16 @@ class Reader:
 
     async def _load(self) -> Checkpoint:
         """Return the stored checkpoint, with everything that is read against it loaded."""
-        document = await self._placed()
+        document = await self._placement.placed()
         checkpoint = checkpoint_from(document)
         here, now = await present_origin(self._database, self._names.state)
         check_at_home(checkpoint, here, now)
         checkpoint = replace(checkpoint, origin=here)
         await note_downtime(self._database[self._names.state], document.get("saved_at"), self._clock.now())
         await self._intake.load(replace(checkpoint, pipeline=self._pipeline_hash))
+        self._placement.is_known = True
         self._saved_at = time.monotonic()
         return checkpoint
-
-    async def _placed(self) -> Mapping[str, Any]:
-        """Return the stored checkpoint, made now where there is none."""
-        state = self._database[self._names.state]
-        document = await state.find_one({"_id": CHECKPOINT_ID})
-        if document is None:
-            origin, _ = await present_origin(self._database, self._names.state)
-            if not await self._put_back(origin):
-                await begin(
-                    self._database,
-                    self._names,
-                    self._clock,
-                    self._parse,
-                    pipeline=self._pipeline_hash,
-                    origin=origin,
-                )
-            document = await state.find_one({"_id": CHECKPOINT_ID}) or {}
-        return document
-
-    async def _put_back(self, origin: Origin) -> bool:
-        """Store the checkpoint of this process where somebody dropped it, and not the whole database with it."""
-        if not self._intake.is_loaded or await self._database[self._names.versions].find_one({}, {"_id": 1}) is None:
-            return False
-        known = self._intake.checkpoint
-        document = replace(known, commit=known.commit + 1, origin=origin).to_document(self._clock.now())
-        with suppress(DuplicateKeyError):  # another replica was faster
-            await self._database[self._names.state].insert_one(document)
-        return True
 
     def _explained(self, error: OperationFailure) -> Exception:
         return explained(error, self._reading, self._intake.checkpoint)

@@ -109,6 +109,30 @@ async def test_a_lease_that_others_have_taken_is_lost_here(start: Start, databas
     assert not keeper.is_trusted(name)
 
 
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"epoch": "x", "expires_at": "soon"},
+        {"epoch": None},
+        {"epoch": 2**63 - 1},
+        {"holder": {"a": 1}, "expires_at": 5},
+        {"name": None},
+        {"expires_at": "never", "holder": "ghost"},
+    ],
+    ids=repr,
+)
+async def test_leases_that_somebody_edited_into_none_are_written_anew(
+    junk: dict[str, Any], start: Start, database: Database
+) -> None:
+    _, a = await start("a")
+    _, b = await start("b")
+    await database.state.insert_one({"_id": "lease/lane/abc", "kind": "lease", "name": "lane/abc", "holder": None})
+    await database.state.update_many({"kind": "lease", "_id": {"$ne": "lease/lane/abc"}}, {"$set": junk})
+    await eventually(lambda: set(a.lost) | set(b.lost) >= {READER, *map(lane_name, range(LANES))})
+    await eventually(lambda: set(a.held) | set(b.held) == {READER, *map(lane_name, range(LANES))})
+    assert not set(a.held) & set(b.held)
+
+
 async def test_leases_that_are_lost_together_are_told_in_one_line(
     start: Start, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,8 +37,7 @@ async def edited(bench: Bench, change: dict[str, Any]) -> dict[str, Any]:
     run = (await bench.runs(workflow_id))[0]
     await bench.executions.update_one({"_id": run["_id"]}, change)
     ended = {"_id": run["_id"], "status": {"$in": ["completed", "failed", "cancelled"]}, "completed_at": {"$ne": None}}
-    found: dict[str, Any] = await eventually(lambda: bench.executions.find_one(ended))
-    return found
+    return await eventually(lambda: bench.executions.find_one(ended)) or {}
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,22 @@ async def test_a_replica_frozen_in_mid_step_finds_its_late_result_dropped(
     assert await violations(database, load.since) == []
 
 
+async def test_a_state_that_is_dropped_beside_several_replicas_loses_nothing(
+    mongo_uri: str, database: Database, tmp_path: Path
+) -> None:
+    load = await prepared_load(database)
+    async with replicas(3, mongo_uri, database, tmp_path) as running:
+        writing = asyncio.create_task(load.write(200))
+        await eventually(lambda: len(load.leads) > 50)
+        await database.workflow_state.drop()
+        await writing
+        await load.done()
+        assert all(replica.is_alive for replica in running)
+    found = await violations(database, load.since, load.expected())
+    assert [breach for breach in found if "_count of workflow" not in breach] == []  # counters went with the state
+    assert await database.workflow_state.find_one({"kind": "gap"}) is None
+
+
 async def test_two_readers_by_force_make_one_execution_per_change(
     mongo_uri: str, database: Database, tmp_path: Path
 ) -> None:
