@@ -72,15 +72,22 @@ def until_beat(period_s: float) -> float:
     return left if left >= period_s / 2 else left + period_s
 
 
-async def cancelled(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and return once it has ended.
+async def cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and return once all have ended, also where the caller is cancelled meanwhile: that is raised then.
 
-    It is asked again every second: where an operation of the driver ends in the very moment it is cancelled,
+    They are asked again every second: where an operation of the driver ends in the very moment it is cancelled,
     ``asyncio.wait_for`` (Python 3.11) keeps the result and loses the cancellation.
     """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
+    interrupted: asyncio.CancelledError | None = None
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        try:
+            await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+        except asyncio.CancelledError as error:  # nobody else knows of them: they would run for ever
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 async def first_failure(*tasks: asyncio.Task[None]) -> None:
@@ -92,7 +99,6 @@ async def first_failure(*tasks: asyncio.Task[None]) -> None:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
     finally:
-        for task in tasks:
-            await cancelled(task)
+        await cancelled(*tasks)
     for task in failed:
         task.result()

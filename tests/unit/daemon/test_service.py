@@ -1,0 +1,50 @@
+"""Ending tasks that belong together, also when the one who ends them is ended in the midst of it."""
+
+import asyncio
+
+import pytest
+
+from daemon import service
+from daemon.service import cancelled, first_failure
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "CANCEL_AGAIN_S", 0.01)
+
+
+async def deaf(times: int) -> None:
+    """Run for ever, and lose the question to end so many times."""
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not times:
+                raise
+            times -= 1
+
+
+async def test_a_task_that_loses_the_question_is_asked_again() -> None:
+    task = asyncio.create_task(deaf(3))
+    await asyncio.sleep(0)
+    await cancelled(task)
+    assert task.cancelled()
+
+
+async def test_nothing_is_left_running_when_the_one_who_ends_it_is_asked_to_end_again() -> None:
+    children = [asyncio.create_task(deaf(5)), asyncio.create_task(deaf(0))]
+    parent = asyncio.create_task(first_failure(*children))
+    await asyncio.sleep(0)
+    await cancelled(parent)  # asks every time its patience ends, just as the parent asks its children
+    assert parent.cancelled()
+    assert all(child.cancelled() for child in children)
+
+
+async def test_what_one_of_them_raised_is_raised() -> None:
+    async def fails() -> None:
+        raise ValueError("first")
+
+    other = asyncio.create_task(deaf(1))
+    with pytest.raises(ValueError, match="first"):
+        await first_failure(asyncio.create_task(fails()), other)
+    assert other.cancelled()
