@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.metrics import Metrics
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import may_pass
 from daemon.service import Background
 from daemon.stream.cursor import AWAIT_S
 from daemon.telemetry import emit
@@ -75,7 +75,7 @@ class StatusReporter:
                     report_at += self._interval_s
                     await self._report()
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="status", error=error)
 

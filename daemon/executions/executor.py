@@ -31,7 +31,7 @@ from daemon.executions.recorder import ENTITY_GONE, Recorder
 from daemon.executions.status import Status as ExecutionStatus
 from daemon.executions.transition import end
 from daemon.executions.workflow_state import WorkflowStates
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import may_pass
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.condition import Subject
@@ -129,7 +129,7 @@ class Executor:
         except PyMongoError as error:
             for job in held:
                 self._lanes.release(job, job)
-            if not is_transient(error):
+            if not may_pass(error):
                 raise
             emit(Event.STORE_UNAVAILABLE, during="read of entities", error=error)
             await asyncio.sleep(_BACK_OFF_S)

@@ -26,7 +26,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.batch_writer import BatchWriter, Clock, Lost, Vanished
 from daemon.executions.unit import Unit, is_in_state
-from daemon.mongo.failure import is_forbidden, is_transient
+from daemon.mongo.failure import VAGUE_TRIES, is_forbidden, is_transient, is_vague
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.telemetry import emit
@@ -157,8 +157,9 @@ class GroupCommit:
 
     async def _settle(self, units: Sequence[Unit]) -> list[Receipt]:
         """Commit units together, whatever it takes; return a receipt for each."""
-        pause = _BACK_OFF_S[0]
+        pause, tries = _BACK_OFF_S[0], 0
         while True:
+            tries += 1
             try:
                 return await self._commit(units)
             except (Vanished, _Contended) as error:
@@ -166,7 +167,7 @@ class GroupCommit:
                     return [Receipt(Fate.VANISHED if isinstance(error, Vanished) else Fate.CONTENDED)]
                 break
             except (PyMongoError, StoreUnavailable) as error:
-                if is_transient(error):
+                if is_transient(error) or (is_vague(error) and tries < VAGUE_TRIES):
                     emit(Event.STORE_UNAVAILABLE, during="group commit", error=error)
                     if is_forbidden(error):  # perhaps one collection only: it must not hold up the others
                         if len(units) == 1:

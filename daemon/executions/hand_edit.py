@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 from daemon.event import Event
 from daemon.executions.burial import Bury
 from daemon.executions.intervention import Interventions
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import is_transient, may_pass
 from daemon.service import Background, until_beat
 from daemon.telemetry import emit
 
@@ -70,6 +70,6 @@ class HandEdits:
                     for execution_id in await self._interventions.find_cancelled_by_hand():
                         await self.settle(execution_id)
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="look for edited executions", error=error)

@@ -23,7 +23,7 @@ from daemon.executions.definition import Definitions, pinned
 from daemon.executions.job import PROJECTION, CorruptExecution, job_from
 from daemon.executions.lanes import Lanes
 from daemon.executions.takeover import TakeOver
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import may_pass
 from daemon.mongo.indexes import NOT_A_DATE, UNQUEUED
 from daemon.service import Background, until_beat
 from daemon.telemetry import emit
@@ -81,7 +81,7 @@ class Inspector:
                     await self._bury_unreachable()
                 await self._take_over.settle(sorted(self._lanes.owned))
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="inspection of executions", error=error)
 

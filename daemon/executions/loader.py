@@ -25,7 +25,7 @@ from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import may_pass
 from daemon.service import Background, until_beat
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.telemetry import emit
@@ -128,7 +128,7 @@ class Loader:
                     await self._settle_new_lanes()
                     await self._look()
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="poll of the queue", error=error)
             is_polling = self._is_behind or not (self._is_reader() or self._is_told())

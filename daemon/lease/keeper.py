@@ -19,7 +19,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.lease.share import lanes_to_claim, lanes_to_release
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import may_pass
 from daemon.mongo.patience import patiently
 from daemon.mongo.transaction import end_sessions
 from daemon.service import Background, until_beat
@@ -166,7 +166,7 @@ class LeaseKeeper:
             try:
                 await self._beat()
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="renewal of leases", error=error)
                 self._drop_untrusted()
@@ -307,7 +307,8 @@ class LeaseKeeper:
         ]
         lanes = sorted(name for name in free if name != READER)
         wanted = [READER] if READER in free else []
-        wanted += lanes_to_claim(lanes, len(self._held_lanes()), self._lanes, len(replicas))
+        others = [count for replica, count in replicas.items() if replica != self._replica]
+        wanted += lanes_to_claim(lanes, len(self._held_lanes()), self._lanes, others)
         if wanted:
             await self._end_sessions_of({leases[name]["holder"] for name in wanted} - {None, self._replica})
             await self._claim(wanted, {name for name in wanted if leases[name]["holder"] is not None})

@@ -1,11 +1,19 @@
 """Who should own which lanes: a pure function of what is held now. About lanes ÷ replicas each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 
-def lanes_to_claim(free: Sequence[str], held: int, lanes: int, replicas: int) -> list[str]:
-    """Return which of the ``free`` lanes a replica that holds ``held`` should claim: up to its share, rounded up."""
-    share = -(-lanes // max(replicas, 1))
+def lanes_to_claim(free: Sequence[str], held: int, lanes: int, others: Collection[int]) -> list[str]:
+    """Return which of the ``free`` lanes a replica that holds ``held`` should claim: up to its share, rounded up.
+
+    ``others`` tells how many lanes each of the other live replicas holds. While one of them is short of lanes, what
+    is left over is for it: two that release a lane for a third would else take it from each other until that one is
+    there.
+    """
+    replicas = len(others) + 1
+    least = lanes // replicas
+    is_someone_short = any(count < least for count in others)
+    share = least if is_someone_short else -(-lanes // replicas)
     return list(free[: max(share - held, 0)])
 
 

@@ -43,6 +43,7 @@ _TRANSIENT_CODES: Final = frozenset(
         246,  # SnapshotUnavailable
         251,  # NoSuchTransaction
         262,  # ExceededTimeLimit
+        290,  # TransactionExceededLifetimeLimitSeconds
         9001,  # SocketException
         10107,  # NotWritablePrimary
         11600,  # InterruptedAtShutdown
@@ -50,8 +51,11 @@ _TRANSIENT_CODES: Final = frozenset(
         13388,  # StaleConfig
         13435,  # NotPrimaryNoSecondaryOk
         13436,  # NotPrimaryOrSecondary
+        14031,  # OutOfDiskSpace
     }
 )
+VAGUE_TRIES: Final = 5
+_VAGUE_CODES: Final = frozenset({1, 8, 96, 8000})  # InternalError, UnknownError, OperationFailed, AtlasError
 _TRANSIENT_LABELS: Final = (
     "TransientTransactionError",
     "UnknownTransactionCommitResult",
@@ -76,3 +80,17 @@ def is_transient(error: BaseException) -> bool:
     if any(error.has_error_label(label) for label in _TRANSIENT_LABELS):
         return True
     return isinstance(error, OperationFailure) and error.code in _TRANSIENT_CODES
+
+
+def is_vague(error: BaseException) -> bool:
+    """Return whether the server's answer tells nothing: it may pass, or be for good. Try ``VAGUE_TRIES`` times."""
+    return isinstance(error, OperationFailure) and error.code in _VAGUE_CODES
+
+
+def may_pass(error: PyMongoError) -> bool:
+    """Return whether a service that looks again and again should do so: whatever the server answered.
+
+    It answers with codes that no list knows while it starts, stops or is out of something; and where a code means a
+    defect of ours, the daemon's other services go on, which a restart would stop, too, again and again.
+    """
+    return is_transient(error) or isinstance(error, OperationFailure)

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from config.settings import Settings
 from daemon.event import Event
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import may_pass
 from daemon.mongo.initialise import restore
 from daemon.service import Background
 from daemon.telemetry import emit
@@ -69,7 +69,7 @@ class Upkeep:
             try:
                 report = await restore(self._database, self._settings)
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="upkeep", error=error)
             else:

@@ -18,7 +18,7 @@ from config.error import LeaseLost
 from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.event import Event
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import is_transient, may_pass
 from daemon.mongo.refusal import refusal_text
 from daemon.schedule.sweep import Progress, Sweep, progress_from, schedule_id
 from daemon.service import Background
@@ -97,7 +97,7 @@ class Scheduler:
             except LeaseLost:
                 self._must_load = True
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="schedule", error=error)
                 self._must_load = True

@@ -22,7 +22,7 @@ from daemon.executions.entity import EntityReader
 from daemon.executions.intervention import Interventions
 from daemon.executions.job import Job
 from daemon.metrics import Metrics
-from daemon.mongo.failure import is_forbidden, is_transient
+from daemon.mongo.failure import VAGUE_TRIES, is_forbidden, is_transient, is_vague
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.stream.batch import Batch, BatchStore, Operations, is_duplicate
@@ -87,6 +87,7 @@ class Intake:
         self._store = BatchStore(database, names, interventions)
         self._on_commit = on_commit
         self._checkpoint: Checkpoint | None = None
+        self._vague = (-1, 0)  # how often what follows a commit number failed
         self.transactions = Transactions(database.client)
         self.lock = asyncio.Lock()  # one transaction at a time: the stream's or a sweep's
 
@@ -189,13 +190,19 @@ class Intake:
                 # Perhaps only what one workflow inserts is: queued, it holds up no other entity.
                 await self._start_over()
                 return await self._take_some(events, token, structures, at_once=False)
-            if is_transient(error):
+            if is_transient(error) or self._is_worth_another_try(error):
                 raise
             taken = len(events) if plan is None else max(plan.consumed, 1)
             await self._take_apart(events[:taken], error, structures)
             return events[taken:]
         structures += plan.structures
         return events[plan.consumed :]
+
+    def _is_worth_another_try(self, error: Exception) -> bool:
+        """Return whether what follows the checkpoint is to be tried again, after an answer that says nothing."""
+        commit, tries = self._vague
+        self._vague = (self.checkpoint.commit, tries + 1 if commit == self.checkpoint.commit else 1)
+        return is_vague(error) and self._vague[1] < VAGUE_TRIES
 
     async def _take_with_care(self, events: list[Event], structures: list[Event]) -> list[Event]:
         """Take the first of ``events`` alone, workflow by workflow once that was fatal; return what is left.

@@ -17,7 +17,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from config.settings import Collections
 from daemon.clock import ServerClock
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import may_pass
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.stream.first_start import begin
 from daemon.stream.intake import Intake
@@ -78,7 +78,7 @@ class Placement:
                 origin, _ = await present_origin(self._database, self._names.state)
                 await self._put_back(origin)
         except PyMongoError as error:
-            if not is_transient(error):
+            if not may_pass(error):
                 raise
 
     async def _found(self) -> Mapping[str, Any] | None:

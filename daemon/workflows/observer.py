@@ -19,7 +19,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import is_transient, may_pass
 from daemon.service import Background, until_beat
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
@@ -89,7 +89,7 @@ class Observer:
                     await self._answer()
                     await self._mirror_if_needed()
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="answer to admins", error=error)
             try:

@@ -21,7 +21,7 @@ from daemon.event import Event
 from daemon.executions.counter import counter_id, counter_update
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
-from daemon.mongo.failure import is_transient
+from daemon.mongo.failure import may_pass
 from daemon.mongo.transaction import Transactions
 from daemon.service import Background
 from daemon.telemetry import emit
@@ -99,7 +99,7 @@ class Switcher:
                     pause = await self._apply_again()
                     await self._bring_in_line()
             except PyMongoError as error:
-                if not is_transient(error):
+                if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="switching of workflows", error=error)
                 pause = 1.0

@@ -117,6 +117,11 @@ FAILURES: Final[Mapping[str, Mapping[str, Any]]] = {
         "writeConcernError": {"code": 91, "errmsg": "shutting down"},
     },
     "find, exceeded time limit": {"failCommands": ["find"], "errorCode": 262},
+    "find, for no reason told": {"failCommands": ["find"], "errorCode": 1},
+    "find, a code of no list": {"failCommands": ["find"], "errorCode": 8000},
+    "aggregate, for no reason told": {"failCommands": ["aggregate"], "errorCode": 8},
+    "update, for no reason told": {"failCommands": ["update"], "errorCode": 8},
+    "insert, out of disk space": {"failCommands": ["insert"], "errorCode": 14031},
 }
 
 

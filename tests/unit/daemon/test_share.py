@@ -7,11 +7,16 @@ from daemon.lease.share import lanes_to_claim, lanes_to_release
 
 
 def test_a_single_replica_claims_every_free_lane() -> None:
-    assert lanes_to_claim(["a", "b", "c"], held=0, lanes=3, replicas=1) == ["a", "b", "c"]
+    assert lanes_to_claim(["a", "b", "c"], held=0, lanes=3, others=[]) == ["a", "b", "c"]
 
 
 def test_a_replica_claims_no_more_than_its_share_rounded_up() -> None:
-    assert lanes_to_claim(["a", "b", "c"], held=1, lanes=5, replicas=2) == ["a", "b"]
+    assert lanes_to_claim(["a", "b", "c"], held=1, lanes=5, others=[2]) == ["a", "b"]
+
+
+def test_what_is_left_over_is_for_the_one_that_is_short() -> None:
+    assert lanes_to_claim(["a"], held=10, lanes=32, others=[11, 0]) == []
+    assert lanes_to_claim(["a"], held=10, lanes=32, others=[11, 10]) == ["a"]
 
 
 def test_nothing_is_released_while_nobody_is_short_of_lanes() -> None:
@@ -28,10 +33,11 @@ def test_claiming_and_releasing_end_in_even_shares_wherever_they_begin(lanes: in
     free = [f"lane-{number}" for number in range(lanes)]
     held = [[free.pop() for _ in range(min(count, len(free)))] for count in start]
     for _ in range(3 * len(held) + 3):
-        for mine in held:
-            mine += (claimed := lanes_to_claim(free, len(mine), lanes, len(held)))
+        for number, mine in enumerate(held):
+            others = [len(each) for other, each in enumerate(held) if other != number]
+            mine += (claimed := lanes_to_claim(free, len(mine), lanes, others))
             free = [lane for lane in free if lane not in claimed]
-            counts = {str(number): len(each) for number, each in enumerate(held)}
+            counts = {str(other): len(each) for other, each in enumerate(held)}
             released = lanes_to_release(mine, lanes, len(held), counts)
             mine[:] = [lane for lane in mine if lane not in released]
             free += released
