@@ -1,5 +1,6 @@
 """The fixtures every test may use: one real MongoDB a session and worker, one fresh database a test."""
 
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.mongo.codec import CODEC
+from tests.support.invariants import Expected, violations
 from tests.support.mongod import Mongod
 
 
@@ -37,8 +39,16 @@ async def mongo_client(mongo_uri: str) -> AsyncIterator[AsyncMongoClient[dict[st
 
 
 @pytest.fixture
-async def database(mongo_client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
-    """A fresh database with a name of its own, dropped afterwards."""
+async def database(
+    mongo_client: AsyncMongoClient[dict[str, Any]], request: pytest.FixtureRequest
+) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """A fresh database with a name of its own, dropped afterwards; whatever was done in it, the invariants hold.
+
+    A test that breaks one by hand says so: ``@pytest.mark.tampers``.
+    """
     fresh = mongo_client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=CODEC)
     yield fresh
+    is_asked = request.node.get_closest_marker("tampers") is None
+    broken = await violations(fresh, None, Expected(unfinished=sys.maxsize)) if is_asked else []
     await mongo_client.drop_database(fresh.name)
+    assert broken == []

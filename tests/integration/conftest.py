@@ -1,5 +1,6 @@
 """What the tests of the running daemon start from."""
 
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.mongo.codec import CODEC
 from tests.support.bench import Bench, running_bench
+from tests.support.invariants import Expected, violations
 
 
 @pytest.fixture
@@ -25,4 +27,6 @@ async def shared(mongo_uri: str, mongo_client: AsyncMongoClient[dict[str, Any]])
     database = mongo_client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=CODEC)
     async with running_bench(mongo_uri, database) as running:
         yield running
+    broken = await violations(database, None, Expected(unfinished=sys.maxsize))
     await mongo_client.drop_database(database.name)
+    assert broken == []

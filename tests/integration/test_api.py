@@ -80,6 +80,7 @@ async def test_a_switch_answers_with_what_it_did(client: httpx2.AsyncClient, ver
     assert (await client.get(f"/workflows/{workflow_id}")).json()["status"] == status
 
 
+@pytest.mark.tampers
 async def test_executions_of_a_workflow_come_newest_first_in_four_words(
     client: httpx2.AsyncClient, database: Database
 ) -> None:
@@ -206,6 +207,7 @@ async def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(c
     assert (announced.status_code, grown.status_code) == (413, 413)
 
 
+@pytest.mark.tampers
 async def test_executions_are_found_by_filter_page_by_page(client: httpx2.AsyncClient, database: Database) -> None:
     workflow_id = await created(client)
     ids = await executions(database, workflow_id, 5)
@@ -219,6 +221,7 @@ async def test_executions_are_found_by_filter_page_by_page(client: httpx2.AsyncC
     assert len(held["items"]) == 1
 
 
+@pytest.mark.tampers
 async def test_one_execution_is_shown_whole(client: httpx2.AsyncClient, database: Database) -> None:
     (execution_id,) = await executions(database, await created(client), 1)
     document = (await client.get(f"/executions/{execution_id}")).json()
@@ -226,6 +229,7 @@ async def test_one_execution_is_shown_whole(client: httpx2.AsyncClient, database
     assert document["actions_executed"][0]["action_type"] == "create_task"
 
 
+@pytest.mark.tampers
 async def test_a_command_that_cannot_be_carried_out_says_why(client: httpx2.AsyncClient, database: Database) -> None:
     (execution_id,) = await executions(database, await created(client), 1)
     answer = await client.post(f"/executions/{execution_id}/cancel")
@@ -301,6 +305,7 @@ async def test_a_body_that_is_no_json_is_refused_by_name(client: httpx2.AsyncCli
     assert says in wrong["problem"]
 
 
+@pytest.mark.tampers
 async def test_what_people_have_broken_is_listed_all_the_same(client: httpx2.AsyncClient, database: Database) -> None:
     workflow_id = await created(client)
     odd = {"_id": 7, "name": {"a": 1}, "status": ["x"], "execution_count": "many", "trigger": 5}

@@ -13,6 +13,8 @@ from daemon.executions.intervention import Interventions
 from tests.support.bench import TASK, Bench, created
 from tests.support.poll import eventually
 
+pytestmark = pytest.mark.tampers  # the executions are made by hand
+
 FAILING = {"type": "update_field", "field": "address.city", "value": "Oslo"}  # fails while address is a text
 LATER = {"type": "create_task", "title": "Later", "delay": "1h"}
 

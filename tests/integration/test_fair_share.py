@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -10,6 +11,8 @@ from daemon.executions.fair_share import EACH, FairShare
 from daemon.mongo.initialise import initialise
 from rules.identity import bson_bytes
 from tests.support.settings import settings_for
+
+pytestmark = pytest.mark.tampers  # the executions are made by hand
 
 Database = AsyncDatabase[dict[str, Any]]
 NOW = datetime(2026, 11, 2, tzinfo=UTC)

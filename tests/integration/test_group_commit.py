@@ -19,6 +19,8 @@ from daemon.mongo.codec import CODEC
 from tests.support.jobs import NOW, execution_of, workflow_of
 from tests.support.poll import eventually
 
+pytestmark = pytest.mark.tampers  # the executions were never taken in
+
 Database = AsyncDatabase[dict[str, Any]]
 
 

@@ -15,6 +15,8 @@ from tests.support.bench import Bench, created, running_bench, updated
 from tests.support.poll import eventually
 from tests.support.stage import Stage
 
+pytestmark = pytest.mark.tampers  # executions are edited by hand
+
 Database = AsyncDatabase[dict[str, Any]]
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 

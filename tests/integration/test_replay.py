@@ -32,6 +32,7 @@ async def everything(database: Database) -> dict[str, list[Any]]:
     return {name: sorted(repr(each["_id"]) for each in await database[name].find().to_list()) for name in names}
 
 
+@pytest.mark.tampers
 async def test_a_stream_that_is_read_again_makes_nothing_twice(mongo_uri: str, database: Database) -> None:
     at_once = workflow_document(created(), enrollment="once")
     later = workflow_document(created(), enrollment={"cooldown": "1d"}, actions=LATER)

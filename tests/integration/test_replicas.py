@@ -223,6 +223,7 @@ async def test_a_replica_frozen_in_mid_step_finds_its_late_result_dropped(
     assert await violations(database, load.since) == []
 
 
+@pytest.mark.tampers
 async def test_a_state_that_is_dropped_beside_several_replicas_loses_nothing(
     mongo_uri: str, database: Database, tmp_path: Path
 ) -> None:

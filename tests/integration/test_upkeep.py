@@ -71,6 +71,7 @@ async def test_a_dropped_collection_of_the_crm_is_not_made_by_the_daemon(load: L
     assert "contacts" not in await database.list_collection_names()
 
 
+@pytest.mark.tampers
 @pytest.mark.parametrize(
     "collection", ["workflow_decisions", "workflow_enrollments", "workflow_effects", "tasks", "workflow_requests"]
 )
@@ -79,6 +80,7 @@ async def test_a_dropped_collection_of_ours_does_not_stop_the_work(collection: s
     await goes_on(load)
 
 
+@pytest.mark.tampers
 async def test_the_state_dropped_at_run_time_is_written_again(load: Load) -> None:
     database = load.database
     before = await database.workflow_state.find_one({"_id": "checkpoint"})
@@ -91,6 +93,7 @@ async def test_the_state_dropped_at_run_time_is_written_again(load: Load) -> Non
     assert after["commit"] > before["commit"]
 
 
+@pytest.mark.tampers
 async def test_executions_dropped_at_run_time_are_only_missing(load: Load) -> None:
     database = load.database
     await database.workflow_executions.drop()

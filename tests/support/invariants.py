@@ -90,8 +90,8 @@ async def _delayed(database: Database) -> set[bytes]:
     wanted = {"workflow_id": 1, "version": 1, "definition.actions.delay": 1}
     return {
         bson_bytes([version["workflow_id"], version["version"]])
-        async for version in database.workflow_versions.find({}, wanted)
-        if ((version["definition"] or {}).get("actions") or [{}])[0].get("delay")
+        async for version in database.workflow_versions.find({"definition.actions": {"$type": "object"}}, wanted)
+        if version["definition"]["actions"][0].get("delay")
     }
 
 
