@@ -162,8 +162,8 @@ async def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
             "actions": [{"type": "create_task"}],
         }
     )
-    await started_once(load, mongo_uri, mails)
-    await eventually(lambda: database.workflow_state.find_one({"kind": "schedule"}))
+    async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S):
+        await eventually(lambda: database.workflow_state.find_one({"kind": "schedule"}))
     schedule = await database.workflow_state.find_one({"kind": "schedule"})
     assert schedule is not None
     earlier = schedule["position"] - timedelta(hours=1)

@@ -18,6 +18,8 @@ from daemon.executions.intervention import Interventions
 from tests.support.api import TASK_FOR_LEADS, application, client_of
 from tests.support.settings import settings_for
 
+pytestmark = pytest.mark.tampers  # the executions are made by hand
+
 Database = AsyncDatabase[dict[str, Any]]
 NOW = datetime.now(UTC).replace(microsecond=0)
 NAMES = settings_for("mongodb://unused", "crm").collections
