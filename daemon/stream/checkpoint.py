@@ -19,7 +19,7 @@ from daemon.stream.origin import Origin, origin_from
 
 CHECKPOINT_ID: Final = "checkpoint"
 _MOST: Final = 2**62  # a number that was counted up to has room for more
-_AHEAD_S: Final = 60  # a position ahead of the server by more than this cannot be one of its own
+AHEAD_S: Final = 60  # a position ahead of the server by more than this cannot be one of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def check_at_home(checkpoint: Checkpoint, here: Origin, now: Timestamp) -> None:
     if difference is not None:
         raise CheckpointCorrupt(f"checkpoint: written for {difference}")
     at = max(checkpoint.cluster_time, cluster_time_of(checkpoint.token or {}) or checkpoint.cluster_time)
-    latest = now.as_datetime() + timedelta(seconds=_AHEAD_S)
+    latest = now.as_datetime() + timedelta(seconds=AHEAD_S)
     for instant in (at.as_datetime(), checkpoint.due_floor):  # nothing would be due before the floor
         if instant > latest:
             raise CheckpointCorrupt(f"checkpoint: {instant:%Y-%m-%d %H:%M:%S} UTC is ahead of the server")

@@ -10,11 +10,11 @@ from typing import Any, Final
 from bson.timestamp import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
-from config.error import CheckpointCorrupt
+from config.error import CheckpointCorrupt, ConfigError
 from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.event import Event
-from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint, checkpoint_from
+from daemon.stream.checkpoint import AHEAD_S, CHECKPOINT_ID, Checkpoint, checkpoint_from
 from daemon.stream.first_start import begin
 from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
@@ -30,7 +30,8 @@ async def reset_checkpoint(
 ) -> None:
     """Move the checkpoint to the time ``to``, None for now; raise the driver's error if MongoDB does not answer.
 
-    Where nobody can read the checkpoint, the workflows are taken as they are now.
+    Raise ConfigError if that time has not come: what happens until then would be lost. Where nobody can read the
+    checkpoint, the workflows are taken as they are now.
     """
     clock = ServerClock(database)
     await clock.sample()
@@ -38,6 +39,9 @@ async def reset_checkpoint(
     origin, at = await present_origin(database, names.state)
     before = _readable(await state.find_one({"_id": CHECKPOINT_ID}) or {}, at)
     position = at if to is None else Timestamp(int(to.timestamp()), 1)
+    if position.time > at.time + AHEAD_S:
+        ahead = f"{_instant(position):%Y-%m-%d %H:%M:%S} UTC"
+        raise ConfigError(f"--reset-checkpoint: expected now or a time that has come, found {ahead}")
     if before is not None and position > before.cluster_time:
         why = "the checkpoint was reset by hand"
         await record_gap(state, before.cluster_time, _instant(position), "reset", why, min(position, at))
@@ -67,7 +71,9 @@ def parse_position(text: str) -> datetime | None:
     if text == NOW:
         return None
     at = datetime.fromisoformat(text)
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    Timestamp(int(at.timestamp()), 1)  # raises ValueError for a time that no position can have
+    return at
 
 
 def _readable(document: dict[str, Any], now: Timestamp) -> Checkpoint | None:

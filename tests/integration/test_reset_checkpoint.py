@@ -8,6 +8,7 @@ import pytest
 from bson import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
+from config.error import ConfigError
 from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.workflows.parsing import parser_for
 from tests.support.bench import is_reading
@@ -153,3 +154,19 @@ async def test_the_command_moves_the_position_before_it_runs(
 )
 def test_a_position_is_now_or_a_time_in_utc(text: str, expected: datetime | None) -> None:
     assert parse_position(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "NOW", "-1", "1700000000", "0001-01-01", "1969-12-31T23:00:00Z", "9999-12-31"])
+def test_what_is_no_position_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_position(text)
+
+
+async def test_a_time_that_has_not_come_is_refused_and_the_position_kept(mongo_uri: str, database: Database) -> None:
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    before = await database.workflow_state.find_one({"_id": "checkpoint"})
+    with pytest.raises(ConfigError, match="expected now or a time that has come"):
+        await reset(mongo_uri, database, datetime.now(UTC) + timedelta(hours=2))
+    assert await database.workflow_state.find_one({"_id": "checkpoint"}) == before
+    assert await database.workflow_state.find_one({"kind": "gap"}) is None
