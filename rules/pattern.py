@@ -28,7 +28,7 @@ _UNSUPPORTED: Final = (
 
 def parse_pattern(raw: object, path: str) -> str:
     """Return ``raw`` if it is a regular expression of RE2's syntax; raise WorkflowError at ``path`` if not."""
-    if not isinstance(raw, str):
+    if type(raw) is not str:  # not bson.Code: a str without a hash
         raise WorkflowError(path, f"expected a regular expression as a string, found {found(raw)}")
     if len(raw) > LONGEST_PATTERN:
         raise WorkflowError(path, f"expected a pattern of at most {LONGEST_PATTERN} characters, found {len(raw)}")

@@ -145,6 +145,7 @@ REFUSED: Final[list[tuple[str, Any]]] = [
     ("ends_with", None),
     ("matches", 1),
     ("matches", Regex("a")),
+    ("matches", Code("a")),
     ("matches", "a" * 1_001),
     ("matches", "\ud800"),
 ]
