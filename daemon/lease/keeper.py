@@ -149,8 +149,8 @@ class LeaseKeeper:
                 self._lose(name)
             try:
                 with pymongo.timeout(self._lease_s):
+                    await self._state.delete_one({"_id": f"replica/{self._replica}"})  # first: nothing is left for us
                     await self._free({"kind": "lease"})  # also what a claim that was cut off may have got
-                    await self._state.delete_one({"_id": f"replica/{self._replica}"})
             except PyMongoError as error:
                 emit(Event.STORE_UNAVAILABLE, during="release of leases", error=error)
         if names:
