@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 def lanes_to_claim(free: Sequence[str], held: int, lanes: int, others: Collection[int]) -> list[str]:
     """Return which of the ``free`` lanes a replica that holds ``held`` should claim: up to its share, rounded up.
 
-    ``others`` tells how many lanes each of the other live replicas holds. While one of them is short of lanes, what
-    is left over is for it: two that release a lane for a third would else take it from each other until that one is
+    ``others`` tells how many lanes each of the other live replicas holds. What they need for their share, rounded
+    down, is left to them: two that release a lane for a third would else take it from each other until that one is
     there.
     """
     replicas = len(others) + 1
-    least = lanes // replicas
-    is_someone_short = any(count < least for count in others)
-    share = least if is_someone_short else -(-lanes // replicas)
-    return list(free[: max(share - held, 0)])
+    least, most = lanes // replicas, -(-lanes // replicas)
+    needed = max(least - held, 0)
+    left = max(len(free) - needed - sum(max(least - count, 0) for count in others), 0)
+    return list(free[: needed + min(left, max(most - max(held, least), 0))])
 
 
 def lanes_to_release(held: Sequence[str], lanes: int, replicas: int, holders: Mapping[str, int]) -> list[str]:

@@ -14,9 +14,16 @@ def test_a_replica_claims_no_more_than_its_share_rounded_up() -> None:
     assert lanes_to_claim(["a", "b", "c"], held=1, lanes=5, others=[2]) == ["a", "b"]
 
 
-def test_what_is_left_over_is_for_the_one_that_is_short() -> None:
+def test_what_others_are_short_of_is_left_to_them() -> None:
     assert lanes_to_claim(["a"], held=10, lanes=32, others=[11, 0]) == []
     assert lanes_to_claim(["a"], held=10, lanes=32, others=[11, 10]) == ["a"]
+
+
+def test_what_a_replica_gave_up_is_claimed_at_the_first_look_of_the_others() -> None:
+    free = [f"lane-{number}" for number in range(8)]
+    assert len(lanes_to_claim(free, held=8, lanes=32, others=[8, 8])) == 3
+    assert len(lanes_to_claim(free[3:], held=8, lanes=32, others=[11, 8])) == 3
+    assert len(lanes_to_claim(free[6:], held=8, lanes=32, others=[11, 11])) == 2
 
 
 def test_nothing_is_released_while_nobody_is_short_of_lanes() -> None:
