@@ -3,7 +3,7 @@
 These are documents whose ``due_at`` is no date or is missing, or whose lane does not exist, so that no poll meets
 them, and documents that say ``running`` in a lane of ours though nobody here is at work on them. All are looked up in
 indexes that hold next to nothing, or step over what is in order. What waits for a later time is read through, a page
-every few seconds: what can never run need not wait for its time to be told so. A person who edits a document may need
+at a look: what can never run need not wait for its time to be told so. A person who edits a document may need
 several writes for it: what is merely incomplete is given time.
 """
 
@@ -31,8 +31,7 @@ from daemon.telemetry import emit
 LOOK_S: Final = 5.0
 GRACE_S: Final = 10.0  # how long an edit may be incomplete
 _PAGE: Final = 100
-READ_S: Final = 5.0  # between two pages of what waits
-_READ: Final = 500  # executions of such a page
+_READ: Final = 500  # executions that are read at one look
 _RECORDS: Final = {"$cond": [{"$isArray": ["$actions_executed"]}, {"$size": "$actions_executed"}, 0]}
 
 
@@ -61,7 +60,6 @@ class Inspector:
         self._is_reader = is_reader
         self._incomplete: dict[Any, float] = {}  # execution: monotonic time in seconds when it was first met
         self._read_until: Any = None  # what is due until then was read through; None to begin anew
-        self._read_at = 0.0
         self._task = Background("inspector", self._run, on_death)
 
     async def start(self) -> None:
@@ -113,17 +111,16 @@ class Inspector:
     async def _unrunnable(self) -> list[tuple[Mapping[str, Any], str]]:
         """Return what can never run of the next page of what waits, and of what was met before; with what is wrong."""
         wanted = {**PROJECTION, "records": _RECORDS}
-        page = await self._executions.find({"_id": {"$in": list(self._incomplete)}}, wanted).to_list()
-        if time.monotonic() - self._read_at >= READ_S:
-            self._read_at = time.monotonic()
-            due: dict[str, Any] = {"$type": "date"}
-            if self._read_until is not None:
-                due["$gt"] = self._read_until
-            queued = self._executions.find({"lane": {"$in": self._all_lanes}, "due_at": due}, wanted)
-            waiting = await queued.sort([("due_at", 1), ("seq", 1)]).limit(_READ).to_list()
-            self._read_until = waiting[-1]["due_at"] if len(waiting) == _READ else None
-            page += waiting
-        problems = [(document, await self._problem(document)) for document in page if "due_at" in document]
+        met = list(self._incomplete)
+        page = await self._executions.find({"_id": {"$in": met}}, wanted).to_list() if met else []
+        due: dict[str, Any] = {"$type": "date"}
+        if self._read_until is not None:
+            due["$gt"] = self._read_until
+        queued = self._executions.find({"lane": {"$in": self._all_lanes}, "due_at": due}, wanted)
+        waiting = await queued.sort([("due_at", 1), ("seq", 1)]).limit(_READ).to_list()
+        self._read_until = waiting[-1]["due_at"] if len(waiting) == _READ else None
+        documents = [document for document in (*page, *waiting) if "due_at" in document]
+        problems = [(document, await self._problem(document)) for document in documents]
         return [(document, problem) for document, problem in problems if problem]
 
     async def _problem(self, document: Mapping[str, Any]) -> str:

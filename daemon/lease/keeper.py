@@ -31,6 +31,7 @@ _BEAT_S: Final = 0.5  # how often it is asked whether there is anything to do
 _TRUST: Final = 0.85  # the part of a lease that its owner trusts: what is left pays for a late look at the clock
 _DUPLICATE_KEY: Final = 11000
 _LONG_AGO: Final = {"$subtract": ["$$NOW", 24 * 3600 * 1000]}  # replicas that died without a word are forgotten
+_LEFT: Final = {"$subtract": ["$expires_at", "$$NOW"]}
 _IS_LIVE: Final = {"$gt": ["$expires_at", "$$NOW"]}
 
 
@@ -263,7 +264,7 @@ class LeaseKeeper:
                         "holder": 1,
                         "epoch": 1,
                         "live": _IS_LIVE,
-                        "left_ms": {"$subtract": ["$expires_at", "$$NOW"]},
+                        "left_ms": {"$cond": [{"$eq": [{"$type": "$expires_at"}, "date"]}, _LEFT, 0]},
                     }
                 },
             ]

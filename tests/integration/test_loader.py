@@ -111,14 +111,14 @@ async def test_what_can_never_run_is_told_so_long_before_its_time(
     bench: Bench, stage: Stage, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspector, "GRACE_S", 0.0)
-    monkeypatch.setattr(inspector, "READ_S", 0.0)
+    monkeypatch.setattr(inspector, "LOOK_S", 0.1)
     run = await edited(bench, {"$set": change})
     assert (run["status"], run["reason"]) == ("failed", "corrupt")
     assert stage.calls == []
 
 
 async def test_all_that_waits_is_read_through_page_by_page(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("GRACE_S", 0.0), ("READ_S", 0.0), ("LOOK_S", 0.05), ("_READ", 2)):
+    for name, value in (("GRACE_S", 0.0), ("LOOK_S", 0.05), ("_READ", 2)):
         monkeypatch.setattr(inspector, name, value)
     workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
     for _ in range(7):
