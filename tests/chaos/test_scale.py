@@ -22,6 +22,8 @@ from tests.support.replica import Replica
 
 Database = AsyncDatabase[dict[str, Any]]
 
+pytestmark = pytest.mark.tampers  # the crowd is made by hand
+
 EXECUTIONS: Final = int(os.environ.get("SCALE", "15000"))
 MOST_EXAMINED: Final = 3_000  # documents, by one query
 FLAT_MB: Final = 50

@@ -52,6 +52,7 @@ async def test_an_execution_that_nobody_expected_makes_it_fail(
     assert f"not expected: {REFERRAL} for stowaway: completed" in shown
 
 
+@pytest.mark.tampers
 async def test_an_execution_that_is_missing_makes_it_fail(mongo_uri: str, database: Database, tmp_path: Path) -> None:
     performance = Performance(mongo_uri, database, tmp_path)
     won = {"workflow_name": WON, "status": "completed"}

@@ -75,6 +75,7 @@ async def test_a_paused_workflow_and_an_enrolled_entity_stand_in_the_way(bench: 
     assert (passed(told)["status"], passed(told)["enrollment"]) == (False, False)
 
 
+@pytest.mark.tampers
 async def test_executions_that_people_have_broken_are_passed_over(bench: Bench) -> None:
     workflow = await bench.add(created("deal"))
     deal_id = await deal(bench)

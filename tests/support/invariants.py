@@ -206,7 +206,7 @@ async def _counters(state: _State, database: Database) -> None:
     found: Counter[tuple[bytes, str]] = Counter()
     async for counter in database.workflow_state.find({"kind": "counter"}):
         for name in ("execution_count", "success_count", "failure_count"):
-            found[bson_bytes(counter["workflow_id"]), name] += counter[name]
+            found[bson_bytes(counter["workflow_id"]), name] += counter.get(name, 0)  # a correction moves some only
     for workflow, name in wanted.keys() | found.keys():
         told, counted = wanted[workflow, name], found[workflow, name]
         if told != counted:
