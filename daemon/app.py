@@ -35,7 +35,8 @@ from daemon.executions.recorder import Recorder
 from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.lease.division import check_division
-from daemon.lease.keeper import READER, LeaseKeeper, lane_name, lane_of_name
+from daemon.lease.keeper import LeaseKeeper
+from daemon.lease.store import READER, lane_name, lane_of_name
 from daemon.metrics import Metrics
 from daemon.mongo.patience import patiently
 from daemon.mongo.upkeep import Upkeep

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.lease.keeper import lane_name
+from daemon.lease.store import lane_name
 from tests.support.daemon import running_daemon
 from tests.support.invariants import violations
 from tests.support.load import prepared_load

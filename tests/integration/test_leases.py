@@ -9,7 +9,8 @@ from bson import Binary
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.event import Event
-from daemon.lease.keeper import READER, LeaseKeeper, lane_name
+from daemon.lease.keeper import LeaseKeeper
+from daemon.lease.store import READER, lane_name
 from tests.support.poll import eventually
 
 LANES = 8
