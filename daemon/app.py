@@ -57,6 +57,7 @@ from daemon.stream.recovery import Recovery
 from daemon.stream.throttle import Throttle
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
+from daemon.workflows.mending import mend_versions
 from daemon.workflows.observer import Observer
 from daemon.workflows.parsing import parser_for
 from daemon.workflows.switcher import Switcher
@@ -84,6 +85,7 @@ class Daemon:
         database = client[settings.database_name]
         executions, versions, state = database[names.executions], database[names.versions], database[names.state]
         self._check_division = partial(check_division, state, executions, settings.lanes)
+        self._mend_versions = partial(mend_versions, database, names)
         parse = parser_for(settings, parse_action)
         self._grace = timedelta(seconds=settings.grace_s)
         self.clock = ServerClock(database)
@@ -285,6 +287,7 @@ class Daemon:
         """Return once this replica takes part; raise the driver's error if the database does not answer."""
         await patiently(self.clock.sample)
         await patiently(self._check_division)
+        await patiently(self._mend_versions)
         await patiently(self._states.refresh)
         for service in (
             self._api,

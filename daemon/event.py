@@ -134,6 +134,12 @@ class Event(StrEnum):
         "workflow_id workflow_name version error",
         ("A workflow document is invalid; its last good version, if any, stays in force."),
     )
+    VERSION_CORRUPT = (
+        "version.corrupt",
+        Level.ERROR,
+        "workflow_id version",
+        ("The newest version of a workflow, as the daemon stored it, was edited: the document is read anew."),
+    )
     WORKFLOW_STATUS_CHANGED = (
         "workflow.status_changed",
         Level.INFO,

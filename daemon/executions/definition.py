@@ -47,8 +47,9 @@ class Definitions:
         ids = [{"workflow_id": workflow_id, "version": version} for workflow_id, version in missing.values()]
         found: dict[Pinned, tuple[Compiled, int]] = dict.fromkeys(missing, (None, 0))
         async for document in self._versions.find({"_id": {"$in": ids}}):
-            workflow_id, version, definition = document["workflow_id"], document["version"], document.get("definition")
-            if definition is not None:
+            workflow_id, version = document["_id"]["workflow_id"], document["_id"]["version"]
+            definition = document.get("definition")
+            if isinstance(definition, Mapping):
                 compiled = await parsed_aside(self._parse, workflow_id, version, definition)
                 found[pinned(workflow_id, version)] = (compiled, len(bson_bytes(definition)))
         # Only now: a read that was cut off says nothing about what there is.

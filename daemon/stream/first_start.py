@@ -117,7 +117,9 @@ async def _used_numbers(executions: AsyncCollection[dict[str, Any]], now: dateti
 
 async def _used_commits(versions: AsyncCollection[dict[str, Any]]) -> int:
     """Return a commit number above those of the versions there are: replicas look for versions above what they saw."""
-    newest = await versions.find_one({}, {"changed_seq": 1}, sort=[("changed_seq", -1)])
+    newest = await versions.find_one(
+        {"changed_seq": {"$type": "number"}}, {"changed_seq": 1}, sort=[("changed_seq", -1)]
+    )
     return 0 if newest is None else int(newest["changed_seq"]) + 1
 
 

@@ -20,6 +20,7 @@ from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import present_origin
 from daemon.telemetry import emit
+from daemon.workflows.mending import mend_versions
 from rules.head import Parse
 
 NOW: Final = "now"
@@ -35,6 +36,7 @@ async def reset_checkpoint(
     """
     clock = ServerClock(database)
     await clock.sample()
+    await mend_versions(database, names)
     state = database[names.state]
     origin, at = await present_origin(database, names.state)
     before = _readable(await state.find_one({"_id": CHECKPOINT_ID}) or {}, at)

@@ -1,0 +1,103 @@
+"""Bring the newest stored version of a workflow back into shape where somebody has edited it.
+
+workflow_versions is the daemon's own truth, but anybody may write there, and a version that nobody can read would keep
+every replica from starting. The switch is taken from the workflow's document, so that nothing that waits is held or
+released; the reader then reads the document anew, and makes a new version of it where the old one is not whole.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.collection_names import Collections
+from config.error import WorkflowError
+from daemon.event import Event
+from daemon.telemetry import emit
+from rules.head import Transition
+from rules.workflow import Status, status_of
+
+_STATUSES: Final = [str(each) for each in Status]
+_TRANSITIONS: Final = [str(each) for each in Transition]
+_NUMBER: Final = {"bsonType": ["int", "long"]}
+_PROBLEM_SHAPE: Final = {
+    "bsonType": "object",
+    "required": ["path", "problem"],
+    "properties": {"path": {"bsonType": "string"}, "problem": {"bsonType": "string"}},
+}
+_SHAPE: Final = {
+    "required": [
+        *("workflow_id", "version", "definition", "status", "error"),
+        *("seen", "at_seq", "stopped_seq", "is_deleted", "changed_seq"),
+    ],
+    "properties": {
+        "version": _NUMBER,
+        "definition": {"bsonType": ["object", "null"]},
+        "status": {"enum": _STATUSES},
+        "error": {"anyOf": [{"bsonType": "null"}, _PROBLEM_SHAPE]},
+        "seen": {"bsonType": "string"},
+        "at_seq": _NUMBER,
+        "stopped_seq": _NUMBER,
+        "is_deleted": {"bsonType": "bool"},
+        "changed_seq": _NUMBER,
+        "since": {"bsonType": ["date", "null"]},
+        "transition": {"enum": _TRANSITIONS},
+    },
+}
+_LATEST: Final = {"latest": True}
+_IS_NO_VERSION: Final = {
+    **_LATEST,
+    "$or": [{"_id.workflow_id": {"$exists": False}}, {"_id.version": {"$not": {"$type": ["int", "long"]}}}],
+}
+_MISSHAPEN: Final = {**_LATEST, "$nor": [{"$jsonSchema": _SHAPE}]}
+
+
+def _kept(field: str, types: list[str], otherwise: Any) -> dict[str, Any]:
+    """Return the expression for a field that stays as it is if it has one of ``types``."""
+    return {"$cond": [{"$in": [{"$type": f"${field}"}, types]}, f"${field}", otherwise]}
+
+
+_HAS_DEFINITION: Final = {"$in": [{"$type": "$definition"}, ["object", "null"]]}
+_HAS_PROBLEM: Final = {
+    "$and": [{"$eq": [{"$type": "$error.path"}, "string"]}, {"$eq": [{"$type": "$error.problem"}, "string"]}]
+}
+_MENDED: Final = {
+    "workflow_id": "$_id.workflow_id",
+    "version": "$_id.version",
+    "definition": _kept("definition", ["object"], None),
+    "error": {
+        "$cond": [
+            _HAS_DEFINITION,
+            {"$cond": [_HAS_PROBLEM, "$error", None]},
+            {"path": "", "problem": "the version stored in workflow_versions was edited: it is read anew"},
+        ]
+    },
+    "seen": "",  # the document is another one when it is seen next: at the latest when it is answered
+    "at_seq": _kept("at_seq", ["int", "long"], 0),
+    "stopped_seq": _kept("stopped_seq", ["int", "long"], -1),
+    "is_deleted": _kept("is_deleted", ["bool"], False),
+    "changed_seq": _kept("changed_seq", ["int", "long"], 0),
+    "since": _kept("since", ["date"], None),
+    "transition": {"$cond": [{"$in": ["$transition", _TRANSITIONS]}, "$transition", "$$REMOVE"]},
+}
+
+
+async def mend_versions(database: AsyncDatabase[dict[str, Any]], names: Collections) -> None:
+    """Mend what cannot be read; raise the driver's error if the database does not answer."""
+    versions = database[names.versions]
+    await versions.update_many(_IS_NO_VERSION, {"$unset": {"latest": ""}})
+    async for found in versions.find(_MISSHAPEN, {"_id": 1, "status": 1}):
+        workflow_id, version = found["_id"]["workflow_id"], found["_id"]["version"]
+        status = found.get("status")
+        if status not in _STATUSES:
+            status = _status_of(await database[names.workflows].find_one({"_id": workflow_id}, {"status": 1}))
+        await versions.update_one({"_id": found["_id"]}, [{"$set": {**_MENDED, "status": status}}])
+        emit(Event.VERSION_CORRUPT, workflow_id=workflow_id, version=version)
+
+
+def _status_of(document: Mapping[str, Any] | None) -> Status:
+    """Return the status that an admin wrote; where nobody can tell, nothing runs."""
+    try:
+        return status_of(document) if document is not None else Status.PAUSED
+    except WorkflowError:
+        return Status.PAUSED
