@@ -144,8 +144,9 @@ class Observer:
         ):
             group = {"_id": {"workflow_id": "$workflow_id", "status": "$status"}, "count": {"$sum": 1}}
             async for found in await self._executions.aggregate([{"$match": wanted}, {"$group": group}]):
-                key = bson_bytes(found["_id"]["workflow_id"])
-                counts.setdefault(key, {})[found["_id"]["status"]] = found["count"]
+                key, status = bson_bytes(found["_id"]["workflow_id"]), found["_id"]["status"]
+                if isinstance(status, str):  # a list that somebody wrote matches what is in it
+                    counts.setdefault(key, {})[status] = found["count"]
         return counts
 
     async def _mirror_if_needed(self) -> None:
@@ -158,7 +159,7 @@ class Observer:
 
     async def _mirror(self) -> None:
         """Write the sums of the counters that have changed into their workflows."""
-        changed: dict[str, Any] = {"kind": "counter"}
+        changed: dict[str, Any] = {"kind": "counter", "workflow_id": {"$exists": True}}  # somebody may have edited one
         if self._mirrored_at is not None:
             changed["changed_at"] = {"$gt": self._mirrored_at}
         ids: dict[bytes, Any] = {}

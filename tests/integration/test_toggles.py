@@ -1,8 +1,10 @@
 """Switches take effect at their own place in the oplog, relative to the changes around them (promise 5)."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.support.bench import TASK, Bench, created, is_reading, running_bench, updated, workflow_document
@@ -171,6 +173,29 @@ async def test_what_the_daemon_answered_comes_back_after_a_replace_that_left_it_
         return await bench.workflows.find_one({"_id": workflow, "execution_count": 1, "success_count": 1})
 
     await eventually(is_counted_again)
+
+
+@pytest.mark.tampers
+async def test_a_counter_made_by_hand_keeps_no_workflow_from_its_counts(bench: Bench) -> None:
+    by_hand = {"_id": "counter/mine", "kind": "counter", "changed_at": datetime(2100, 1, 1, tzinfo=UTC)}
+    await bench.database["workflow_state"].insert_one(by_hand)
+    workflow = await bench.add(created())
+    await bench.leads.insert_one({"_id": 1})
+
+    async def is_mirrored() -> object:
+        return await bench.workflows.find_one({"_id": workflow, "execution_count": 1})
+
+    await eventually(is_mirrored)
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize("status", [["held"], ["pending"]], ids=str)
+async def test_an_execution_made_by_hand_keeps_no_workflow_from_its_answer(bench: Bench, status: list[str]) -> None:
+    workflow = ObjectId()
+    queued = {"lane": 0, "due_at": datetime(2100, 1, 1, tzinfo=UTC)} if status == ["pending"] else {}
+    await bench.executions.insert_one({"_id": ObjectId(), "workflow_id": workflow, "status": status, **queued})
+    await bench.add(created(), _id=workflow)
+    assert (await bench.observed(workflow, state="active"))["in_flight"] == 0
 
 
 @pytest.mark.parametrize("workflow_id", ["by-name", 7, {"team": "a", "no": 1}], ids=repr)
