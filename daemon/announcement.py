@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bson.int64 import Int64
 from pymongo import WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -46,7 +47,7 @@ class Announcements:
         self._name = collection
         # Acknowledged by one node: it is no loss when a failover takes it back.
         self._collection = database.get_collection(collection, write_concern=WriteConcern(w=1))
-        self._find: Mapping[str, Any] = {"find": collection, "tailable": True, "awaitData": True}
+        self._find: dict[str, Any] = {"find": collection, "tailable": True, "awaitData": True}
         self._replica = replica
         self._on_heard = on_heard
         self._untold = asyncio.Event()
@@ -110,33 +111,43 @@ class Announcements:
         async with asyncio.timeout(_ANSWER_S):
             await self._put_in_place()
         async with self._database.client.start_session() as session:
-            command = {**self._find}
-            batch_name = "firstBatch"
-            while True:
-                async with asyncio.timeout(_ANSWER_S):
-                    cursor: Mapping[str, Any] = (await self._database.command(command, session=session))["cursor"]
-                if not cursor["id"]:
-                    return
+            async with asyncio.timeout(_ANSWER_S):
+                cursor = await self._open(session)
+            batch = cursor["firstBatch"]
+            while cursor["id"]:
                 self.is_heard = True
-                if any(each.get("replica") != self._replica for each in cursor[batch_name]):
+                if any(each.get("replica") != self._replica for each in batch):
                     self._on_heard()
                 command = {"getMore": Int64(cursor["id"]), "collection": self._name, "maxTimeMS": _AWAIT_MS}
-                batch_name = "nextBatch"
+                async with asyncio.timeout(_ANSWER_S):
+                    cursor = (await self._database.command(command, session=session))["cursor"]
+                batch = cursor["nextBatch"]
 
     async def _put_in_place(self) -> None:
-        """Make the collection what it has to be; raise the driver's error where that is not allowed."""
+        """See to it that there is a collection with something in it: a cursor on nothing ends at once."""
         try:
             await create_capped(self._database, self._name)
         except OperationFailure as error:
             if error.code not in (_NAMESPACE_EXISTS, MISSING_PRIVILEGE_CODE):
                 raise
-        await self._collection.insert_one({"replica": self._replica})  # a cursor on nothing ends at once
+        await self._collection.insert_one({"replica": self._replica})
+
+    async def _open(self, session: AsyncClientSession) -> Mapping[str, Any]:
+        """Return a waiting cursor; make the collection capped where somebody's is not.
+
+        Raise the driver's error where that is not allowed.
+        """
         try:
-            await self._database.command({**self._find, "batchSize": 0})
+            return await self._found(session)
         except OperationFailure as error:
             if error.code != _BAD_VALUE:
                 raise
-            await self._database.command({"convertToCapped": self._name, "size": _CAPPED_BYTES})
+        await self._database.command({"convertToCapped": self._name, "size": _CAPPED_BYTES})
+        return await self._found(session)
+
+    async def _found(self, session: AsyncClientSession) -> Mapping[str, Any]:
+        cursor: Mapping[str, Any] = (await self._database.command(self._find, session=session))["cursor"]
+        return cursor
 
 
 async def create_capped(database: AsyncDatabase[dict[str, Any]], name: str) -> None:

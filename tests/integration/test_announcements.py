@@ -57,6 +57,15 @@ async def test_what_one_tells_the_other_hears_and_not_itself(database: Database)
         assert b.heard == own + 1
 
 
+async def test_who_listens_leaves_no_other_cursor_open(database: Database) -> None:
+    idle: list[dict[str, Any]] = [
+        {"$currentOp": {"idleCursors": True}},
+        {"$match": {"type": "idleCursor", "ns": f"{database.name}.{NAME}"}},
+    ]
+    async with listening(database, "a"):
+        assert await (await database.client.admin.aggregate(idle)).to_list() == []
+
+
 async def test_what_is_told_right_before_the_end_is_heard(database: Database) -> None:
     async with listening(database, "a") as a:
         async with listening(database, "b") as b:
