@@ -76,7 +76,8 @@ async def cancelled(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and return once all have ended, also where the caller is cancelled meanwhile: that is raised then.
 
     They are asked again every second: where an operation of the driver ends in the very moment it is cancelled,
-    ``asyncio.wait_for`` (Python 3.11) keeps the result and loses the cancellation.
+    ``asyncio.wait_for`` (Python 3.11) keeps the result and loses the cancellation. What they raise at their end is
+    nobody's concern any more.
     """
     interrupted: asyncio.CancelledError | None = None
     while left := [task for task in tasks if not task.done()]:
@@ -86,6 +87,9 @@ async def cancelled(*tasks: asyncio.Task[Any]) -> None:
             await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
         except asyncio.CancelledError as error:  # nobody else knows of them: they would run for ever
             interrupted = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # or asyncio says that nobody has asked for it
     if interrupted is not None:
         raise interrupted
 

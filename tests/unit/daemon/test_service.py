@@ -1,6 +1,8 @@
 """Ending tasks that belong together, also when the one who ends them is ended in the midst of it."""
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 
@@ -48,3 +50,20 @@ async def test_what_one_of_them_raised_is_raised() -> None:
     with pytest.raises(ValueError, match="first"):
         await first_failure(asyncio.create_task(fails()), other)
     assert other.cancelled()
+
+
+async def test_what_fails_while_it_is_ended_is_not_reported_as_forgotten() -> None:
+    async def fails_at_its_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("at its end") from None
+
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    parent = asyncio.create_task(first_failure(asyncio.create_task(fails_at_its_end())))
+    await asyncio.sleep(0)
+    await cancelled(parent)
+    del parent
+    gc.collect()
+    assert [each["message"] for each in reported if "never retrieved" in each["message"]] == []
