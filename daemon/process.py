@@ -1,11 +1,11 @@
 """The life of the process: a MongoDB to work beside, its preparation, the daemon, and its end."""
 
-import gc
 import time
 from functools import partial
 
 from config.settings import Settings
 from daemon.app import Daemon
+from daemon.collector import calm_collector
 from daemon.event import Event
 from daemon.mongo.client import open_client
 from daemon.mongo.embedded import with_mongodb
@@ -39,7 +39,7 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
             except BaseException:
                 await daemon.stop()  # or every service would say that it ended by itself
                 raise
-            _calm_collector()
+            calm_collector()
             emit(
                 Event.DAEMON_STARTED,
                 replica=connected.replica_name,
@@ -51,13 +51,3 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
             await daemon.stop()
     emit(Event.DAEMON_STOPPED, exit_code=stop.exit_code, seconds=round(time.monotonic() - began, 3))
     return stop.exit_code
-
-
-def _calm_collector() -> None:
-    """Let the cyclic garbage collector run seldom, and not over what was loaded at start.
-
-    Events, jobs and units are freed by reference counts; looking through the living ones again and again took a
-    third of the time of a burst.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

@@ -17,6 +17,7 @@ from daemon.admin.timeline import Timeline
 from daemon.executions.intervention import Interventions
 from tests.support.api import TASK_FOR_LEADS, application, client_of
 from tests.support.settings import settings_for
+from tests.support.watchdog import least_stall
 
 pytestmark = pytest.mark.tampers  # the executions are made by hand
 
@@ -60,6 +61,15 @@ async def ran(database: Database, workflow_id: Any, at: datetime = NOW, **fields
 def timeline(database: Database) -> Timeline:
     executions = ExecutionAdmin(database, NAMES, Interventions(database, NAMES, lambda: NOW))
     return Timeline(database, NAMES, executions)
+
+
+async def test_a_list_of_thousands_of_workflows_does_not_hold_up_the_event_loop(
+    client: httpx2.AsyncClient, database: Database
+) -> None:
+    await database["workflows"].insert_many([{**TASK_FOR_LEADS, "name": f"Number {each}"} for each in range(2_500)])
+    page = await client.get("/")  # templates are read once
+    assert page.text.count("Number ") >= 2_500
+    assert await least_stall(lambda: client.get("/"), 0.1) < 0.1
 
 
 async def test_runs_are_counted_by_hour_and_workflow(database: Database) -> None:

@@ -1,5 +1,6 @@
 """The pages that show: workflows, executions, what needs a person, operation, and why something did not run."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Final
 
@@ -85,7 +86,9 @@ def page_router(
 def _add_workflows(router: APIRouter, administration: Administration, pages: Pages) -> None:
     @router.get("/")
     async def workflows(request: Request) -> Response:
-        return pages.show(request, "workflows.html", workflows=await administration.activity.workflows())
+        found = await administration.activity.workflows()
+        # In a thread: for thousands of workflows it takes longer than the event loop may stand still.
+        return await asyncio.to_thread(pages.show, request, "workflows.html", workflows=found)
 
     @router.get("/dashboard/workflow")
     async def workflow(request: Request, id: Id) -> Response:
