@@ -1,6 +1,5 @@
 """What every child process of the benchmark does: take its orders as JSON, say when it is ready, wait for the word."""
 
-import gc
 import json
 import sys
 from typing import Any
@@ -26,12 +25,6 @@ def wait_for_word() -> None:
     """Return when the parent process says so."""
     if not sys.stdin.readline():
         raise SystemExit("the parent process has ended")
-
-
-def calm_collector() -> None:
-    """Keep the garbage collector out of the measurement, as the daemon does."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def client_of(uri: str) -> AsyncMongoClient[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Where the daemon's time goes in a burst, sampled by py-spy: ``make profile`` writes a flame graph.
 
-``python -m benchmarks.flame [--leads N] [--action create_task|update_field] [--format raw] [--out FILE]``. The daemon
-is started under py-spy, because sampling one's own child needs no privilege.
+``python -m benchmarks.flame [--leads N] [--action create_task|update_field] [--one-in 10] [--format raw]
+[--out FILE]``. The daemon is started under py-spy, because sampling one's own child needs no privilege.
 """
 
 import argparse
@@ -27,13 +27,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.flame", description=__doc__)
     parser.add_argument("--leads", type=int, default=30_000)
     parser.add_argument("--action", choices=["create_task", "update_field"], default="create_task")
+    parser.add_argument("--one-in", type=int, default=1, help="every how many leads one matches")
     parser.add_argument("--format", choices=list(_EXTENSIONS), default="flamegraph")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     logger.disable("daemon")
     out = arguments.out or PLACE / f"burst.{_EXTENSIONS[arguments.format]}"
     with served() as server:
-        uvloop.run(_sample(server, Workload(arguments.action), arguments.leads, arguments.format, out.resolve()))
+        workload = Workload(arguments.action, arguments.one_in)
+        uvloop.run(_sample(server, workload, arguments.leads, arguments.format, out.resolve()))
     sys.stderr.write(f"written: {out}\n")
 
 
@@ -46,10 +48,12 @@ async def _sample(server: Server, workload: Workload, leads: int, form: str, out
         async with running(["daemon", "run"], server.directory / "flame", environment, under) as recording:
             await recording.started("daemon.started")
             stage = Arena(server, database, (recording,))
+            wanted = 0
             for count in (WARM_UP, leads):
-                async with writing(stage, count, 1, None) as writer:
+                wanted += workload.matching(count)
+                async with writing(stage, count, workload.one_in, None) as writer:
                     await writer.give_word()
-                    await ended(stage, WARM_UP if count == WARM_UP else WARM_UP + leads)
+                    await ended(stage, wanted)
                     await writer.heard()
             await _end_daemon(recording)
 

@@ -13,9 +13,10 @@ from bson import ObjectId
 
 from benchmarks import record
 from benchmarks.bound import open_stream
-from benchmarks.child import calm_collector, client_of, orders, say, wait_for_word
+from benchmarks.child import client_of, orders, say, wait_for_word
 from benchmarks.record import LANES, Queued
 from benchmarks.workload import lead_documents
+from daemon.collector import calm_collector
 
 BATCH: Final = 500
 

@@ -16,9 +16,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_concern import ReadConcern
 
 from benchmarks import record
-from benchmarks.child import calm_collector, client_of, orders, say, wait_for_word
+from benchmarks.child import client_of, orders, say, wait_for_word
 from benchmarks.record import LANES, Queued
 from benchmarks.workload import NEW_VALUE, lead_documents
+from daemon.collector import calm_collector
 
 UNITS: Final = 100
 _INSERT_BATCH: Final = 1_000

@@ -78,8 +78,8 @@ class Conditions:
     def explain(self, subject: Subject) -> tuple[Finding, ...]:
         """Return the conditions that kept the whole from being met, in document order; nothing if it is met."""
         return tuple(
-            Finding(leaf.path, leaf.field, leaf.operator, leaf.expected, leaf.actual(subject), leaf.judge(subject))
-            for leaf in _blamed(self.root, subject, True)
+            Finding(leaf.path, leaf.field, leaf.operator, leaf.expected, leaf.actual(subject), verdict)
+            for leaf, verdict in _blamed(self.root, subject, True)
         )
 
 
@@ -194,15 +194,16 @@ def _conditions_in(group: Group) -> Iterator[Condition]:
             yield member
 
 
-def _blamed(member: Condition | Group, subject: Subject, wanted: bool) -> Iterator[Condition]:
-    """Return the conditions because of which ``member`` did not come to ``wanted``.
+def _blamed(member: Condition | Group, subject: Subject, wanted: bool) -> Iterator[tuple[Condition, Verdict]]:
+    """Return the conditions because of which ``member`` did not come to ``wanted``, and what they came to.
 
     Under ``none`` the blame turns around: there a condition is to blame for being true.
     """
-    if member.judge(subject) is wanted:
+    verdict = member.judge(subject)
+    if verdict is wanted:
         return
     if isinstance(member, Condition):
-        yield member
+        yield member, verdict
         return
     inner = wanted is not (member.combination is Combination.NONE)
     for each in member.members:

@@ -99,12 +99,12 @@ def digest_of(document: Mapping[str, Any]) -> str:
     return blake2b(bson.encode(own), digest_size=16).hexdigest()
 
 
-def defines_the_same(head: Head, document: Mapping[str, Any]) -> bool:
-    """Return whether ``document`` defines what the last good version of its workflow does."""
-    if not head.definition:
+def defines_the_same(before: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
+    """Return whether ``document`` defines what ``before`` does: an earlier document, or the definition of a version."""
+    if not before:
         return False
     # As BSON: to Python, 1 and True are equal, and so are documents whose keys are in another order.
-    return bson.encode(head.definition) == bson.encode(definition_of(document))
+    return bson.encode(definition_of(before)) == bson.encode(definition_of(document))
 
 
 def _definition(
@@ -113,7 +113,7 @@ def _definition(
     """Return the last good workflow and its definition, and the error of ``document`` if it is not the one."""
     good = None if head is None or head.is_deleted else head.workflow
     definition = definition_of(document)
-    if good and head and defines_the_same(head, document):
+    if good and head and defines_the_same(head.definition, document):
         return replace(good, version=version), head.definition, None
     try:
         return parse(workflow_id, version, document), definition, None

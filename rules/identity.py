@@ -8,24 +8,32 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import bson
 from bson import ObjectId, Regex
 
 from rules.change import Change
 
+_OBJECT_ID_HEAD: Final = b"\x13\0\0\0\x07\0"  # a document of 19 bytes whose only field, "", is an ObjectId
+
 
 def bson_bytes(value: Any) -> bytes:
     """Return the BSON form of a value: equal for equal values of equal type, whatever the type."""
+    if type(value) is ObjectId:  # most ids are: five times faster than the codec
+        return _OBJECT_ID_HEAD + value.binary + b"\0"
     return bson.encode({"": value})
 
 
 def change_id(change_seconds: int, token: str, *parts: Any) -> ObjectId:
     """Return the id that belongs to an event (its cluster time in seconds and its token) and ``parts``."""
+    return id_from_bytes(change_seconds, token, b"".join(map(bson_bytes, parts)))
+
+
+def id_from_bytes(change_seconds: int, token: str, parts: bytes) -> ObjectId:
+    """Return what ``change_id`` does, of parts whose BSON is known."""
     digest = blake2b(token.encode(), digest_size=8)
-    for part in parts:
-        digest.update(bson_bytes(part))
+    digest.update(parts)
     return ObjectId((change_seconds & 0xFFFFFFFF).to_bytes(4, "big") + digest.digest())
 
 

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from daemon.event import Event as LogEvent
@@ -11,7 +12,7 @@ from daemon.stream.decode import Event
 from daemon.telemetry import emit
 from rules.change import Change
 from rules.explain import Reason, Refusal
-from rules.identity import change_id
+from rules.identity import bson_bytes, change_id, id_from_bytes
 from rules.workflow import Workflow
 
 MAX_ENTRIES: Final = 100
@@ -20,7 +21,7 @@ MAX_ENTRIES: Final = 100
 def decision_document(change: Change, refusals: Sequence[Refusal], chunk: int) -> dict[str, Any]:
     """Return the decision on one change; ``chunk`` tells the parts of a change apart that spans transactions."""
     document: dict[str, Any] = {
-        "_id": change_id(change.cluster_time[0], change.token, "decision", chunk),
+        "_id": id_from_bytes(change.cluster_time[0], change.token, _id_parts(chunk)),
         "kind": "change",
         "entity_type": change.entity_type,
         "entity_id": change.entity_id,
@@ -32,6 +33,11 @@ def decision_document(change: Change, refusals: Sequence[Refusal], chunk: int) -
     if len(refusals) > MAX_ENTRIES:
         document["more"] = len(refusals) - MAX_ENTRIES
     return document
+
+
+@lru_cache(maxsize=16)
+def _id_parts(chunk: int) -> bytes:
+    return bson_bytes("decision") + bson_bytes(chunk)
 
 
 def skipped_change_document(

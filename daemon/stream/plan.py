@@ -21,7 +21,7 @@ from rules.identity import bson_bytes, entity_key
 from rules.judgement import NotConcerned, judge
 from rules.workflow import Workflow
 
-MAX_WRITES: Final = 2_000  # of one transaction
+MAX_WRITES: Final = 1_500  # of one transaction
 MOST_JUDGED: Final = 20_000  # conditions between two commits: the event loop must not stand still for longer
 BYTES_AN_EDIT: Final = 1_024  # a larger workflow counts as several writes: a plan compares few of the largest
 BYTES_A_WRITE: Final = 4_096  # a larger document counts as several writes: a transaction stays near 8 MB

@@ -1,41 +1,44 @@
 """What was read from the stream and is not committed yet: a few batches, taken together as they have gathered.
 
-A batch is decoded when it arrives, in the time in which a commit waits for the server; a heavy one only when it is
-taken, with a pause between many bytes, so that few large documents are in memory decoded.
+A batch is decoded when it arrives, in the time in which a commit waits for the server. A heavy one is taken in parts,
+each decoded only then: few large documents are in memory decoded, and nothing that is done for one commit takes long.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bson.raw_bson import RawBSONDocument
 
-from daemon.stream.cursor import BATCH_EVENTS, StreamBatch
+from daemon.stream.cursor import StreamBatch
 from daemon.stream.decode import Decoder, Event
 
-BATCH_BYTES: Final = 8 * 1024 * 1024
-BYTES_AT_ONCE: Final = 1024 * 1024  # decoded in one go: about 10 ms
+MOST_EVENTS: Final = 1_000  # from then on no batch is added: a transaction has its price whatever it holds
+BYTES_AT_ONCE: Final = 1024 * 1024  # likewise; decoded in about 10 ms
 _BATCHES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One batch: undecoded events, or decoded ones, and their size in bytes."""
+    """A batch or a part of one: undecoded events, or decoded ones, and their size in bytes.
+
+    ``token`` is the position after them where it is further than the last event's.
+    """
 
     raw: Sequence[RawBSONDocument]
     events: Sequence[Event]
-    token: Mapping[str, Any]
+    token: Mapping[str, Any] | None
     size: int
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What is committed together: the events of some batches, and the position after them."""
+    """What is committed together: some events, and the position after them where it is further than the last one's."""
 
     events: list[Event]
-    token: Mapping[str, Any]
-    batches: int
+    token: Mapping[str, Any] | None
+    reads: int
 
 
 class ReadAhead:
@@ -44,11 +47,12 @@ class ReadAhead:
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._queue: asyncio.Queue[_Read] = asyncio.Queue(_BATCHES)
+        self._is_amid_batch = False
 
     @property
     def is_empty(self) -> bool:
         """Whether everything that was read has been taken."""
-        return self._queue.empty()
+        return self._queue.empty() and not self._is_amid_batch
 
     async def put(self, batch: StreamBatch) -> None:
         """Add what one round trip brought, once there is room."""
@@ -56,38 +60,48 @@ class ReadAhead:
         if size <= BYTES_AT_ONCE:
             decoded = [self._decoder.decode(raw) for raw in batch.events]
             await self._queue.put(_Read((), decoded, batch.token, size))
-        else:
-            await self._queue.put(_Read(batch.events, (), batch.token, size))
+            return
+        *parts, last = _parts(batch.events)
+        self._is_amid_batch = True
+        for part, size in parts:
+            await self._queue.put(_Read(part, (), None, size))
+        self._is_amid_batch = False
+        await self._queue.put(_Read(last[0], (), batch.token, last[1]))
 
     async def gathered(self) -> Gathered:
-        """Return what has gathered, at least one batch, bounded by events and bytes; tell of its end by ``done``."""
+        """Return what has gathered, at least one batch or part, bounded by events and bytes; ``done`` tells its end."""
         reads = [await self._queue.get()]
-        while not self._queue.empty() and _count(reads) < BATCH_EVENTS and sum(r.size for r in reads) < BATCH_BYTES:
+        while not self._queue.empty() and _count(reads) < MOST_EVENTS and sum(r.size for r in reads) < BYTES_AT_ONCE:
             reads.append(self._queue.get_nowait())
         events: list[Event] = []
         for read in reads:
             events += read.events
-            await self._decode(read.raw, events)
+            if read.raw:
+                events += [self._decoder.decode(raw) for raw in read.raw]
+                await asyncio.sleep(0)
         return Gathered(events, reads[-1].token, len(reads))
 
     def done(self, gathered: Gathered) -> None:
         """Tell that what was gathered is committed."""
-        for _ in range(gathered.batches):
+        for _ in range(gathered.reads):
             self._queue.task_done()
 
     async def all_done(self) -> None:
         """Return once everything that was put in is committed."""
         await self._queue.join()
 
-    async def _decode(self, raw: Sequence[RawBSONDocument], into: list[Event]) -> None:
-        """Decode events; between many bytes of them something else may run."""
-        size = 0
-        for event in raw:
-            into.append(self._decoder.decode(event))
-            size += into[-1].size
-            if size > BYTES_AT_ONCE:
-                size = 0
-                await asyncio.sleep(0)
+
+def _parts(events: Sequence[RawBSONDocument]) -> Iterator[tuple[Sequence[RawBSONDocument], int]]:
+    """Yield events in order, in parts of at most BYTES_AT_ONCE where one event alone is not larger, and their sizes."""
+    part: list[RawBSONDocument] = []
+    size = 0
+    for event in events:
+        if part and size + len(event.raw) > BYTES_AT_ONCE:
+            yield part, size
+            part, size = [], 0
+        part.append(event)
+        size += len(event.raw)
+    yield part, size
 
 
 def _count(reads: Sequence[_Read]) -> int:

@@ -237,13 +237,17 @@ class Reader:
                 reach(CrashPoint.AFTER_READ)
             if events:
                 await self._take(events, token)
-            elif time.monotonic() - self._saved_at >= IDLE_SAVE_S and token != self._intake.checkpoint.token:
+            elif token is not None and self._is_save_due(token):
                 await self._intake.save(token)
                 self._saved_at = time.monotonic()
             self._metrics.caught_up_at = self._clock.now() if ahead.is_empty else self._metrics.caught_up_at
             ahead.done(gathered)
 
-    async def _take(self, events: list[Event], token: Mapping[str, Any]) -> None:
+    def _is_save_due(self, token: Mapping[str, Any]) -> bool:
+        """Return whether the position is to be stored although nothing happened."""
+        return time.monotonic() - self._saved_at >= IDLE_SAVE_S and token != self._intake.checkpoint.token
+
+    async def _take(self, events: list[Event], token: Mapping[str, Any] | None) -> None:
         structures = await self._intake.take(events, token)
         self._saved_at = time.monotonic()
         changes = [event for event in events if event.change is not None]

@@ -12,7 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from config.error import WorkflowError
 from daemon.stream.version import head_from
 from daemon.workflows.parsing import is_large, parsed_aside
-from rules.change import Change
+from rules.change import Change, Kind
 from rules.head import Head, Parse, defines_the_same, edited
 from rules.identity import bson_bytes
 from rules.matching import Matcher
@@ -28,6 +28,7 @@ class WorkflowIndex:
         self._parse = parse
         self._heads: dict[bytes, Head] = {}
         self._matcher = Matcher()
+        self._of_kind: dict[tuple[str, Kind], list[tuple[Workflow, Head]]] = {}
         self._ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
 
     def __iter__(self) -> Iterator[Head]:
@@ -40,6 +41,7 @@ class WorkflowIndex:
     def put(self, head: Head) -> None:
         """Take ``head`` as the newest version of its workflow."""
         self._heads[bson_bytes(head.workflow_id)] = head
+        self._of_kind.clear()
         if head.workflow is None or head.is_deleted:
             self._matcher.remove(head.workflow_id)
         else:
@@ -55,13 +57,17 @@ class WorkflowIndex:
     async def prepare(self, edits: Iterable[tuple[Any, Mapping[str, Any]]]) -> None:
         """Read large documents before ``edit`` is given the very same objects, without holding up the event loop."""
         ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
+        before: dict[bytes, Mapping[str, Any] | None] = {}
         for workflow_id, document in edits:
             known = self._ahead.get(id(document))
-            head = self.get(workflow_id)
+            key = bson_bytes(workflow_id)
+            if key not in before:
+                before[key] = self._heads[key].definition if key in self._heads else None
             if known is not None:
                 ahead[id(document)] = known
-            elif is_large(document) and (head is None or not defines_the_same(head, document)):
+            elif is_large(document) and not defines_the_same(before[key], document):
                 ahead[id(document)] = document, await parsed_aside(self._parse, workflow_id, 0, document)
+            before[key] = document
         self._ahead = ahead  # holds the documents too: an id is good for as long as its object lives
 
     def _parse_or_take(self, workflow_id: Any, version: int, document: Mapping[str, Any]) -> Workflow:
@@ -74,6 +80,15 @@ class WorkflowIndex:
 
     def candidates(self, change: Change) -> list[tuple[Workflow, Head]]:
         """Return the workflows that look at what ``change`` touched, in an order that never varies."""
+        if change.kind is Kind.UPDATED:
+            return self._looked_up(change)
+        key = change.entity_type, change.kind  # creations and deletions touch the whole entity
+        found = self._of_kind.get(key)
+        if found is None:
+            found = self._of_kind[key] = self._looked_up(change)
+        return found
+
+    def _looked_up(self, change: Change) -> list[tuple[Workflow, Head]]:
         found = []
         for workflow in self._matcher.candidates(change):
             head = self.get(workflow.id)
@@ -88,6 +103,7 @@ class WorkflowIndex:
             async for document in versions.find({"latest": True}).batch_size(_LOADED_AT_ONCE)
         ]
         self._heads.clear()
+        self._of_kind.clear()
         self._matcher = Matcher()
         for head in heads:
             self.put(head)

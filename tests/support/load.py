@@ -68,7 +68,8 @@ class Load:
         """Return once everything expected has ended."""
 
         async def all_ended() -> bool:
-            found = await self.database.workflow_executions.count_documents({"status": {"$in": ENDED}})
+            ended = {"status": {"$in": ENDED}, "workflow_id": {"$in": list(self.workflow_ids)}}
+            found = await self.database.workflow_executions.count_documents(ended)
             assert found >= len(self.leads) * len(self.workflow_ids), found
             return True
 

@@ -69,19 +69,32 @@ async def test_a_light_batch_is_decoded_when_it_arrives_and_a_heavy_one_when_it_
     assert ids((await ahead.gathered()).events) == [1, 2, 3, 4]
 
 
-async def test_between_many_bytes_something_else_may_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_ahead, "BYTES_AT_ONCE", 5_000)
+async def test_a_heavy_batch_is_taken_in_parts_whose_last_one_has_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_ahead, "BYTES_AT_ONCE", 9_000)
+    decoder = CountingDecoder()
+    ahead = ReadAhead(decoder)
+    putting = asyncio.create_task(ahead.put(batch(*range(1, 20), padding=4_000)))
+    taken: list[tuple[list[int], Any]] = []
+    while not taken or taken[-1][1] is None:
+        gathered = await ahead.gathered()
+        assert decoder.decoded == sum(len(each) for each, _ in taken) + len(gathered.events)
+        taken.append((ids(gathered.events), gathered.token))
+        assert ahead.is_empty is (gathered.token is not None)
+        ahead.done(gathered)
+    await putting
+    assert [number for each, _ in taken for number in each] == list(range(1, 20))
+    assert max(len(each) for each, _ in taken) <= 4
+    assert taken[-1][1] == {"_data": "0019"}
+
+
+async def test_an_event_that_is_heavy_by_itself_is_a_part_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_ahead, "BYTES_AT_ONCE", 3_000)
     ahead = ReadAhead(CountingDecoder())
-    await ahead.put(batch(*range(10), padding=4_000))
-    taking = asyncio.create_task(ahead.gathered())
-    turns = 0
-    while not taking.done():
-        await asyncio.sleep(0)
-        turns += 1
-    assert turns > 4
+    await ahead.put(batch(1, 2, 3, padding=4_000))
+    assert [ids((await ahead.gathered()).events) for _ in range(3)] == [[1], [2], [3]]
 
 
-@pytest.mark.parametrize(("limit", "most"), [("BATCH_EVENTS", 5), ("BATCH_BYTES", 600)])
+@pytest.mark.parametrize(("limit", "most"), [("MOST_EVENTS", 5), ("BYTES_AT_ONCE", 600)])
 async def test_no_more_is_taken_than_one_commit_may_hold(
     limit: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +117,7 @@ async def test_reading_waits_for_room_and_the_end_for_every_commit() -> None:
         await asyncio.sleep(0)
         assert not ended.done()
         ahead.done(gathered)
-        taken += gathered.batches
+        taken += gathered.reads
         ended.cancel()
         await asyncio.sleep(0)
     assert taken == 6
