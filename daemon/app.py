@@ -17,6 +17,7 @@ from config.settings import Settings
 from daemon.action_services import action_services
 from daemon.announcement import Announcements
 from daemon.api.assembly import api_server
+from daemon.beat import Beat
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
@@ -64,6 +65,7 @@ from daemon.workflows.switcher import Switcher
 from rules.workflow import ParseAction
 
 MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
+SOON: Final = timedelta(milliseconds=10)  # regular looks give way to a step that is due by then
 COMFORTABLE_JOBS: Final = 4_000  # from then on intake waits a moment for the executor
 
 
@@ -91,6 +93,7 @@ class Daemon:
         self.clock = ServerClock(database)
         self.metrics = Metrics()
         services = action_services(settings, database)
+        beat = Beat(self._is_busy)
 
         self.lanes = Lanes(capacity=MEMORY_JOBS)
         self._states = WorkflowStates(versions)
@@ -138,12 +141,18 @@ class Daemon:
             definitions,
             burial.bury,
             all_lanes=settings.lanes,
+            beat=beat,
             is_reader=self._is_reader,
             on_death=on_death,
         )
         interventions = Interventions(database, names, self.clock.now)
         self._hand_edits = HandEdits(
-            interventions, burial.bury, is_reader=self._is_reader, on_settled=self._edited, on_death=on_death
+            interventions,
+            burial.bury,
+            beat=beat,
+            is_reader=self._is_reader,
+            on_settled=self._edited,
+            on_death=on_death,
         )
         self._loader = Loader(
             executions,
@@ -153,6 +162,7 @@ class Daemon:
             burial.bury,
             self.clock,
             state,
+            beat=beat,
             is_reader=self._is_reader,
             is_told=self._is_told,
             settle=self._hand_edits.settle,
@@ -164,7 +174,7 @@ class Daemon:
 
         self._index = WorkflowIndex(parse)
         manual = Manual(self._index, list(entities))
-        intake = Intake(
+        self._intake = intake = Intake(
             database,
             names,
             self._index,
@@ -218,6 +228,7 @@ class Daemon:
             self.clock,
             self.metrics,
             lanes=settings.lanes,
+            beat=beat,
             is_reader=self._is_reader,
             on_death=on_death,
         )
@@ -277,6 +288,7 @@ class Daemon:
             lanes=settings.lanes,
             lease_s=settings.lease_s,
             users=(self,),
+            beat=beat,
             on_death=on_death,
             sessions=lambda: [each.transactions.session_id for each in (intake, self._commit, self._switcher)],
             is_told=self._is_told,
@@ -382,6 +394,12 @@ class Daemon:
         """Look: another replica has queued work, switched a workflow or given up leases."""
         self._loader.hear()
         self._leases.hear()
+
+    def _is_busy(self) -> bool:
+        """Return whether a step or a batch of changes is at work, or a step due in a moment."""
+        due_at = self.lanes.next_due_at()
+        is_due = due_at is not None and due_at <= self.clock.now() + SOON
+        return is_due or self._recorder.in_flight > 0 or self._intake.lock.locked()
 
     def _epoch_of(self, lane: int) -> int:
         return self._leases.epoch(lane_name(lane))

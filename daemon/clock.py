@@ -11,7 +11,7 @@ from typing import Any, Final
 from pymongo.asynchronous.database import AsyncDatabase
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SAMPLES: Final = 3
+_SAMPLES: Final = 5
 
 
 class ServerClock:
@@ -31,19 +31,18 @@ class ServerClock:
         return (instant - _EPOCH).total_seconds() - self._offset_s
 
     async def sample(self) -> None:
-        """Ask the server for its time a few times and keep the answer that travelled least.
+        """Ask the server for its time a few times; of the answers that travelled hardly longer than the quickest, keep
+        the latest: the one that lost least when it was cut.
 
-        The answer is taken to be as old as half the round trip.
+        An answer is taken to be as old as half the round trip.
         """
-        best: tuple[float, float] | None = None
+        answers: list[tuple[float, float]] = []
         for _ in range(_SAMPLES):
             sent = time.monotonic()
             reply = await self._database.command("hello")
             received = time.monotonic()
             local: datetime = reply["localTime"].replace(tzinfo=UTC)  # commands answer with naive dates
-            offset = (local - _EPOCH).total_seconds() - (sent + received) / 2
-            if best is None or received - sent < best[0]:
-                best = (received - sent, offset)
-        if best is not None:
-            self._offset_s = best[1]
-            self.is_set = True
+            answers.append((received - sent, (local - _EPOCH).total_seconds() - (sent + received) / 2))
+        longest = min(answers)[0] * 2
+        self._offset_s = max(offset for took, offset in answers if took <= longest)
+        self.is_set = True

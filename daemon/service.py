@@ -5,7 +5,6 @@ dies stops the whole and says why.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
@@ -60,16 +59,6 @@ class Background:
         emit(Event.SERVICE_FAILED, service=self.name, error=error if error is not None else "ended by itself")
         if not self._is_stopping:
             self._on_death(self.name)
-
-
-def until_beat(period_s: float) -> float:
-    """Return the seconds until the monotonic clock is next a multiple of ``period_s``, at least half a period.
-
-    What looks regularly looks at the same moments as everything else: of a process that was asleep, the first round
-    trip to MongoDB costs four times as much processor time as one right behind another.
-    """
-    left = period_s - time.monotonic() % period_s
-    return left if left >= period_s / 2 else left + period_s
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> None:

@@ -11,8 +11,9 @@ from fastapi import FastAPI
 
 from config.error import ConfigError
 from config.settings import Settings
+from daemon.beat import is_set_within, until_beat
 from daemon.event import Event
-from daemon.service import Background, until_beat
+from daemon.service import Background
 from daemon.telemetry import emit
 
 _STOP_S: Final = 5.0
@@ -105,9 +106,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Renew the header with the time once a second; uvicorn's own loop wakes ten times as often."""
         while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(until_beat(_TICK_S)):
-                    await self._is_ending.wait()
+            await is_set_within(self._is_ending, until_beat(_TICK_S))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say when requests are answered."""

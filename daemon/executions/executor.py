@@ -18,6 +18,7 @@ from actions.action import Reach
 from actions.outcome import Skip
 from actions.services import Services
 from config.error import WorkflowError
+from daemon.beat import is_set_within
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
@@ -114,11 +115,7 @@ class Executor:
         pause = _IDLE_S if due_at is None else self._clock.monotonic_at(due_at) - time.monotonic()
         if pause <= 0 and self._recorder.in_flight < IN_FLIGHT and due_at is not None and due_at <= self._clock.now():
             return
-        try:
-            async with asyncio.timeout(min(max(pause, 0.0005), _IDLE_S)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        await is_set_within(self._wake, min(max(pause, 0.0005), _IDLE_S))
 
     async def _start_all(self, jobs: Sequence[Job]) -> None:
         held = [job for job in jobs if self._admit(job)]

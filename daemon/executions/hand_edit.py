@@ -4,18 +4,18 @@ Edits that put an execution into the queue are met by the loader; those that onl
 the reader's replica, in an index that holds nothing else.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
+from daemon.beat import Beat
 from daemon.event import Event
 from daemon.executions.burial import Bury
 from daemon.executions.intervention import Interventions
 from daemon.mongo.failure import is_transient, may_pass
-from daemon.service import Background, until_beat
+from daemon.service import Background
 from daemon.telemetry import emit
 
 LOOK_S: Final = 3.0
@@ -30,6 +30,7 @@ class HandEdits:
         interventions: Interventions,
         bury: Bury,
         *,
+        beat: Beat,
         is_reader: Callable[[], bool],
         on_settled: Callable[[], None],
         on_death: Callable[[str], None],
@@ -37,6 +38,7 @@ class HandEdits:
         """``on_settled`` is called when an execution was settled: it may be due now."""
         self._interventions = interventions
         self._bury = bury
+        self._beat = beat
         self._is_reader = is_reader
         self._on_settled = on_settled
         self._task = Background("hand edits", self._run, on_death)
@@ -64,7 +66,7 @@ class HandEdits:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(until_beat(LOOK_S))
+            await self._beat.next(LOOK_S)
             try:
                 if self._is_reader():
                     for execution_id in await self._interventions.find_cancelled_by_hand():

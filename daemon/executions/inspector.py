@@ -7,7 +7,6 @@ at a look: what can never run need not wait for its time to be told so. A person
 several writes for it: what is merely incomplete is given time.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -17,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from config.error import WorkflowError
 from config.found import found
+from daemon.beat import Beat
 from daemon.event import Event
 from daemon.executions.burial import Bury
 from daemon.executions.definition import Definitions, pinned
@@ -25,7 +25,7 @@ from daemon.executions.lanes import Lanes
 from daemon.executions.takeover import TakeOver
 from daemon.mongo.failure import may_pass
 from daemon.mongo.indexes import NOT_A_DATE, UNQUEUED
-from daemon.service import Background, until_beat
+from daemon.service import Background
 from daemon.telemetry import emit
 
 LOOK_S: Final = 5.0
@@ -47,6 +47,7 @@ class Inspector:
         bury: Bury,
         *,
         all_lanes: int,
+        beat: Beat,
         is_reader: Callable[[], bool],
         on_death: Callable[[str], None],
     ) -> None:
@@ -57,6 +58,7 @@ class Inspector:
         self._definitions = definitions
         self._bury = bury
         self._all_lanes = list(range(all_lanes))
+        self._beat = beat
         self._is_reader = is_reader
         self._incomplete: dict[Any, float] = {}  # execution: monotonic time in seconds when it was first met
         self._read_until: Any = None  # what is due until then was read through; None to begin anew
@@ -72,7 +74,7 @@ class Inspector:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(until_beat(LOOK_S))
+            await self._beat.next(LOOK_S)
             try:
                 if self._is_reader():
                     await self._bury_misqueued()

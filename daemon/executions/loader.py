@@ -16,6 +16,7 @@ from typing import Any, Final
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
+from daemon.beat import Beat, is_set_within
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.executions.burial import Bury
@@ -26,7 +27,7 @@ from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.mongo.failure import may_pass
-from daemon.service import Background, until_beat
+from daemon.service import Background
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
@@ -51,6 +52,7 @@ class Loader:
         clock: ServerClock,
         state: AsyncCollection[dict[str, Any]],
         *,
+        beat: Beat,
         is_reader: Callable[[], bool],
         is_told: Callable[[], bool],
         settle: Callable[[Any], Awaitable[None]],
@@ -74,6 +76,7 @@ class Loader:
         self._states = states
         self._bury = bury
         self._clock = clock
+        self._beat = beat
         self._is_reader = is_reader
         self._is_told = is_told
         self._has_heard = False
@@ -132,13 +135,10 @@ class Loader:
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="poll of the queue", error=error)
             is_polling = self._is_behind or not (self._is_reader() or self._is_told())
-            pause = POLL_S if is_polling else until_beat(LOOK_S)
-            pause = max(pause, self._rested_at - time.monotonic())
-            try:
-                async with asyncio.timeout(pause):
-                    await self._nudge.wait()
-            except TimeoutError:
-                pass
+            if is_polling:
+                await is_set_within(self._nudge, max(POLL_S, self._rested_at - time.monotonic()))
+            else:
+                await self._beat.next(LOOK_S, self._nudge)
             self._nudge.clear()
 
     async def _may_have_news(self) -> bool:

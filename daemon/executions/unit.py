@@ -15,6 +15,11 @@ def is_in_state(document: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
     return all(document.get(name) == _in_milliseconds(value) for name, value in state.items())
 
 
+def state_query(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the query that finds a document in ``state``, but not one whose lists only contain those values."""
+    return {name: {"$eq": value, "$not": {"$type": "array"}} for name, value in state.items()}
+
+
 def _in_milliseconds(value: Any) -> Any:
     return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value
 

@@ -14,12 +14,13 @@ import pymongo
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
+from daemon.beat import Beat
 from daemon.event import Event
 from daemon.lease.share import lanes_to_claim, lanes_to_release
 from daemon.lease.store import READER, Holdings, Lease, LeaseStore
 from daemon.mongo.failure import may_pass
 from daemon.mongo.patience import patiently
-from daemon.service import Background, until_beat
+from daemon.service import Background
 from daemon.telemetry import emit
 
 _BEAT_S: Final = 0.5  # how often it is asked whether there is anything to do
@@ -61,6 +62,7 @@ class LeaseKeeper:
         lanes: int,
         lease_s: float,
         users: Iterable[LeaseUser],
+        beat: Beat,
         on_death: Callable[[str], None],
         sessions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
         is_told: Callable[[], bool] = bool,
@@ -72,6 +74,7 @@ class LeaseKeeper:
         when leases were given up here, ``is_told`` whether ``hear`` is called when others have done so.
         """
         self._users = tuple(users)
+        self._beat = beat
         self._store = LeaseStore(state, replica, lanes=lanes, lease_s=lease_s)
         self._replica = replica
         self._lanes = lanes
@@ -111,7 +114,7 @@ class LeaseKeeper:
         """Write the leases that do not exist yet, claim what is free, and keep at it."""
         await patiently(self._store.put_missing)
         await patiently(self._store.tidy)
-        await patiently(self._beat)
+        await patiently(self._keep)
         self._task.start()
 
     async def stop(self) -> None:
@@ -137,16 +140,16 @@ class LeaseKeeper:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(until_beat(_BEAT_S))
+            await self._beat.next(_BEAT_S)
             try:
-                await self._beat()
+                await self._keep()
             except PyMongoError as error:
                 if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="renewal of leases", error=error)
                 self._drop_untrusted()
 
-    async def _beat(self) -> None:
+    async def _keep(self) -> None:
         async with self._lock:
             with pymongo.timeout(self._lease_s / 2):
                 if time.monotonic() - self._renewed_at >= self._lease_s / 3 - _BEAT_S / 2:

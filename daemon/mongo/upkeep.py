@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from config.settings import Settings
+from daemon.beat import is_set_within
 from daemon.event import Event
 from daemon.mongo.failure import may_pass
 from daemon.mongo.initialise import restore
@@ -56,11 +57,7 @@ class Upkeep:
     async def _run(self) -> None:
         pause = LOOK_S
         while True:
-            try:
-                async with asyncio.timeout(pause):
-                    await self._nudge.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._nudge, pause)
             await asyncio.sleep(_CALM_S)
             self._nudge.clear()
             pause = LOOK_S

@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from config.error import LeaseLost
 from config.settings import Collections
+from daemon.beat import is_set_within
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.mongo.failure import is_transient, may_pass
@@ -102,11 +103,7 @@ class Scheduler:
                 emit(Event.STORE_UNAVAILABLE, during="schedule", error=error)
                 self._must_load = True
                 pause = _BACK_OFF_S
-            try:
-                async with asyncio.timeout(max(pause, 0.001)):
-                    await self._nudge.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._nudge, max(pause, 0.001))
             self._nudge.clear()
 
     async def _load(self) -> None:

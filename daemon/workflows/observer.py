@@ -14,13 +14,14 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from config.settings import Collections
+from daemon.beat import Beat
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient, may_pass
-from daemon.service import Background, until_beat
+from daemon.service import Background
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
@@ -44,6 +45,7 @@ class Observer:
         metrics: Metrics,
         *,
         lanes: int,
+        beat: Beat,
         is_reader: Callable[[], bool],
         on_death: Callable[[str], None],
     ) -> None:
@@ -56,6 +58,7 @@ class Observer:
         self._mirrored_ends = -1
         self._looked_at = 0.0
         self._lanes = lanes
+        self._beat = beat
         self._is_reader = is_reader
         self._changed: dict[bytes, Any] = {}
         self._must_reconcile = True
@@ -92,11 +95,7 @@ class Observer:
                 if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="answer to admins", error=error)
-            try:
-                async with asyncio.timeout(until_beat(_PAUSE_S)):
-                    await self._nudge.wait()
-            except TimeoutError:
-                pass
+            await self._beat.next(_PAUSE_S, self._nudge)
             self._nudge.clear()
 
     async def _answer(self) -> None:

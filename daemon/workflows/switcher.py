@@ -15,6 +15,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from config.settings import Collections
+from daemon.beat import is_set_within
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
@@ -103,11 +104,7 @@ class Switcher:
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="switching of workflows", error=error)
                 pause = 1.0
-            try:
-                async with asyncio.timeout(pause):
-                    await self._nudge.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._nudge, pause)
             self._nudge.clear()
 
     async def _apply_all(self) -> None:

@@ -91,15 +91,17 @@ async def test_a_unit_that_is_committed_ends_its_execution(database: Database, c
     assert await counts(database) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("change", [{"status": "held"}, {"attempt": 1}, {"status": ["pending"]}], ids=str)
+@pytest.mark.parametrize("count", [10, 30])
 async def test_a_unit_whose_execution_has_moved_on_is_lost_and_its_neighbours_are_committed(
-    database: Database, commit: GroupCommit
+    database: Database, commit: GroupCommit, count: int, change: dict[str, Any]
 ) -> None:
-    units = await units_of(database, 10, Done({}, (Insert("tasks", {"title": "x"}),)))
+    units = await units_of(database, count, Done({}, (Insert("tasks", {"title": "x"}),)))
     moved = {"_id": units[3].job.execution_id}
-    await database.workflow_executions.update_one(moved, {"$set": {"status": "held"}})
-    assert await fates(commit, units) == [Fate.LOST if number == 3 else Fate.COMMITTED for number in range(10)]
-    assert await counts(database) == (9, 9, 0)
-    assert await database.tasks.count_documents({}) == 9
+    await database.workflow_executions.update_one(moved, {"$set": change})
+    assert await fates(commit, units) == [Fate.LOST if number == 3 else Fate.COMMITTED for number in range(count)]
+    assert await counts(database) == (count - 1, count - 1, 0)
+    assert await database.tasks.count_documents({}) == count - 1
 
 
 async def test_the_unit_that_the_server_refuses_is_found_and_the_others_are_committed(

@@ -10,6 +10,8 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from pymongo.errors import PyMongoError
 
+from daemon.beat import is_set_within
+
 LOOK_S: Final = 1.0
 MOST_STREAMS: Final = 50
 _QUIET_S: Final = 15.0  # after so long a comment is sent, so that a connection nobody holds any more is found
@@ -48,7 +50,7 @@ class Feed:
                 elif time.monotonic() - spoke_at > _QUIET_S:
                     yield b":\n\n"
                     spoke_at = time.monotonic()
-                await self._pause()
+                await is_set_within(self._closed, LOOK_S)
         finally:
             self._streams -= 1
 
@@ -57,10 +59,3 @@ class Feed:
             return await self._render()
         except PyMongoError:  # the page stays as it was; /readyz and the log say what is wrong
             return before
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_S):
-                await self._closed.wait()
-        except TimeoutError:
-            return

@@ -1,0 +1,49 @@
+"""When those look who look again and again: at the same moments as all others, and not where a step is about to run.
+
+Of a process that was asleep, the first round trip to MongoDB costs four times as much processor time as one right
+behind another. But a step that is due in the midst of ten looks comes milliseconds late.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+_LATEST_S: Final = 0.05  # where there is always something to do, looks take place all the same
+_WAIT_S: Final = 0.005
+
+
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Return whether ``event`` is set, as soon as it is or when the seconds have passed."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+    return event.is_set()
+
+
+def until_beat(period_s: float) -> float:
+    """Return the seconds until the monotonic clock is next a multiple of ``period_s``, at least half a period."""
+    left = period_s - time.monotonic() % period_s
+    return left if left >= period_s / 2 else left + period_s
+
+
+class Beat:
+    """The regular moments of one replica."""
+
+    def __init__(self, is_busy: Callable[[], bool] = bool) -> None:
+        """``is_busy`` tells whether something is at work, or due in a moment, that must not wait."""
+        self._is_busy = is_busy
+
+    async def next(self, period_s: float, nudge: asyncio.Event | None = None) -> None:
+        """Return at the next multiple of ``period_s``, up to 50 ms later while there is work; at once when nudged."""
+        if nudge is None:
+            await asyncio.sleep(until_beat(period_s))
+        elif await is_set_within(nudge, until_beat(period_s)):
+            return
+        until = time.monotonic() + _LATEST_S
+        while self._is_busy():
+            if time.monotonic() >= until:
+                return
+            await asyncio.sleep(_WAIT_S)

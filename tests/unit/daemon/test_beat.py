@@ -1,0 +1,57 @@
+"""Regular looks take place at common moments, out of the way of what must not wait, and never not at all."""
+
+import asyncio
+import time
+
+import pytest
+
+from daemon.beat import Beat, is_set_within, until_beat
+
+PERIOD_S = 0.02
+
+
+@pytest.mark.parametrize(("now_s", "until_s"), [(3.25, 0.75), (3.0, 1.0), (3.5, 0.5), (3.75, 1.25)])
+def test_beats_are_multiples_of_their_period_and_never_close_together(
+    now_s: float, until_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    assert until_beat(1.0) == until_s
+
+
+async def test_a_look_waits_until_what_is_at_work_has_ended() -> None:
+    left = 3
+
+    def is_busy() -> bool:
+        nonlocal left
+        left -= 1
+        return left >= 0
+
+    await Beat(is_busy).next(PERIOD_S)
+    assert left == -1
+
+
+async def test_where_there_is_always_work_looks_take_place_all_the_same() -> None:
+    asked = 0
+
+    def is_busy() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    async with asyncio.timeout(5):
+        await Beat(is_busy).next(PERIOD_S)
+    assert asked > 1
+
+
+async def test_who_is_nudged_waits_for_nobody() -> None:
+    nudge = asyncio.Event()
+    nudge.set()
+    async with asyncio.timeout(5):
+        await Beat(lambda: True).next(3600, nudge)
+
+
+async def test_an_event_that_is_not_set_is_waited_for_no_longer_than_said() -> None:
+    event = asyncio.Event()
+    assert await is_set_within(event, 0.001) is False
+    event.set()
+    assert await is_set_within(event, 3600) is True
