@@ -288,7 +288,6 @@ class Daemon:
             lanes=settings.lanes,
             lease_s=settings.lease_s,
             users=(self,),
-            beat=beat,
             on_death=on_death,
             sessions=lambda: [each.transactions.session_id for each in (intake, self._commit, self._switcher)],
             is_told=self._is_told,

@@ -1,7 +1,7 @@
 """When those look who look again and again: at the same moments as all others, and not where a step is about to run.
 
 Of a process that was asleep, the first round trip to MongoDB costs four times as much processor time as one right
-behind another. But a step that is due in the midst of ten looks comes milliseconds late.
+behind another. But a step that is due in the midst of ten looks comes milliseconds late. Leases wait for nobody.
 """
 
 import asyncio

@@ -14,7 +14,7 @@ import pymongo
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
-from daemon.beat import Beat
+from daemon.beat import until_beat
 from daemon.event import Event
 from daemon.lease.share import lanes_to_claim, lanes_to_release
 from daemon.lease.store import READER, Holdings, Lease, LeaseStore
@@ -62,7 +62,6 @@ class LeaseKeeper:
         lanes: int,
         lease_s: float,
         users: Iterable[LeaseUser],
-        beat: Beat,
         on_death: Callable[[str], None],
         sessions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
         is_told: Callable[[], bool] = bool,
@@ -74,7 +73,6 @@ class LeaseKeeper:
         when leases were given up here, ``is_told`` whether ``hear`` is called when others have done so.
         """
         self._users = tuple(users)
-        self._beat = beat
         self._store = LeaseStore(state, replica, lanes=lanes, lease_s=lease_s)
         self._replica = replica
         self._lanes = lanes
@@ -114,7 +112,7 @@ class LeaseKeeper:
         """Write the leases that do not exist yet, claim what is free, and keep at it."""
         await patiently(self._store.put_missing)
         await patiently(self._store.tidy)
-        await patiently(self._keep)
+        await patiently(self._beat)
         self._task.start()
 
     async def stop(self) -> None:
@@ -140,16 +138,16 @@ class LeaseKeeper:
 
     async def _run(self) -> None:
         while True:
-            await self._beat.next(_BEAT_S)
+            await asyncio.sleep(until_beat(_BEAT_S))
             try:
-                await self._keep()
+                await self._beat()
             except PyMongoError as error:
                 if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="renewal of leases", error=error)
                 self._drop_untrusted()
 
-    async def _keep(self) -> None:
+    async def _beat(self) -> None:
         async with self._lock:
             with pymongo.timeout(self._lease_s / 2):
                 if time.monotonic() - self._renewed_at >= self._lease_s / 3 - _BEAT_S / 2:

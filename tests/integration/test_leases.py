@@ -8,7 +8,6 @@ import pytest
 from bson import Binary
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.beat import Beat
 from daemon.event import Event
 from daemon.lease.keeper import LeaseKeeper
 from daemon.lease.store import READER, lane_name
@@ -52,9 +51,7 @@ async def start(database: Database) -> AsyncIterator[Start]:
 
         async def start_one(replica: str) -> tuple[LeaseKeeper, User]:
             user = User()
-            keeper = LeaseKeeper(
-                database.state, replica, lanes=LANES, lease_s=1.5, users=(user,), beat=Beat(), on_death=dead.append
-            )
+            keeper = LeaseKeeper(database.state, replica, lanes=LANES, lease_s=1.5, users=(user,), on_death=dead.append)
             await keeper.start()
             stack.push_async_callback(keeper.stop)
             return keeper, user
@@ -180,7 +177,7 @@ async def test_a_second_life_under_the_same_name_names_its_own_sessions(database
     async def sessions_of(life: bytes) -> object:
         sessions = [{"id": Binary(life * 16, 4)}]
         keeper = LeaseKeeper(
-            database.state, "a", lanes=1, lease_s=60, users=(), beat=Beat(), on_death=print, sessions=lambda: sessions
+            database.state, "a", lanes=1, lease_s=60, users=(), on_death=print, sessions=lambda: sessions
         )
         await keeper.start()
         await keeper._task.stop()  # it dies without a word
