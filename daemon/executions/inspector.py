@@ -9,8 +9,10 @@ several writes for it: what is merely incomplete is given time.
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
+from bson import DatetimeMS
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
@@ -77,7 +79,6 @@ class Inspector:
             await self._beat.next(LOOK_S)
             try:
                 if self._is_reader():
-                    await self._bury_misqueued()
                     await self._bury_unreachable()
                 await self._take_over.settle(sorted(self._lanes.owned))
             except PyMongoError as error:
@@ -85,30 +86,35 @@ class Inspector:
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="inspection of executions", error=error)
 
-    async def _bury_misqueued(self) -> None:
-        misqueued = self._executions.find({"due_at": {"$type": NOT_A_DATE}}, {"due_at": 1})
-        for document in await misqueued.limit(_PAGE).to_list():
-            await self._bury(document, f"due_at: expected a date, found {found(document['due_at'])}")
-
     async def _bury_unreachable(self) -> None:
-        """Bury what can never run or in no lane that exists, once nobody has mended it for a while."""
+        """Bury what is due at something that is no date, and, once nobody has mended it for a while, all the rest."""
+        misqueued, lost = await self._astray()
+        for document in misqueued:
+            await self._bury(document, f"due_at: expected a date, found {found(document['due_at'])}")
         met: dict[Any, float] = {}
-        for document, problem in [*await self._lost(), *await self._unrunnable()]:
+        for document, problem in [*lost, *await self._unrunnable()]:
             since = met[document["_id"]] = self._incomplete.get(document["_id"], time.monotonic())
             if time.monotonic() - since >= GRACE_S:
                 await self._bury(document, problem)
         self._incomplete = met
 
-    async def _lost(self) -> list[tuple[Mapping[str, Any], str]]:
-        """Return some of what is queued without a time or in no lane that exists, each with what is wrong."""
-        wrong: list[dict[str, Any]] = []
-        for query in (UNQUEUED, {"due_at": {"$type": "date"}, "lane": {"$nin": self._all_lanes}}):
-            wrong += await self._executions.find(query, {"lane": 1, "due_at": 1}).limit(_PAGE).to_list()
+    async def _astray(self) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], str]]]:
+        """Return some of what is due at something that is no date, and of what else no poll finds, with the reason.
+
+        That is what is queued without a time or in no lane that exists. One round trip for all.
+        """
+        in_no_lane = {"due_at": {"$type": "date"}, "lane": {"$nin": self._all_lanes}}
+        query = {"$or": [{"due_at": {"$type": NOT_A_DATE}}, UNQUEUED, in_no_lane]}
         expected = f"expected a date and a lane below {len(self._all_lanes)}"
-        return [
-            (each, f"{expected}; due_at: {found(each.get('due_at'))}, lane: {found(each.get('lane'))}")
-            for each in wrong
-        ]
+        misqueued: list[Mapping[str, Any]] = []
+        lost: list[tuple[Mapping[str, Any], str]] = []
+        for each in await self._executions.find(query, {"lane": 1, "due_at": 1}).limit(_PAGE).to_list():
+            due_at = each.get("due_at")
+            if "due_at" in each and not isinstance(due_at, datetime | DatetimeMS):
+                misqueued.append(each)
+            else:
+                lost.append((each, f"{expected}; due_at: {found(due_at)}, lane: {found(each.get('lane'))}"))
+        return misqueued, lost
 
     async def _unrunnable(self) -> list[tuple[Mapping[str, Any], str]]:
         """Return what can never run of the next page of what waits, and of what was met before; with what is wrong."""

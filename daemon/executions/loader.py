@@ -33,7 +33,7 @@ from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
 POLL_S: Final = 0.15  # while the reader is elsewhere and not heard, or lanes have fallen behind
-LOOK_S: Final = 1.0  # otherwise
+LOOK_S: Final = 2.0  # otherwise; with the beat up to 3.0, well within AHEAD
 HEARD_S: Final = 0.05  # between two looks because of what other replicas say
 PAGE: Final = 1_000
 _REST: Final = 5  # times as long as a look took that had to step over what it leaves out

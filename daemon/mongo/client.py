@@ -22,7 +22,7 @@ _OPTIONS: Final = {
     # By streaming, the driver would hear of a failover only with the next heartbeat, and ask each server twice a second
     # for that to be soon. By polling it asks at once when an operation fails, so that it may ask seldom otherwise.
     "serverMonitoringMode": "poll",
-    "heartbeatFrequencyMS": 2_000,
+    "heartbeatFrequencyMS": 5_000,
     "connectTimeoutMS": 5_000,
     "socketTimeoutMS": 20_000,
     "waitQueueTimeoutMS": 10_000,
