@@ -42,9 +42,16 @@ def execution_id(change: Change, workflow_id: Any) -> ObjectId:
     return change_id(change.cluster_time[0], change.token, workflow_id)
 
 
-def scheduled_execution_id(fire_at: datetime, workflow_id: Any, entity_type: str, entity_id: Any) -> ObjectId:
-    """Return the id of the execution of one entity in one scheduled run."""
-    return change_id(int(fire_at.timestamp()), "schedule", workflow_id, fire_at, entity_type, entity_id)
+class ScheduledRun:
+    """Makes the ids of the executions of one scheduled run: one for each entity."""
+
+    def __init__(self, fire_at: datetime, workflow_id: Any, entity_type: str) -> None:
+        self._seconds = int(fire_at.timestamp())
+        self._parts = b"".join(map(bson_bytes, (workflow_id, fire_at, entity_type)))
+
+    def execution_id(self, entity_id: Any) -> ObjectId:
+        """Return the id of the execution of one entity."""
+        return id_from_bytes(self._seconds, "schedule", self._parts + bson_bytes(entity_id))
 
 
 def entity_key(entity_type: str, entity_id: Any) -> tuple[str, Any]:

@@ -1,32 +1,24 @@
 """One run of a scheduled workflow: page through every entity that meets the conditions and enqueue it.
 
-Each page is committed in one transaction with the position it reached, so a crash in mid-sweep resumes there. Ids
-may have any mix of types: pages are told apart by the order of BSON, not by a range of one type.
+Each page is committed in one transaction with the position it reached, so a crash in mid-sweep resumes there.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.collation import Collation
 
 from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
-from daemon.stream.entrant import Entrant
+from daemon.schedule.page import Page, open_pages
 from daemon.stream.intake import Intake
 from daemon.stream.workflow_index import WorkflowIndex
-from rules.cause import OUTSIDE
-from rules.condition import Subject
 from rules.explain import Refusal
-from rules.identity import bson_bytes, change_id, scheduled_execution_id
-from rules.query import is_exact, to_filter
+from rules.identity import bson_bytes, change_id
 from rules.workflow import Status, Workflow
-
-PAGE: Final = 500
-_SIMPLE: Final = Collation("simple")  # whatever the collection's own is: conditions compare text byte by byte
 
 
 @dataclass(slots=True)
@@ -91,55 +83,32 @@ class Sweep:
 
         Raises as ``Intake.take`` does; then the stored progress is where the next run goes on.
         """
-        entity_type = workflow.trigger.entity_type or ""
-        wanted = to_filter(workflow.conditions, progress.fire_at)
-        if progress.after:
-            last = {"$expr": {"$gt": ["$_id", {"$literal": progress.after[0]}]}}
-            wanted = {"$and": [wanted, last]} if wanted else last
-        must_judge = not is_exact(workflow.conditions)
-        found = self._database[self._entities[entity_type]].find(wanted).collation(_SIMPLE)
-        cursor = found.sort("_id", 1).batch_size(PAGE)
-        async with cursor:
-            page: list[Mapping[str, Any]] = []
-            async for entity in cursor:
-                page.append(entity)
-                if len(page) >= PAGE:
-                    if not await self._commit(workflow, progress, page, must_judge, is_last=False):
-                        return False
-                    page = []
-            return await self._commit(workflow, progress, page, must_judge, is_last=True)
+        entities = self._database[self._entities[workflow.trigger.entity_type or ""]]
+        async with open_pages(entities, workflow, progress.fire_at, progress.after) as pages:
+            while True:
+                page = await pages.next()
+                if not await self._commit(workflow, progress, page):
+                    return False
+                if page.is_last:
+                    return True
 
-    async def _commit(
-        self,
-        workflow: Workflow,
-        progress: Progress,
-        page: Sequence[Mapping[str, Any]],
-        must_judge: bool,
-        *,
-        is_last: bool,
-    ) -> bool:
+    async def _commit(self, workflow: Workflow, progress: Progress, page: Page) -> bool:
         """Commit one page and the progress; return False, and commit nothing, if the workflow was switched."""
         async with self._intake.lock:
             head = self._index.get(workflow.id)
             if head is None or head.version != workflow.version or head.status is not Status.ACTIVE:
                 return False
-            entrants = [
-                _entrant(workflow, entity, progress.fire_at)
-                for entity in page
-                if not must_judge or workflow.conditions.judge(Subject(entity, progress.fire_at)) is True
-            ]
 
             def write(enqueued: int, refusals: Sequence[Refusal]) -> list[tuple[str, list[UpdateOne]]]:
-                if page:
-                    progress.after = [page[-1]["_id"]]
-                progress.matched += len(entrants)
+                progress.after = page.after or progress.after
+                progress.matched += len(page.entrants)
                 progress.enqueued += enqueued
                 for refusal in refusals:
                     reason = str(refusal.reason)
                     progress.refused[reason] = progress.refused.get(reason, 0) + 1
-                return self._position(workflow, progress, is_last=is_last)
+                return self._position(workflow, progress, is_last=page.is_last)
 
-            await self._intake.take_entrants(entrants, write)
+            await self._intake.take_entrants(page.entrants, write)
             if CRASH_AT is not None:
                 reach(CrashPoint.AFTER_PAGE)
         return True
@@ -165,17 +134,3 @@ class Sweep:
             (self._names.state, [UpdateOne(where, done)]),
             (self._names.decisions, [UpdateOne({"_id": summary_id}, {"$set": summary}, upsert=True)]),
         ]
-
-
-def _entrant(workflow: Workflow, entity: Mapping[str, Any], fire_at: datetime) -> Entrant:
-    entity_type = workflow.trigger.entity_type or ""
-    return Entrant(
-        workflow,
-        entity_type,
-        entity["_id"],
-        entity,
-        scheduled_execution_id(fire_at, workflow.id, entity_type, entity["_id"]),
-        fire_at,
-        OUTSIDE,
-        {"type": workflow.trigger.type, "kind": "scheduled", "at": fire_at},
-    )

@@ -122,7 +122,7 @@ async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(bench: Bench, mo
             raise AutoReconnect("the network is down")
         return await real(self, *arguments)
 
-    monkeypatch.setattr("daemon.schedule.sweep.PAGE", 10)
+    monkeypatch.setattr("daemon.schedule.page.PAGE", 10)
     monkeypatch.setattr(Intake, "take_entrants", take)
     await move_back(bench, workflow, 2 * HOUR)
     found = await summary(bench, workflow)

@@ -8,13 +8,13 @@ from bson import Code, Int64, ObjectId, Regex
 from bson.son import SON
 
 from rules.identity import (
+    ScheduledRun,
     bson_bytes,
     can_be_id,
     change_id,
     entity_key,
     execution_id,
     lane_of,
-    scheduled_execution_id,
 )
 from tests.support.change import a_creation
 
@@ -37,9 +37,16 @@ def test_ids_of_different_types_are_different() -> None:
 
 
 def test_a_scheduled_run_makes_one_execution_for_an_entity_and_fire_time() -> None:
-    first = scheduled_execution_id(FIRE_AT, "w", "lead", 1)
-    assert first == scheduled_execution_id(FIRE_AT, "w", "lead", 1)
-    assert first != scheduled_execution_id(FIRE_AT, "w", "deal", 1)
+    first = ScheduledRun(FIRE_AT, "w", "lead").execution_id(1)
+    assert first == ScheduledRun(FIRE_AT, "w", "lead").execution_id(1)
+    others = [("w", "deal", 1), ("v", "lead", 1), ("w", "lead", 2), ("w", "lead", "1")]
+    assert first not in [ScheduledRun(FIRE_AT, *run).execution_id(entity_id) for *run, entity_id in others]
+    assert first != ScheduledRun(FIRE_AT.replace(hour=10), "w", "lead").execution_id(1)
+
+
+def test_the_ids_of_a_scheduled_run_stay_as_they_are() -> None:
+    run = ScheduledRun(datetime(2026, 1, 1, 9, tzinfo=UTC), "w", "lead")
+    assert str(run.execution_id(1)) == "695637908a58bc0ab02279e4"  # for good: another version may go on with a sweep
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,121 @@
+"""The entities that one scheduled run meets, page by page, ready to enter.
+
+Ids may have any mix of types: pages are told apart by the order of BSON, not by a range of one type. The next page is
+read, and its entrants are made, while the one before is being committed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.cursor import AsyncCursor
+from pymongo.collation import Collation
+
+from daemon.service import cancelled
+from daemon.stream.entrant import Entrant
+from daemon.stream.plan import MOST_JUDGED
+from rules.cause import OUTSIDE
+from rules.condition import Subject
+from rules.identity import ScheduledRun
+from rules.query import is_exact, to_filter
+from rules.workflow import Workflow
+
+PAGE: Final = 1_000
+_SIMPLE: Final = Collation("simple")  # whatever the collection's own is: conditions compare text byte by byte
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The entrants of up to PAGE entities; ``after`` holds the last id read, in a list, empty if there was none."""
+
+    entrants: list[Entrant]
+    after: list[Any]
+    is_last: bool
+
+
+class Pages:
+    """Reads ahead by one page. For use by one task."""
+
+    def __init__(
+        self, cursor: AsyncCursor[dict[str, Any]], workflow: Workflow, fire_at: datetime, *, must_judge: bool
+    ) -> None:
+        self._cursor = cursor
+        self._workflow = workflow
+        self._fire_at = fire_at
+        self._must_judge = must_judge
+        self._entity_type = workflow.trigger.entity_type or ""
+        self._run = ScheduledRun(fire_at, workflow.id, self._entity_type)
+        self._reading = asyncio.create_task(self._read(), name="sweep")
+
+    async def next(self) -> Page:
+        """Return the next page; raise the driver's error if the database does not answer. None follows the last."""
+        page = await self._reading
+        if not page.is_last:
+            self._reading = asyncio.create_task(self._read(), name="sweep")
+        return page
+
+    async def stop(self) -> None:
+        """Read no more."""
+        await cancelled(self._reading)
+
+    async def _read(self) -> Page:
+        entrants: list[Entrant] = []
+        count, after, judged = 0, None, 0
+        async for entity in self._cursor:
+            count, after = count + 1, entity["_id"]
+            judged += self._workflow.conditions.count if self._must_judge else 0
+            if not self._must_judge or self._is_met(entity):
+                entrants.append(self._entrant(entity))
+            if count == PAGE:
+                break
+            if judged > MOST_JUDGED:
+                judged = 0
+                await asyncio.sleep(0)
+        return Page(entrants, [after] if count else [], count < PAGE)
+
+    def _is_met(self, entity: Mapping[str, Any]) -> bool:
+        return self._workflow.conditions.judge(Subject(entity, self._fire_at)) is True
+
+    def _entrant(self, entity: Mapping[str, Any]) -> Entrant:
+        return Entrant(
+            self._workflow,
+            self._entity_type,
+            entity["_id"],
+            entity if self._workflow.enrollment.field else None,  # the largest are not kept for nothing
+            self._run.execution_id(entity["_id"]),
+            self._fire_at,
+            OUTSIDE,
+            {"type": self._workflow.trigger.type, "kind": "scheduled", "at": self._fire_at},
+        )
+
+
+@asynccontextmanager
+async def open_pages(
+    entities: AsyncCollection[dict[str, Any]], workflow: Workflow, fire_at: datetime, after: list[Any]
+) -> AsyncIterator[Pages]:
+    """Yield the pages of all entities that meet the conditions at ``fire_at``, behind the id that ``after`` may hold.
+
+    Raise the driver's error if the database does not answer.
+    """
+    wanted = to_filter(workflow.conditions, fire_at)
+    if after:
+        last = {"$expr": {"$gt": ["$_id", {"$literal": after[0]}]}}
+        wanted = {"$and": [wanted, last]} if wanted else last
+    must_judge = not is_exact(workflow.conditions)
+    found = entities.find(wanted, None if must_judge else _fields_of(workflow)).collation(_SIMPLE)
+    async with found.sort("_id", 1).batch_size(PAGE) as cursor:
+        pages = Pages(cursor, workflow, fire_at, must_judge=must_judge)
+        try:
+            yield pages
+        finally:
+            await pages.stop()
+
+
+def _fields_of(workflow: Workflow) -> dict[str, int] | None:
+    """Return what enrollment needs of an entity; None: all, because a projection knows no positions in lists."""
+    field = workflow.enrollment.field
+    return None if "." in field else dict.fromkeys(("_id", field) if field else ("_id",), 1)
