@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from bson import ObjectId
 
@@ -55,7 +56,7 @@ class Scenario:
         for document in SAMPLE_WORKFLOWS:
             await self._crm.add_workflow(document)
         for name in (QUALIFY, STALE, WON, *(document["name"] for document in SAMPLE_WORKFLOWS)):
-            observed = await until(lambda name=name: self._history.observed(name), f"'observed' of '{name}'")  # type: ignore[misc]
+            observed = await until(partial(self._history.observed, name), f"'observed' of '{name}'")
             state = "invalid" if name == BROKEN else "active"
             self._expected.that(
                 f"'{name}' is {state}, found {observed['state']}: {observed['error']}", is_so=observed["state"] == state
