@@ -2,7 +2,7 @@
 
 workflow_versions is the daemon's own truth, but anybody may write there, and a version that nobody can read would keep
 every replica from starting. The switch is taken from the workflow's document, so that nothing that waits is held or
-released; the reader then reads the document anew, and makes a new version of it where the old one is not whole.
+released, and so is a definition that is gone; the reader then reads the document anew, and makes a new version of it.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,8 @@ from config.error import WorkflowError
 from daemon.event import Event
 from daemon.telemetry import emit
 from rules.head import Transition
-from rules.workflow import Status, status_of
+from rules.limit import check_limits
+from rules.workflow import Status, definition_of, status_of
 
 _STATUSES: Final = [str(each) for each in Status]
 _TRANSITIONS: Final = [str(each) for each in Transition]
@@ -57,7 +58,8 @@ def _kept(field: str, types: list[str], otherwise: Any) -> dict[str, Any]:
     return {"$cond": [{"$in": [{"$type": f"${field}"}, types]}, f"${field}", otherwise]}
 
 
-_HAS_DEFINITION: Final = {"$in": [{"$type": "$definition"}, ["object", "null"]]}
+_DEFINITION_TYPES: Final = ["object", "null"]
+_HAS_DEFINITION: Final = {"$in": [{"$type": "$definition"}, _DEFINITION_TYPES]}
 _HAS_PROBLEM: Final = {
     "$and": [{"$eq": [{"$type": "$error.path"}, "string"]}, {"$eq": [{"$type": "$error.problem"}, "string"]}]
 }
@@ -86,13 +88,23 @@ async def mend_versions(database: AsyncDatabase[dict[str, Any]], names: Collecti
     """Mend what cannot be read; raise the driver's error if the database does not answer."""
     versions = database[names.versions]
     await versions.update_many(_IS_NO_VERSION, {"$unset": {"latest": ""}})
-    async for found in versions.find(_MISSHAPEN, {"_id": 1, "status": 1}):
+    async for found in versions.find(_MISSHAPEN, {"status": 1, "definition_type": {"$type": "$definition"}}):
         workflow_id, version = found["_id"]["workflow_id"], found["_id"]["version"]
-        status = found.get("status")
-        if status not in _STATUSES:
-            status = _status_of(await database[names.workflows].find_one({"_id": workflow_id}, {"status": 1}))
-        await versions.update_one({"_id": found["_id"]}, [{"$set": {**_MENDED, "status": status}}])
+        document = await database[names.workflows].find_one({"_id": workflow_id})
+        mended: dict[str, Any] = dict(_MENDED)
+        if found["definition_type"] not in _DEFINITION_TYPES and document is not None and _is_within_limits(document):
+            mended |= {"definition": {"$literal": definition_of(document)}, "error": None}
+        mended["status"] = found["status"] if found.get("status") in _STATUSES else _status_of(document)
+        await versions.update_one({"_id": found["_id"]}, [{"$set": mended}])
         emit(Event.VERSION_CORRUPT, workflow_id=workflow_id, version=version)
+
+
+def _is_within_limits(document: Mapping[str, Any]) -> bool:
+    try:
+        check_limits(definition_of(document))
+    except WorkflowError:
+        return False
+    return True
 
 
 def _status_of(document: Mapping[str, Any] | None) -> Status:

@@ -13,6 +13,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.crash_point import CrashPoint
+from daemon.schedule.page import PAGE
 from tests.support.bench import is_reading
 from tests.support.daemon import running_daemon
 from tests.support.invariants import violations
@@ -171,7 +172,7 @@ async def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     replica = Replica(mongo_uri, database.name, tmp_path, "crashing", lease_s=LEASE_S, crash_at=CrashPoint.AFTER_PAGE)
     replica.spawn()
     await crashed(replica)
-    assert await _count(database, workflow_id=SWEEPING) == 500
+    assert await _count(database, workflow_id=SWEEPING) == PAGE
     async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S):
         await eventually(lambda: _has(database, 1200, status="completed"), within_s=30)
     assert await violations(database, load.since) == []

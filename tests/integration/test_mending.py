@@ -47,13 +47,13 @@ async def test_a_version_that_cannot_be_read_is_read_anew_and_what_waits_is_left
         await bench.ended(whole, 1)
         before = await waiting(bench, damaged)
     await damage(database, damaged, edit)
+    await database["leads"].insert_one({"_id": 2})  # judged before the document is read anew
     async with running_bench(mongo_uri, database) as bench:
-        await bench.observed(damaged, state="active", error=None)
-        await bench.leads.insert_one({"_id": 2})
         await bench.ended(whole, 2)
         after = await waiting(bench, damaged)
         assert {lead: status for lead, (status, _) in after.items()} == {1: "waiting", 2: "waiting"}
         assert after[1] == before[1]
+        await bench.observed(damaged, state="active", error=None)
 
 
 async def test_a_paused_workflow_stays_paused(mongo_uri: str, database: Database) -> None:
