@@ -32,7 +32,7 @@ def until_beat(period_s: float) -> float:
 class Beat:
     """The regular moments of one replica."""
 
-    def __init__(self, is_busy: Callable[[], bool] = bool) -> None:
+    def __init__(self, is_busy: Callable[[], bool]) -> None:
         """``is_busy`` tells whether something is at work, or due in a moment, that must not wait."""
         self._is_busy = is_busy
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon.app import SOON
 from tests.support.bench import Bench, created, running_bench
 from tests.support.poll import eventually
 from tests.support.stage import Stage
@@ -61,6 +62,18 @@ async def test_what_came_due_while_no_daemon_ran_runs_at_once_in_order(mongo_uri
     for number in range(20):
         names = [context.workflow_name for _, context in stage.calls if context.entity_id == number]
         assert names == ["3600", "7200"]
+
+
+async def test_regular_looks_give_way_to_a_step_that_is_due_in_a_moment(bench: Bench) -> None:
+    workflow_id = await bench.add(created(), actions=[{"type": "create_task", "delay": 3}])
+    await bench.leads.insert_one({})
+    due_at = (await bench.runs(workflow_id))[0]["due_at"]
+    await eventually(lambda: not bench.daemon._is_busy(), every_s=0.001)
+    assert bench.daemon.clock.now() < due_at
+    await eventually(bench.daemon._is_busy, within_s=5, every_s=0.001)
+    assert bench.daemon.clock.now() >= due_at - SOON
+    await bench.ended(workflow_id, 1)
+    await eventually(lambda: not bench.daemon._is_busy())
 
 
 async def test_a_delay_survives_a_restart(mongo_uri: str, database: Database) -> None:
