@@ -43,7 +43,7 @@ class Beat:
         elif await is_set_within(nudge, until_beat(period_s)):
             return
         until = time.monotonic() + _LATEST_S
-        while self._is_busy():
+        while self._is_busy() and (nudge is None or not nudge.is_set()):
             if time.monotonic() >= until:
                 return
             await asyncio.sleep(_WAIT_S)

@@ -50,6 +50,20 @@ async def test_who_is_nudged_waits_for_nobody() -> None:
         await Beat(lambda: True).next(3600, nudge)
 
 
+async def test_who_is_nudged_while_it_gives_way_goes_on() -> None:
+    nudge = asyncio.Event()
+    asked = 0
+
+    def is_busy() -> bool:
+        nonlocal asked
+        asked += 1
+        nudge.set()
+        return True
+
+    await Beat(is_busy).next(PERIOD_S, nudge)
+    assert asked == 1
+
+
 async def test_an_event_that_is_not_set_is_waited_for_no_longer_than_said() -> None:
     event = asyncio.Event()
     assert await is_set_within(event, 0.001) is False
