@@ -9,7 +9,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.executions import hand_edit, inspector
+from daemon.executions import hand_edit, inspector, loader
 from daemon.mongo.codec import CODEC
 from tests.support.bench import Bench, running_bench
 from tests.support.invariants import Expected, violations
@@ -17,9 +17,9 @@ from tests.support.invariants import Expected, violations
 
 @pytest.fixture(autouse=True)
 def looks_come_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for edits by hand and for what is corrupt more often than the daemon as shipped: tests wait for it."""
-    monkeypatch.setattr(inspector, "LOOK_S", 0.5)
-    monkeypatch.setattr(hand_edit, "LOOK_S", 0.5)
+    """Look for what is queued, edited by hand or corrupt more often than the daemon as shipped: tests wait for it."""
+    for module in (inspector, hand_edit, loader):
+        monkeypatch.setattr(module, "LOOK_S", 0.5)
 
 
 @pytest.fixture
