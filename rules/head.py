@@ -23,7 +23,7 @@ class Transition(StrEnum):
     """What a change of status does to the executions that wait at its position."""
 
     HOLD = "hold"  # paused: waiting steps leave the queue
-    RELEASE = "release"  # active or draining after paused: held steps run at once, in order
+    RELEASE = "release"  # active or draining after paused: held steps get their due times back
     CANCEL = "cancel"  # stopped or deleted: what waits ends cancelled
 
 

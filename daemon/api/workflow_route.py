@@ -110,7 +110,7 @@ def _add_editing(router: APIRouter, administration: Administration) -> None:
 def _add_switches(router: APIRouter, administration: Administration) -> None:
     @router.put("/{workflow_id}/activate", response_model=Switched, responses=errors(404))
     async def activate(workflow_id: WorkflowId) -> Any:
-        """Let changes start executions; what was held runs at once, in order."""
+        """Let changes start executions; held steps get their due times back."""
         return {"status": await administration.workflows.switch(workflow_id, Status.ACTIVE)}
 
     @router.put("/{workflow_id}/pause", response_model=Switched, responses=errors(404))

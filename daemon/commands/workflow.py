@@ -71,7 +71,7 @@ def validate(
 
 @app.command()
 def activate(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Let changes start executions; what was held runs at once, in order."""
+    """Let changes start executions; held steps get their due times back."""
     _switch(config, name, Status.ACTIVE, as_json)
 
 

@@ -31,19 +31,25 @@ class Definitions:
         """Return the wanted versions by :func:`pinned`: compiled, or why this daemon cannot compile it, or None if
         there is no such version."""
         keys = {pinned(workflow_id, version): (workflow_id, version) for workflow_id, version in wanted}
-        missing = {key: value for key, value in keys.items() if key not in self._known}
+        # Taken before anything is awaited: another load may drop from memory what this one was about to use.
+        found = {key: self._known[key] for key in keys if key in self._known}
+        missing = {key: value for key, value in keys.items() if key not in found}
         if missing:
-            await self._fetch(missing)
-        found = {}
-        for key in keys:
-            self._known.move_to_end(key)
-            found[key] = self._known[key][0]
+            found |= await self._fetch(missing)
+        for key, loaded in found.items():
+            self._keep(key, loaded)
         while len(self._known) > CAPACITY or self._bytes > CAPACITY_BYTES:
             _, (_, size) = self._known.popitem(last=False)
             self._bytes -= size
-        return found
+        return {key: compiled for key, (compiled, _) in found.items()}
 
-    async def _fetch(self, missing: Mapping[Pinned, tuple[Any, int]]) -> None:
+    def _keep(self, key: Pinned, loaded: tuple[Compiled, int]) -> None:
+        _, size = self._known.get(key, (None, 0))
+        self._bytes += loaded[1] - size
+        self._known[key] = loaded
+        self._known.move_to_end(key)
+
+    async def _fetch(self, missing: Mapping[Pinned, tuple[Any, int]]) -> dict[Pinned, tuple[Compiled, int]]:
         ids = [{"workflow_id": workflow_id, "version": version} for workflow_id, version in missing.values()]
         found: dict[Pinned, tuple[Compiled, int]] = dict.fromkeys(missing, (None, 0))
         async for document in self._versions.find({"_id": {"$in": ids}}):
@@ -52,9 +58,7 @@ class Definitions:
             if isinstance(definition, Mapping):
                 compiled = await parsed_aside(self._parse, workflow_id, version, definition)
                 found[pinned(workflow_id, version)] = (compiled, len(bson_bytes(definition)))
-        # Only now: a read that was cut off says nothing about what there is.
-        self._bytes += sum(size for key, (_, size) in found.items() if key not in self._known)
-        self._known.update(found)
+        return found
 
 
 def pinned(workflow_id: Any, version: int) -> Pinned:

@@ -88,6 +88,7 @@ class Loader:
         self._task = Background("loader", self._run, on_death)
         self._new_lanes: set[int] = set()
         self._covered: datetime | None = None  # everything due until then is in memory
+        self._nudges = 0  # how often somebody asked for a look at everything due
         self._is_behind = False
         self._rested_at = 0.0  # monotonic time in seconds until which no look is hurried
 
@@ -100,7 +101,11 @@ class Loader:
         await self._task.stop()
 
     def nudge(self) -> None:
-        """Look at everything due, at once: something may have been queued."""
+        """Look at everything due, at once: something may have been queued.
+
+        A look that is under way may have passed it already: another one follows.
+        """
+        self._nudges += 1
         self._covered = None
         self._nudge.set()
 
@@ -119,8 +124,7 @@ class Loader:
     def add_lane(self, lane: int) -> None:
         """Load a lane that is new here, and settle what its former owner left running."""
         self._new_lanes.add(lane)
-        self._covered = None
-        self._nudge.set()
+        self.nudge()
 
     async def _run(self) -> None:
         while True:
@@ -164,7 +168,7 @@ class Loader:
     async def _look(self) -> None:
         if not self._lanes.owned:
             return
-        until = self._clock.now() + AHEAD
+        until, nudges = self._clock.now() + AHEAD, self._nudges
         crowded = self._is_crowded()
         if self._lanes.is_full or (crowded and self._lanes.polling):
             self._is_behind = True
@@ -187,7 +191,7 @@ class Loader:
         self._rested_at = time.monotonic() + (_REST * (time.monotonic() - began) if left_out else 0)
         self._is_behind = not is_complete
         if is_complete:
-            self._covered = until
+            self._covered = until if nudges == self._nudges else None
         else:
             self._lanes.make_polling()
         if jobs:

@@ -25,6 +25,7 @@ from daemon.metrics import Metrics
 from daemon.mongo.failure import may_pass
 from daemon.mongo.transaction import Transactions
 from daemon.service import Background
+from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.telemetry import emit
 from rules.head import Transition
 from rules.identity import bson_bytes
@@ -146,20 +147,36 @@ class Switcher:
         """Hold, release and cancel what no transition has met: every minute, and whenever this replica takes over."""
         if asyncio.get_running_loop().time() < self._in_line_until:
             return
+        # First, or what is made right after an activation that the heads do not show yet would be held too.
+        checkpoint = await self._state.find_one({"_id": CHECKPOINT_ID}, {"seq": 1}) or {}
         fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1}
         heads = await self._versions.find({"latest": True}, fields).to_list()
         paused = [head["workflow_id"] for head in heads if head["status"] == WorkflowStatus.PAUSED]
         going = [
             head["workflow_id"] for head in heads if head["status"] in (WorkflowStatus.ACTIVE, WorkflowStatus.DRAINING)
         ]
-        astray = {"workflow_id": {"$in": paused}, "status": Status.WAITING, "due_at": {"$type": "date"}}
-        await self._executions.update_many(astray, _HOLD)
+        until = {"seq": {"$lte": checkpoint.get("seq", 0)}}
+        astray = {"workflow_id": {"$in": paused}, "due_at": {"$type": "date"}, **until}
+        for status in (Status.WAITING, Status.PENDING):  # each has an index of its own
+            await self._executions.update_many({**astray, "status": status}, _HOLD)
         await self._release({"workflow_id": {"$in": going}, "status": Status.HELD})
-        for head in heads:
-            if head["stopped_seq"] >= 0:
-                stopped = {"workflow_id": head["workflow_id"], "seq": {"$lte": head["stopped_seq"]}}
-                await self._cancel_all({**stopped, "status": {"$in": [Status.WAITING, Status.HELD]}}, head)
+        stopped = [head for head in heads if head["stopped_seq"] >= 0]
+        for start in range(0, len(stopped), PAGE):
+            await self._cancel_stopped(stopped[start : start + PAGE])
         self._in_line_until = asyncio.get_running_loop().time() + _LOOK_S
+
+    async def _cancel_stopped(self, heads: Sequence[Mapping[str, Any]]) -> None:
+        """Cancel what waits of workflows that were stopped at or after its number; one query where nothing does."""
+        by_id = {bson_bytes(head["workflow_id"]): head for head in heads}
+        waiting: dict[str, Any] = {"status": {"$in": [Status.WAITING, Status.HELD]}}
+        ours = {**waiting, "workflow_id": {"$in": [head["workflow_id"] for head in heads]}}
+        group = {"_id": "$workflow_id", "first_seq": {"$min": "$seq"}}
+        for found in await (await self._executions.aggregate([{"$match": ours}, {"$group": group}])).to_list():
+            head = by_id.get(bson_bytes(found["_id"]))  # None for a list that somebody wrote
+            if head is None:
+                continue
+            until = {"workflow_id": head["workflow_id"], "seq": {"$lte": head["stopped_seq"]}}
+            await self._cancel_all({**waiting, **until}, head)
 
     async def _apply(self, version: Mapping[str, Any]) -> None:
         match Transition(version["transition"]):
@@ -178,14 +195,16 @@ class Switcher:
         )
 
     async def _release(self, held: Mapping[str, Any]) -> None:
-        """Queue what was held, due at once and in the order in which it was due (DESIGN section 3)."""
-        now = self._clock.now()
+        """Queue what was held, each step at its own time: what is overdue runs at once, in the order it was due.
+
+        A step whose time is gone, which takes an edit by hand, is due now.
+        """
         await self._executions.update_many(
             held,
             [
                 {
                     "$set": {
-                        "due_at": {"$min": ["$held_due_at", now]},
+                        "due_at": {"$ifNull": ["$held_due_at", self._clock.now()]},
                         "status": {"$ifNull": ["$held_status", Status.WAITING]},
                     }
                 },

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -55,19 +56,27 @@ async def test_a_pause_takes_what_waits_out_of_the_queue_and_keeps_its_time(benc
     assert "due_at" not in run
 
 
-async def test_what_was_held_runs_at_once_in_order_when_its_workflow_is_activated(
+async def test_after_a_pause_each_step_has_its_own_time_and_what_is_overdue_runs_in_the_order_it_was_due(
     mongo_uri: str, database: Database
 ) -> None:
     stage = Stage()
     async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
         workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
         await bench.leads.insert_many([{"_id": number} for number in range(20)])
-        await bench.taken_in()
-        await switch(bench, workflow_id, "paused")
-        await until(bench, workflow_id, "held", 20)
-        await switch(bench, workflow_id, "active")
-        await bench.ended(workflow_id, 20)
-    assert [context.entity_id for _, context in stage.calls] == list(range(20))
+        due_at = {run["triggered_by_entity_id"]: run["due_at"] for run in await bench.runs(workflow_id)}
+        overdue = [7, 3, 11, 2, 19]
+        for status in ("paused", "active", "paused", "draining", "paused"):
+            await switch(bench, workflow_id, status)
+            await until(bench, workflow_id, "held" if status == "paused" else "waiting", 20)
+        for minutes, lead in enumerate(reversed(overdue), 1):
+            past = due_at[lead] - timedelta(hours=2, minutes=minutes)
+            await bench.executions.update_one({"triggered_by_entity_id": lead}, {"$set": {"held_due_at": past}})
+        await switch(bench, workflow_id, "draining")
+        await bench.ended(workflow_id, len(overdue))
+        waiting = await bench.executions.find({"workflow_id": workflow_id, "status": "waiting"}).to_list()
+    assert [context.entity_id for _, context in stage.calls] == overdue
+    left = {run["triggered_by_entity_id"]: run["due_at"] for run in waiting}
+    assert left == {lead: at for lead, at in due_at.items() if lead not in overdue}
 
 
 async def test_what_waits_is_finished_while_its_workflow_drains(bench: Bench) -> None:
@@ -176,11 +185,15 @@ async def test_a_pause_survives_a_restart_and_so_does_what_it_holds(mongo_uri: s
         workflow_id = await waiting(bench, 3)
         await switch(bench, workflow_id, "paused")
         await until(bench, workflow_id, "held", 3)
+        held = [run["held_due_at"] for run in await bench.runs(workflow_id)]
+    await database.workflows.update_one({"_id": workflow_id}, {"$set": {"status": "active"}})
+    await database.workflows.update_one({"_id": workflow_id}, {"$set": {"status": "paused"}})
     async with running_bench(mongo_uri, database) as bench:
         await bench.taken_in()
         assert await count(bench, workflow_id, "held") == 3
         await switch(bench, workflow_id, "active")
-        await bench.ended(workflow_id, 3)
+        await until(bench, workflow_id, "waiting", 3)
+        assert [run["due_at"] for run in await bench.runs(workflow_id)] == held
 
 
 async def test_a_switch_made_while_no_daemon_ran_is_applied_at_the_next_start(
@@ -194,13 +207,14 @@ async def test_a_switch_made_while_no_daemon_ran_is_applied_at_the_next_start(
 
 
 async def test_what_came_to_wait_unseen_under_a_switch_is_brought_in_line(mongo_uri: str, database: Database) -> None:
-    """A step that ended long after the switch, or an edit by hand, leaves what the switch has not met."""
+    """A step that ended long after the switch, or a retry by hand, leaves what the switch has not met."""
     async with running_bench(mongo_uri, database) as bench:
         paused = await waiting(bench, 2)
         await switch(bench, paused, "paused")
         await until(bench, paused, "held", 2)
     astray: list[Mapping[str, Any]] = [
-        {"$set": {"status": "waiting", "due_at": "$held_due_at"}},
+        {"$set": {"status": {"$cond": [{"$eq": ["$triggered_by_entity_id", 0]}, "waiting", "pending"]}}},
+        {"$set": {"due_at": "$held_due_at"}},
         {"$unset": "held_due_at"},
     ]
     await database.workflow_executions.update_many({"workflow_id": paused}, astray)

@@ -118,23 +118,6 @@ async def test_what_waited_at_a_stop_is_cancelled_even_if_activation_follows_at_
     assert newest["stopped_seq"] == runs[0]["seq"]
 
 
-async def test_what_is_held_by_a_pause_runs_at_once_on_activation(bench: Bench) -> None:
-    workflow = await bench.add(updated("n"), actions=[LATER])
-    await bench.leads.insert_one({"_id": 1, "n": 0})
-    await bench.leads.update_one({"_id": 1}, {"$set": {"n": 1}})
-    await bench.taken_in()
-    await switch(bench, workflow, "paused")
-
-    async def is_held() -> object:
-        return await bench.executions.find_one({"workflow_id": workflow, "status": "held", "due_at": None})
-
-    await eventually(is_held)
-    await bench.observed(workflow, state="paused", held=1)
-    await switch(bench, workflow, "active")
-    (run,) = await bench.ended(workflow, 1)
-    assert run["status"] == "completed"
-
-
 async def test_a_draining_workflow_finishes_what_waits(bench: Bench) -> None:
     workflow = await bench.add(created(), actions=[{**TASK, "delay": 1}])
     await bench.leads.insert_one({"_id": 1})

@@ -1,5 +1,6 @@
 """The pinned versions that are kept in memory: few and light enough, the latest used ones."""
 
+import asyncio
 from typing import Any
 
 import mongomock
@@ -25,6 +26,8 @@ class Versions:
 
     async def find(self, query: dict[str, Any]) -> Any:
         self.asked += [each["version"] for each in query["_id"]["$in"]]
+        for _ in query["_id"]["$in"]:  # the more is asked for, the later the answer
+            await asyncio.sleep(0)
         for document in self._stored.find(query):
             yield document
 
@@ -65,3 +68,11 @@ async def test_the_version_that_was_not_used_for_longest_is_dropped(
 async def test_more_than_fits_is_answered_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(definition, "CAPACITY", 1)
     assert await loaded(Definitions(Versions(3), parse), 0, 1, 2) == [0, 1, 2]  # type: ignore[arg-type]
+
+
+async def test_two_loads_at_once_take_nothing_from_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definition, "CAPACITY", 2)
+    definitions = Definitions(Versions(9), parse)  # type: ignore[arg-type]
+    await loaded(definitions, 0)
+    found = await asyncio.gather(loaded(definitions, 0, 3, 4, 5), loaded(definitions, 6, 7), loaded(definitions, 5, 8))
+    assert found == [[0, 3, 4, 5], [6, 7], [5, 8]]
