@@ -7,7 +7,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.support.bench import TASK, Bench, created, is_reading, running_bench, updated, workflow_document
+from tests.support.bench import TASK, Bench, created, is_reading, running_bench, workflow_document
 from tests.support.poll import eventually
 
 LATER = {**TASK, "delay": 3600}
