@@ -123,7 +123,7 @@ class Reader:
         pause, attempt = _BACK_OFF_S[0], 0
         while True:
             await self._may_read.wait()
-            began = time.monotonic()
+            began, changes = time.monotonic(), self._metrics.changes
             error = await self._read_once()
             self.is_reading = False
             if isinstance(error, (HistoryLost, CheckpointCorrupt)):
@@ -136,7 +136,8 @@ class Reader:
                 emit(LogEvent.READER_REOPENED, attempt=1, delay_s=0, error=error)
                 self._reading = error.reading
                 continue
-            if time.monotonic() - began > _BACK_OFF_S[1]:
+            # It went well for a time or took something in: what failed before that is over.
+            if time.monotonic() - began > _BACK_OFF_S[1] or self._metrics.changes > changes:
                 pause, attempt = _BACK_OFF_S[0], 0
             attempt += 1
             delay = pause * random.uniform(0.5, 1.0)
