@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN    := .venv/bin
 ARGS   ?=
-WORKERS ?= auto
+WORKERS ?= $(shell echo $$((2 * $$(nproc)))) # tests wait more than they work
 SECONDS ?= 60
 SEED   ?=
 
@@ -23,7 +23,7 @@ demo: .venv/installed ## show the daemon beside a sample CRM; ARGS="--once" chec
 
 test: .venv/installed ## run every test, as CI does; ARGS="-k sentence"
 	.ci/test-programs
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 10 $(ARGS)
 
 chaos: .venv/installed ## break everything for a while; SECONDS=60 SEED=7, ARGS="--keep DIR"
 	$(BIN)/python -m tests.chaos.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)

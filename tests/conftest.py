@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from daemon.collector import calm_collector
 from daemon.mongo.codec import CODEC
 from tests.support.invariants import Expected, violations
-from tests.support.mongod import Mongod
+from tests.support.mongod import Mongod, fast_directory
 
 
 def pytest_collection_finish() -> None:
@@ -23,14 +23,15 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+def mongo_server() -> Iterator[Mongod]:
     """One running single-node replica set; it is ended by its process id, also when tests fail."""
-    server = Mongod(tmp_path_factory.mktemp("mongod"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+    with fast_directory() as directory:
+        server = Mongod(directory)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()  # nobody needs the data any more
 
 
 @pytest.fixture(scope="session")

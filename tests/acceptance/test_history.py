@@ -16,7 +16,7 @@ from tests.support.settings import settings_for
 from tests.support.watchdog import watched_loop
 
 Database = AsyncDatabase[dict[str, Any]]
-LEADS: Final = 10_000
+LEADS: Final = 5_000  # of each half
 MEGABYTE: Final = 1024 * 1024
 
 

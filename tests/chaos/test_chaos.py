@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.run import chaos
 
-SECONDS = 60
+SECONDS = 30
 SEED = 20_261_123
 
 

@@ -38,21 +38,10 @@ async def reset(uri: str, database: Database, to: datetime | None) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        {"token": {"_data": "zz"}},
-        {"token": 5},
-        {"commit": "x"},
-        {"seq": -1},
-        {"done": True},
+        # What else is no checkpoint of ours: tests/unit/daemon/test_stream_checkpoint.py.
         {"done": 1_000},
         {"commit": 2**63 - 1},
-        {"seq": 2**63 - 1},
-        {"due_floor": datetime(2100, 1, 1, tzinfo=UTC)},
-        {"causes": 5},
-        {"transaction": ["a", "b"]},
-        {"due_floor": "today"},
         {"replica_set": "another"},
-        {"collection": "00" * 16},
-        {"replica_set_id": "000000000000000000000000"},
         {"cluster_time": Timestamp(2**32 - 1, 1), "token": None},
         {"token": {"_data": "82FFFFFFFF000000012B0429296E1404"}},
     ],
@@ -78,7 +67,7 @@ async def test_now_records_the_gap_and_reads_on(broken: dict[str, Any], mongo_ur
     assert not gap["acknowledged"]
 
 
-@pytest.mark.parametrize("kept", range(20, 100, 7))
+@pytest.mark.parametrize("kept", [20, 48, 76, 97])
 async def test_a_token_cut_off_anywhere_is_corrupt_or_replaced_by_its_time(
     kept: int, mongo_uri: str, database: Database
 ) -> None:

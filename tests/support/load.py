@@ -19,12 +19,13 @@ FOLLOW_UP: Final = ObjectId("5f0000000000000000000001")  # every kind of step, w
 WELCOME: Final = ObjectId("5f0000000000000000000002")  # an e-mail that may be sent once at the most
 CHAINED: Final = ObjectId("5f0000000000000000000003")  # set off by what the first one writes
 WRITTEN_S: Final = 60.0
+DELAY_S: Final = 0.3
 CREATED: Final = {"type": "entity_created", "entity_type": "lead"}
-_RETRY: Final = {"max_attempts": 100, "initial": 1, "multiplier": 1, "jitter": 0}
+_RETRY: Final = {"max_attempts": 100, "initial": 0.3, "multiplier": 1, "jitter": 0}
 _MAIL: Final = {"type": "send_email", "template": "fault_test", "retry": _RETRY}
 _REPEATED: Final = {**_MAIL, "delivery": "at_least_once"}
 _INSIDE: Final = [{"type": "create_task"}, {"type": "update_field", "field": "is_touched", "value": True}]
-_TOLD: Final = {"type": "send_notification", "message": "Touched", "delay": 1}
+_TOLD: Final = {"type": "send_notification", "message": "Touched", "delay": DELAY_S}
 _TEMPLATE: Final = {"_id": "fault_test", "name": "fault_test", "subject": "Hello", "text": "Hello"}
 
 
