@@ -75,4 +75,4 @@ async def test_two_loads_at_once_take_nothing_from_one_another(monkeypatch: pyte
     definitions = Definitions(Versions(9), parse)  # type: ignore[arg-type]
     await loaded(definitions, 0)
     found = await asyncio.gather(loaded(definitions, 0, 3, 4, 5), loaded(definitions, 6, 7), loaded(definitions, 5, 8))
-    assert found == [[0, 3, 4, 5], [6, 7], [5, 8]]
+    assert list(found) == [[0, 3, 4, 5], [6, 7], [5, 8]]
