@@ -33,6 +33,7 @@ class Plan:
     idle_s: float
     replicas: tuple[int, ...]
     long_burst: int  # leads of the burst that memory is judged by; 0 leaves it out
+    burden_s: float  # of each run beside a neighbour
     growth: GrowthPlan | None
 
 
@@ -47,6 +48,7 @@ FULL: Final = Plan(
     idle_s=30.0,
     replicas=(1, 3),
     long_burst=100_000,
+    burden_s=10.0,
     growth=GrowthPlan(
         workflows=(10, 10_000, 10_000, 10),
         updates=10_000,
@@ -71,6 +73,7 @@ QUICK: Final = replace(
     idle_s=3.0,
     replicas=(1,),
     long_burst=0,
+    burden_s=2.0,
     growth=None,
 )
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Final
 
+from benchmarks.burden import BurdenRun, Neighbour
 from benchmarks.burst import BurstRun
 from benchmarks.figures import Spread, middle_spread
 from benchmarks.growth import Growth
@@ -42,6 +43,22 @@ class SpreadResult:
 
 
 @dataclass(slots=True)
+class BurdenResult:
+    """One rate of the CRM's updates: the runs beside each neighbour."""
+
+    name: str
+    runs: dict[Neighbour, list[BurdenRun]]
+
+    def left(self, neighbour: Neighbour, beside: Neighbour) -> float:
+        """Return the updates a second beside one neighbour by those beside another, medians."""
+        return _updates_per_s(self.runs[neighbour]) / _updates_per_s(self.runs[beside])
+
+
+def _updates_per_s(runs: Sequence[BurdenRun]) -> float:
+    return float(median(run.updates_per_s for run in runs))
+
+
+@dataclass(slots=True)
 class Results:
     """Everything of one run of the benchmark."""
 
@@ -54,6 +71,7 @@ class Results:
     observer_lag: Spread | None = None
     idle: dict[int, IdleRun] = field(default_factory=dict)
     long_burst: BurstRun | None = None
+    burdens: list[BurdenResult] = field(default_factory=list)
     growth: Growth | None = None
 
     def to_json(self) -> dict[str, Any]:

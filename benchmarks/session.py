@@ -4,6 +4,7 @@ import sys
 from dataclasses import asdict
 from typing import Final
 
+from benchmarks.burden import Neighbour, burden
 from benchmarks.burst import burst, raw, unit_burst
 from benchmarks.contender import Contender, Server, prepared
 from benchmarks.growth import measure_growth
@@ -12,11 +13,11 @@ from benchmarks.latency import due_to_fired, insert_to_task
 from benchmarks.machine import machine_of
 from benchmarks.observer import own_lag
 from benchmarks.plan import Plan
-from benchmarks.results import BurstResult, Results, SpreadResult
+from benchmarks.results import BurdenResult, BurstResult, Results, SpreadResult
 from benchmarks.workload import Workload
 
 UNITS: Final = "transactions of 100 units"
-PARTS: Final = ("burst", "one-in-ten", "update", "latency", "delay", "idle", "memory", "growth")
+PARTS: Final = ("burst", "one-in-ten", "update", "latency", "delay", "idle", "memory", "burden", "growth")
 _BOUNDS: Final = (Contender.TWO_PHASE, Contender.ONE_PHASE)
 
 
@@ -46,6 +47,8 @@ class Session:
             _tell("memory")
             self.results.long_burst = await burst(self._server, Contender.DAEMON, Workload(), self._plan.long_burst)
 
+        if "burden" in parts:
+            await self._burden()
         if "growth" in parts and self._plan.growth is not None:
             self.results.growth = await measure_growth(self._server, self._plan.growth)
 
@@ -101,6 +104,15 @@ class Session:
                     is_ours = contender is Contender.DAEMON
                     (executed.daemon if is_ours else executed.bound).append(run.executed)
                     (seen.daemon if is_ours else seen.bound).append(run.seen)
+
+    async def _burden(self) -> None:
+        for name, rate in (("saturated", None), ("100/s", 100.0)):
+            result = BurdenResult(name, {neighbour: [] for neighbour in Neighbour})
+            self.results.burdens.append(result)
+            for repetition in range(self._plan.repetitions):
+                for neighbour in Neighbour if repetition % 2 == 0 else reversed(Neighbour):
+                    _tell(f"burden, {name}: {neighbour}")
+                    result.runs[neighbour].append(await burden(self._server, neighbour, rate, self._plan.burden_s))
 
     async def _idle(self) -> None:
         for replicas in self._plan.replicas:

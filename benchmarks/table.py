@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from statistics import median
 
+from benchmarks.burden import Neighbour
 from benchmarks.figures import middle_spread
 from benchmarks.growth_table import growth_tables
-from benchmarks.results import BurstResult, Results, SpreadResult, median_of
+from benchmarks.results import BurdenResult, BurstResult, Results, SpreadResult, median_of
 
 
 def markdown(results: Results) -> str:
@@ -15,6 +16,8 @@ def markdown(results: Results) -> str:
     if results.spreads:
         parts.append(_spreads(results))
     parts.append(_standing(results))
+    if results.burdens:
+        parts.append(_burdens(results))
     if results.growth is not None:
         parts += [_table(head, rows) for head, rows in growth_tables(results.growth)]
     return "\n".join(part for part in parts if part)
@@ -107,6 +110,32 @@ def _standing(results: Results) -> str:
         growth = f"{run.rss_before_mb:.0f} → {run.rss_after_mb:.0f}"
         rows.append([f"memory, burst of {leads:,}, MB", growth, f"{run.executions_per_s:,.0f} executions/s"])
     return _table(["standing costs", "reflexd", ""], rows) if rows else ""
+
+
+def _burdens(results: Results) -> str:
+    head = ["the CRM's updates", "beside", "updates/s", "of those beside the consumer", "p50, ms", "p99, ms"]
+    head += ["own CPU µs/update", "mongod CPU µs/update", "behind, s"]
+    return _table(head, [row for burden in results.burdens for row in _burden_rows(burden)])
+
+
+def _burden_rows(burden: BurdenResult) -> list[list[str]]:
+    rows = []
+    for neighbour, runs in burden.runs.items():
+        latency = middle_spread([run.latency for run in runs])
+        rows.append(
+            [
+                burden.name,
+                str(neighbour),
+                f"{median(run.updates_per_s for run in runs):,.0f}",
+                f"**{burden.left(neighbour, Neighbour.CONSUMER):.2f}**",
+                f"{latency.p50:.1f}",
+                f"{latency.p99:.1f}",
+                f"{median(run.own_us for run in runs):,.0f}",
+                f"{median(run.mongod_us for run in runs):,.0f}",
+                f"{median(run.behind_s for run in runs):.1f}",
+            ]
+        )
+    return rows
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -50,6 +50,12 @@ class Batch:
     rewritten: list[Any] = field(default_factory=list)
     refusals: list[tuple[Refusal, str, Any]] = field(default_factory=list)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it holds nothing but decisions: nobody waits for it."""
+        work = (self.executions, self.ended, self.enrollments, self.versions, self.answers, self.commands)
+        return not any((*work, self.extra, self.heads, self.rewritten))
+
 
 class BatchStore:
     """Writes batches inside transactions, fenced by the checkpoint."""

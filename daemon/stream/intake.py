@@ -30,6 +30,7 @@ from daemon.stream.caution import MOST_TRIES, Caution, ReaderDied
 from daemon.stream.checkpoint import Checkpoint, cluster_time_of
 from daemon.stream.decision import log_refusal, skipped_change_document
 from daemon.stream.decode import Event, Subject
+from daemon.stream.deferral import Deferral
 from daemon.stream.enroller import Enroller, refused
 from daemon.stream.entrant import Entrant
 from daemon.stream.manual import Manual
@@ -87,6 +88,7 @@ class Intake:
         self._store = BatchStore(database, names, interventions)
         self._on_commit = on_commit
         self._checkpoint: Checkpoint | None = None
+        self._deferral = Deferral()
         self._vague = (-1, 0)  # how often what follows a commit number failed
         self.transactions = Transactions(database.client)
         self.lock = asyncio.Lock()  # one transaction at a time: the stream's or a sweep's
@@ -98,8 +100,24 @@ class Intake:
             raise RuntimeError("intake has no checkpoint: load it first")
         return self._checkpoint
 
+    @property
+    def is_deferring(self) -> bool:
+        """Whether decisions wait to be committed: nothing else has come of the changes of the last moment."""
+        return self._deferral.position is not None
+
+    async def deferral_s(self) -> float:
+        """Return how long deferred decisions may still wait, in seconds, once there are some."""
+        await self._deferral.begun.wait()
+        return self._deferral.rest_s
+
+    @property
+    def _position(self) -> Checkpoint:
+        """The checkpoint as it will be once what was deferred is committed."""
+        return self._deferral.position or self.checkpoint
+
     async def load(self, checkpoint: Checkpoint) -> None:
         """Start from ``checkpoint``, with the workflows as they are stored; raise CheckpointCorrupt if they differ."""
+        self._deferral.taken_back()
         await self._start_over()
         if checkpoint.done > sum(1 for _ in self._index):
             raise CheckpointCorrupt(f"checkpoint: done is {checkpoint.done}, more than there are workflows")
@@ -117,14 +135,21 @@ class Intake:
             remaining = list(events)
             while remaining:
                 if self.caution.covers(remaining[0]):
+                    await self._flush()
                     remaining = await self._take_with_care(remaining, structures)
                 else:
                     remaining = await self._take_some(remaining, token, structures)
             return structures
 
+    async def flush(self) -> None:
+        """Commit the decisions that have waited for long enough; raises as ``take`` does."""
+        async with self.lock:
+            await self._flush()
+
     async def save(self, token: Mapping[str, Any]) -> None:
         """Move the checkpoint to a position before which nothing happened that concerns us."""
         async with self.lock:
+            await self._flush()
             # Where the token can one day not be used, the stream is opened at this time: it must not grow old.
             cluster_time = cluster_time_of(token) or self.checkpoint.cluster_time
             await self._commit(Batch(), replace(self.checkpoint, token=token, cluster_time=cluster_time))
@@ -137,6 +162,7 @@ class Intake:
         ``write`` is given the number of entrants admitted and the refusals of the others. Return that number. Must
         be called with ``lock`` held; raises as ``take`` does.
         """
+        await self._flush()
         batch, refusals = await self._enroller.enrol_page(entrants, self.checkpoint)
         enqueued = len(batch.executions)
         batch.extra = write(enqueued, refusals)
@@ -146,6 +172,7 @@ class Intake:
     async def take_late(self, event: Event) -> None:
         """Take in a request that the stream does not bring; raises as ``take`` does."""
         async with self.lock:
+            await self._flush()
             try:
                 batch = await self._enroller.enrol(await self._plan([event]), self.checkpoint, at_once=False)
                 await self._commit(batch, self._numbered(batch))
@@ -182,21 +209,27 @@ class Intake:
         plan: Plan | None = None
         try:
             plan = await self._plan(events, most_writes)
-            await self._commit_plan(plan, None if plan.consumed < len(events) else token, at_once=at_once)
+            await self._commit_plan(plan, None if plan.consumed < len(events) else token, events, at_once=at_once)
         except LeaseLost:
             raise
         except Exception as error:
+            deferred = self._deferral.taken_back()
+            events = [*deferred, *events]
             if is_forbidden(error) and at_once:
                 # Perhaps only what one workflow inserts is: queued, it holds up no other entity.
                 await self._start_over()
                 return await self._take_some(events, token, structures, at_once=False)
             if is_transient(error) or self._is_worth_another_try(error):
                 raise
-            taken = len(events) if plan is None else max(plan.consumed, 1)
+            taken = len(events) if plan is None else len(deferred) + max(plan.consumed, 1)
             await self._take_apart(events[:taken], error, structures)
             return events[taken:]
         structures += plan.structures
         return events[plan.consumed :]
+
+    async def _flush(self) -> None:
+        if self._deferral.position is not None:
+            await self._take_some([], None, [])
 
     def _is_worth_another_try(self, error: Exception) -> bool:
         """Return whether what follows the checkpoint is to be tried again, after an answer that says nothing."""
@@ -224,13 +257,21 @@ class Intake:
     async def _plan(self, events: Sequence[Event], most_writes: int = MAX_WRITES) -> Plan:
         current = await self._current(events)
         await self._index.prepare(edits_in(events, current))
-        return self._planner.plan(events, self.checkpoint.done, self.checkpoint.causes, current, most_writes)
+        return self._planner.plan(events, self._position.done, self._position.causes, current, most_writes)
 
-    async def _commit_plan(self, plan: Plan, token: Mapping[str, Any] | None, *, at_once: bool) -> None:
-        batch = await self._enroller.enrol(plan, self.checkpoint, at_once=at_once)
+    async def _commit_plan(
+        self, plan: Plan, token: Mapping[str, Any] | None, events: Sequence[Event], *, at_once: bool
+    ) -> None:
+        """Commit the plan of ``events``, or let it wait where it is of no concern to anybody yet."""
+        batch = await self._enroller.enrol(plan, self._position, at_once=at_once)
         if CRASH_AT is not None:
             reach(CrashPoint.AFTER_MATCH)
-        await self._commit(batch, self._moved(plan, batch, token))
+        moved, taken = self._moved(plan, batch, token), events[: plan.consumed]
+        if at_once and taken and not plan.structures and not plan.done and self._deferral.takes(batch, taken):
+            self._deferral.add(batch, taken, moved)
+            return
+        self._deferral.put_before(batch)
+        await self._commit(batch, moved)
         for refusal, entity_type, entity_id in batch.refusals:
             log_refusal(refusal, entity_type, entity_id)
 
@@ -257,7 +298,7 @@ class Intake:
         done = self.checkpoint.done
         while done < len(candidates):
             try:
-                await self._commit_plan(await self._plan([event], most_writes=1), None, at_once=False)
+                await self._commit_plan(await self._plan([event], most_writes=1), None, [event], at_once=False)
             except LeaseLost:
                 raise
             except Exception as wrong:
@@ -296,7 +337,7 @@ class Intake:
 
     def _numbered(self, batch: Batch) -> Checkpoint:
         """Return the checkpoint with the numbers that the batch's executions have used up."""
-        checkpoint = self.checkpoint
+        checkpoint = self._position
         due_floor = max(self._clock.now(), checkpoint.due_floor)
         return replace(checkpoint, seq=checkpoint.seq + len(batch.executions), due_floor=due_floor)
 
@@ -321,6 +362,7 @@ class Intake:
         if CRASH_AT is not None:
             reach(CrashPoint.AFTER_INTAKE)
         self._checkpoint = moved
+        self._deferral.committed()
         self._metrics.executions += len(batch.executions)
         self._metrics.refusals += len(batch.refusals)
         ended = [job for job, _ in batch.ended.values()]

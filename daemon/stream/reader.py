@@ -9,11 +9,12 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from config.error import CheckpointCorrupt, HistoryLost, LeaseLost
 from config.settings import Collections
@@ -37,6 +38,8 @@ from daemon.telemetry import emit
 from rules.head import Parse
 
 IDLE_SAVE_S: Final = 10.0
+_GATHER_S: Final = 0.005  # while changes keep coming that start nothing: a getMore has its price, too
+_FLUSH_S: Final = 1.0  # for what was deferred, at a stop
 _BACK_OFF_S: Final = (0.1, 30.0)
 _ROOM_S: Final = 0.5  # how long at the most a commit waits for an executor that is behind
 _ROOM_LOOK_S: Final = 0.005
@@ -102,6 +105,9 @@ class Reader:
         self._may_read.clear()
         await self._task.stop()
         self.is_reading = False
+        with suppress(TimeoutError, LeaseLost, PyMongoError):  # whoever reads next makes these decisions again
+            async with asyncio.timeout(_FLUSH_S):
+                await self._intake.flush()
 
     def allow(self, epoch: int, *, after_crash: bool) -> None:
         """Read from now on: the lease is ours. ``after_crash``: whoever had it did not give it up."""
@@ -192,6 +198,7 @@ class Reader:
             await first_failure(
                 asyncio.create_task(self._read_ahead(cursor, first, ahead, seen), name="read ahead"),
                 asyncio.create_task(self._commit_all(ahead, seen), name="intake"),
+                asyncio.create_task(self._flush_in_time(), name="deferred decisions"),
             )
 
     async def _load(self) -> Checkpoint:
@@ -222,6 +229,8 @@ class Reader:
             if not cursor.is_open or not self._may_read.is_set():
                 await ahead.all_done()
                 raise LeaseLost("the stream ended: the database was dropped, or another replica reads")
+            if self._intake.is_deferring:
+                await asyncio.sleep(_GATHER_S)
             try:
                 batch = await cursor.next_batch()
             except OperationFailure as error:
@@ -243,6 +252,12 @@ class Reader:
                 self._saved_at = time.monotonic()
             self._metrics.caught_up_at = self._clock.now() if ahead.is_empty else self._metrics.caught_up_at
             ahead.done(gathered)
+
+    async def _flush_in_time(self) -> None:
+        """Commit deferred decisions once they have waited for long enough."""
+        while True:
+            await asyncio.sleep(await self._intake.deferral_s())
+            await self._intake.flush()
 
     def _is_save_due(self, token: Mapping[str, Any]) -> bool:
         """Return whether the position is to be stored although nothing happened."""

@@ -1,6 +1,11 @@
 """For every candidate that did not run, the reason is stored (promise 7)."""
 
-from tests.support.bench import TASK, Bench, created, updated, workflow_document
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.support.bench import TASK, Bench, created, running_bench, updated, workflow_document
+from tests.support.poll import eventually
 
 WON = {"field": "status", "operator": "equals", "value": "won"}
 
@@ -77,3 +82,39 @@ async def test_a_change_that_matches_thousands_of_workflows_runs_each_once_in_se
     runs = await bench.executions.find({"triggered_by_entity_id": 1}, {"workflow_id": 1}).to_list()
     assert len(runs) == count
     assert {run["workflow_id"] for run in runs} == {document["_id"] for document in documents}
+
+
+async def test_changes_that_start_nothing_and_keep_coming_lose_no_decision(bench: Bench) -> None:
+    workflow = await bench.add(updated("n"), conditions=[WON])
+    await bench.leads.insert_one({"_id": 1, "n": 0})
+    for number in range(1, 200):
+        await bench.leads.update_one({"_id": 1}, {"$set": {"n": number}})
+    decisions = await bench.decisions(1)
+    assert [each["entries"][0]["workflow_id"] for each in decisions] == [workflow] * 199
+
+
+async def test_a_decision_that_the_database_refuses_costs_its_neighbours_nothing(bench: Bench) -> None:
+    await bench.add(updated("n"), conditions=[WON])
+    await bench.leads.insert_many([{"_id": name, "n": 0} for name in ("before", "poison", "after")])
+    refused = {"entity_id": "poison", "entries.reason": "condition_not_met"}
+    await bench.database.command(
+        "collMod", "workflow_decisions", validator={"$nor": [refused]}, validationAction="error"
+    )
+    await bench.taken_in()  # what follows soon may wait for the next transaction
+    for name in ("before", "poison", "after"):
+        await bench.leads.update_one({"_id": name}, {"$set": {"n": 1}})
+    reasons = {name: (await bench.decisions(name))[0]["entries"][0]["reason"] for name in ("before", "poison", "after")}
+    assert reasons == {"before": "condition_not_met", "poison": "intake_error", "after": "condition_not_met"}
+
+
+async def test_decisions_that_wait_are_stored_before_the_daemon_stops(
+    mongo_uri: str, database: AsyncDatabase[dict[str, Any]]
+) -> None:
+    async with running_bench(mongo_uri, database) as bench:
+        await bench.add(updated("n"), conditions=[WON])
+        await bench.leads.insert_one({"_id": 1, "n": 0})
+        await bench.taken_in()
+        known = bench.daemon.metrics.changes
+        await bench.leads.update_one({"_id": 1}, {"$set": {"n": 1}})
+        await eventually(lambda: bench.daemon.metrics.changes > known)
+    assert await database["workflow_decisions"].count_documents({"entity_id": 1}) == 1
