@@ -72,12 +72,10 @@ def test_what_waited_comes_before_what_is_committed_and_is_forgotten_then() -> N
     deferral.add(first, [event()], POSITION)
     deferral.put_before(second)
     assert [decision["_id"] for decision in second.decisions] == [DECISION["_id"]] * 2
-    assert deferral.position == POSITION
-    assert deferral.begun.is_set()
+    waiting = (deferral.position, deferral.begun.is_set())
     deferral.committed()
-    assert deferral.position is None
-    assert not deferral.begun.is_set()
-    assert deferral.taken_back() == []
+    assert waiting == (POSITION, True)
+    assert (deferral.position, deferral.begun.is_set(), deferral.taken_back()) == (None, False, [])
 
 
 def test_what_could_not_be_committed_is_taken_in_again_and_nothing_waits_until_the_next_commit() -> None:
