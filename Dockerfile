@@ -24,7 +24,8 @@ ENV PATH=/opt/reflexd/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 REF
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin reflexd
 COPY --from=build /opt/reflexd /opt/reflexd
 USER 10001
-WORKDIR /tmp
+# Nobody but root may write there: what lies in the working directory is read (.env).
+WORKDIR /
 # SIGTERM hands the work over; give the container longer than REFLEXD_GRACE_S before it is killed.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["reflexd"]

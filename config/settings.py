@@ -1,7 +1,8 @@
 """Every setting of the daemon, and how they are read.
 
-A setting comes from, first found wins: a ``REFLEXD_*`` variable, the file ``.env`` in the working directory, the
-TOML file of ``--config``, the default. ``MONGODB_URI`` and ``MONGODB_DATABASE`` are honoured without the prefix.
+A setting comes from, first found wins: a ``REFLEXD_*`` variable, the file ``.env`` in the working directory (refused
+where others may write it), the TOML file of ``--config``, the default. ``MONGODB_URI`` and ``MONGODB_DATABASE`` are
+honoured without the prefix.
 Unless its description says otherwise, a setting is changed by whoever deploys, and takes effect at the next start.
 """
 
@@ -12,7 +13,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -28,8 +28,11 @@ from pydantic_settings import (
 from config.api_token import ApiToken, Scope, hash_of
 from config.collection_names import Collections, checked_collection_name
 from config.database_name import checked_database_name
+from config.dotenv_file import checked_dotenv_file
 from config.error import ConfigError
 from config.log import LogFormat
+from config.mongodb_uri import parse_mongodb_uri
+from config.secret import Secret
 from config.settings_problem import (
     invalid_values,
     json_list,
@@ -86,7 +89,6 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,
-        env_file=".env",
         env_file_encoding="utf-8",
         extra="ignore",  # .env may belong to others too; unknown names with our prefix are looked for separately
         frozen=True,
@@ -94,7 +96,7 @@ class Settings(BaseSettings):
     )
 
     # MongoDB
-    mongodb_uri: SecretStr | None = Field(
+    mongodb_uri: Annotated[SecretStr | None, Secret()] = Field(
         None,
         validation_alias=AliasChoices("mongodb_uri", "REFLEXD_MONGODB_URI"),
         description="The replica set to work beside. Without it an embedded MongoDB starts, for trying things out.",
@@ -211,10 +213,10 @@ class Settings(BaseSettings):
         le=65_535,
         description="Port of the HTTP API; 0 switches it off. If the default is taken, the daemon runs without it.",
     )
-    api_token: SecretStr | None = Field(
+    api_token: Annotated[SecretStr | None, Secret()] = Field(
         None, description="A bearer token that may read and write. Without any token, loopback is open."
     )
-    api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
+    api_tokens: Annotated[tuple[ApiToken, ...], NoDecode, Secret()] = Field(
         (),
         description="More tokens, hashed, as a JSON list of {name, sha256, scope: read or write}; see `reflexd token`.",
     )
@@ -226,7 +228,7 @@ class Settings(BaseSettings):
         SmtpSecurity.STARTTLS, description="none, starttls or tls. It is never downgraded."
     )
     smtp_username: str | None = Field(None, description="User name at the mail server.")
-    smtp_password: SecretStr | None = Field(None, description="Password at the mail server.")
+    smtp_password: Annotated[SecretStr | None, Secret()] = Field(None, description="Password at the mail server.")
     smtp_from: str | None = Field(
         None, description="Sender of e-mails, for example `CRM <crm@example.com>`; needed with smtp_host."
     )
@@ -245,8 +247,8 @@ class Settings(BaseSettings):
         """The CRM's database: the setting, else the URI's path, else ``crm``."""
         if self.mongodb_database is not None:
             return self.mongodb_database
-        uri = self.mongodb_uri.get_secret_value() if self.mongodb_uri is not None else ""
-        return unquote(urlsplit(uri).path.strip("/")) or DEFAULT_DATABASE
+        in_uri = parse_mongodb_uri(self.mongodb_uri.get_secret_value()).database if self.mongodb_uri is not None else ""
+        return in_uri or DEFAULT_DATABASE
 
     @property
     def all_api_tokens(self) -> tuple[ApiToken, ...]:
@@ -263,12 +265,11 @@ class Settings(BaseSettings):
     @field_validator("mongodb_uri")
     @classmethod
     def _is_a_mongodb_uri(cls, uri: SecretStr | None) -> SecretStr | None:
-        if uri is not None and not (
-            uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://"))
-            and urlsplit(uri.get_secret_value()).netloc
-        ):
-            raise ValueError("expected mongodb://host/… or mongodb+srv://host/…")
-        return uri
+        if uri is None:
+            return None
+        bare = uri.get_secret_value().strip()  # files of secrets end in a line break
+        parse_mongodb_uri(bare)
+        return SecretStr(bare)
 
     @field_validator("api_port", mode="before")
     @classmethod
@@ -320,10 +321,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _database_can_be_watched(self) -> Self:
+        setting = "MONGODB_URI" if self.mongodb_database is None else "mongodb_database"
         try:
-            checked_database_name(self.database_name)
+            checked_database_name(self.database_name)  # of the URI only the names that MongoDB keeps get here
         except ValueError as error:
-            raise ValueError(f"mongodb_database: {error}") from None
+            raise ValueError(f"{setting}: {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -360,9 +362,11 @@ class Settings(BaseSettings):
 def load_settings(config_file: Path | None = None) -> Settings:
     """Read the settings; raise ConfigError that lists every problem with its name, what was expected and found."""
     values = read_toml(config_file) if config_file is not None else {}
-    problems = unknown_variables(Settings, PREFIX) + unknown_in_file(Settings, values)
+    dotenv_file = checked_dotenv_file(Path(".env"))
 
-    class SettingsWithFile(Settings):
+    class SettingsWithFiles(Settings):
+        model_config = SettingsConfigDict(env_file=dotenv_file)
+
         @classmethod
         def settings_customise_sources(
             cls,
@@ -374,8 +378,9 @@ def load_settings(config_file: Path | None = None) -> Settings:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return env_settings, dotenv_settings, InitSettingsSource(settings_cls, values)
 
+    problems = unknown_variables(SettingsWithFiles, PREFIX) + unknown_in_file(Settings, values)
     try:
-        settings = SettingsWithFile()
+        settings = SettingsWithFiles()
     except ValidationError as error:
         problems += invalid_values(Settings, error, PREFIX)
     except SettingsError as error:
@@ -383,4 +388,5 @@ def load_settings(config_file: Path | None = None) -> Settings:
     else:
         if not problems:
             return settings
+    # Not from the errors above: they hold what was found, secrets too.
     raise ConfigError("the settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems))

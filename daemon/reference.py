@@ -31,10 +31,10 @@ Ids are strings.
 """
 _SETTINGS: Final = """# Settings
 
-Made from `config/settings.py` by `make docs`. First found wins: a variable, the file `.env` in the working directory,
-the TOML file of `--config` (there the name is the variable's, lower case, without `REFLEXD_`), the default. Names that
-end in `_s` are in seconds. Unless a line says otherwise, a setting is changed by whoever deploys, and takes effect at
-the next start.
+Made from `config/settings.py` by `make docs`. First found wins: a variable, the file `.env` in the working directory
+(refused where others may write it or its directory), the TOML file of `--config` (there the name is the variable's,
+lower case, without `REFLEXD_`), the default. Names that end in `_s` are in seconds. Unless a line says otherwise, a
+setting is changed by whoever deploys, and takes effect at the next start.
 
 | variable | default | meaning |
 |---|---|---|

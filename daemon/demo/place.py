@@ -18,6 +18,7 @@ from config.version import product_version
 from daemon.mongo.client import open_client
 from daemon.mongo.embedded import with_mongodb
 from daemon.mongo.initialise import initialise
+from daemon.mongo.private_directory import make_private
 
 TIME_SCALE: Final = 20.0  # the minute of the first preset takes three seconds
 # The demo plays a daemon that was down since yesterday; a day may have 25 hours.
@@ -65,7 +66,7 @@ async def _filled(database: AsyncDatabase[dict[str, Any]]) -> list[str]:
 @contextmanager
 def log_in_file(settings: Settings, path: Path) -> Iterator[None]:
     """Send the daemon's log lines into a file meanwhile: on the screen they would stand in the demo's way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     with path.open("a", encoding="utf-8") as stream:
         configure_logging(LogFormat.JSON, settings.log_level, product_version(), stream)
         try:

@@ -6,13 +6,12 @@ getMore holds a connection (MONGODB.md, "Driver").
 """
 
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from config.error import ConfigError
-from config.redaction import redacted
+from config.mongodb_uri import options_named_in, parse_mongodb_uri
 from config.settings import Settings
 from daemon.mongo.codec import CODEC
 
@@ -39,7 +38,11 @@ def open_client(settings: Settings, name: str, *, is_patient: bool = False) -> A
     if settings.mongodb_uri is None:
         raise ConfigError("MONGODB_URI: expected the address of a MongoDB replica set, found none")
     uri = settings.mongodb_uri.get_secret_value()
-    said = {key.lower() for key, _ in parse_qsl(urlsplit(uri).query)}
+    try:
+        names = parse_mongodb_uri(uri).option_names
+    except ValueError as error:
+        raise ConfigError(f"MONGODB_URI: {error}") from None
+    said = {name.lower() for name in names}
     options: dict[str, Any] = {key: value for key, value in _OPTIONS.items() if key.lower() not in said}
     if is_patient:
         options.pop("socketTimeoutMS", None)
@@ -54,5 +57,8 @@ def open_client(settings: Settings, name: str, *, is_patient: bool = False) -> A
             unicode_decode_error_handler=CODEC.unicode_decode_error_handler,
             **options,
         )
-    except (PyMongoError, ValueError) as error:  # the driver checks some options by ValueError
-        raise ConfigError(f"MONGODB_URI: expected a valid MongoDB URI: {redacted(str(error))}") from None
+    except (PyMongoError, ValueError, TypeError, OSError) as error:  # its message may repeat a part of the address
+        named = options_named_in(str(error), names)
+        raise ConfigError(
+            f"MONGODB_URI: {named}expected what the MongoDB driver takes; it refuses this with {type(error).__name__}"
+        ) from None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from config.error import ConfigError
+from daemon.mongo.private_directory import make_private
 
 
 class DirectoryLock:
@@ -17,8 +18,8 @@ class DirectoryLock:
 
     def acquire(self) -> None:
         """Take the lock; raise ConfigError, naming the holder, when another process has it."""
+        make_private(self._path.parent)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             file = self._path.open("a+")
         except OSError as error:
             raise ConfigError(f"embedded_directory: cannot write to {self._path.parent}: {error.strerror}") from error

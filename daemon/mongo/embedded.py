@@ -24,6 +24,7 @@ from config.settings import Settings
 from daemon.event import Event
 from daemon.mongo.directory_lock import DirectoryLock
 from daemon.mongo.mongod import spawn_mongod
+from daemon.mongo.private_directory import check_private
 from daemon.telemetry import emit
 
 REPLICA_SET: Final = "reflexd"
@@ -73,7 +74,11 @@ class EmbeddedServer:
         return _uri(self._port)
 
     def uri_of_another(self) -> str | None:
-        """Return the address of the server that another daemon runs in this directory, None if none does."""
+        """Return the address of the server that another daemon runs in this directory, None if none does.
+
+        Raises ConfigError if the directory is another user's: the address could be anybody's.
+        """
+        check_private(self._directory)
         pid, port = _number_in(self._directory / "mongod.pid"), self._port_of_last_run()
         if pid is None or not port or not self._is_ours(pid) or not self._lock.is_held_elsewhere():
             return None
@@ -83,7 +88,7 @@ class EmbeddedServer:
         """Start the server and return its URI once it is primary; raise ConfigError when it cannot run here."""
         self._lock.acquire()
         try:
-            (self._directory / "data").mkdir(parents=True, exist_ok=True)
+            (self._directory / "data").mkdir(exist_ok=True)
             await self._end_left_over()
             self._port = _free_port(preferred=self._port_of_last_run())
             self._spawn()

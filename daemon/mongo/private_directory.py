@@ -1,0 +1,33 @@
+"""A directory for one user's data: made for its owner alone, and refused where it belongs to somebody else."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from config.error import ConfigError
+
+_OWNER_ONLY: Final = 0o700
+
+
+def make_private(directory: Path) -> None:
+    """Make ``directory``, and what is missing above it, or close it to others; raise ConfigError if it is not ours."""
+    try:
+        for missing in reversed([each for each in (directory, *directory.parents) if not each.exists()]):
+            missing.mkdir(mode=_OWNER_ONLY, exist_ok=True)
+        check_private(directory)
+        directory.chmod(_OWNER_ONLY)
+    except OSError as error:
+        raise ConfigError(f"embedded_directory: cannot write to {directory}: {error.strerror}") from error
+
+
+def check_private(directory: Path) -> None:
+    """Raise ConfigError if ``directory`` is there and belongs to another user, who could have put anything into it."""
+    try:
+        owner = directory.stat().st_uid
+    except FileNotFoundError:
+        return
+    if owner != os.geteuid():
+        raise ConfigError(
+            f"embedded_directory: {directory} belongs to user {owner}; expected user {os.geteuid()}, who runs this "
+            "process: set REFLEXD_EMBEDDED_DIRECTORY to another place, or MONGODB_URI"
+        )
