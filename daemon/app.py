@@ -247,6 +247,7 @@ class Daemon:
             names,
             self._index,
             Sweep(database, names, entities, intake, self._index),
+            definitions.one,
             self.clock,
             grace=timedelta(hours=settings.schedule_grace_hours),
             is_reader=self._is_reader,
@@ -432,7 +433,7 @@ class Daemon:
             self._states.put(list(committed.heads), committed.commit)
             self._observer.note(head.workflow_id for head in committed.heads)
             self._switcher.nudge()
-            self._scheduler.nudge()
+            self._scheduler.note(head.workflow_id for head in committed.heads)
         for job in committed.ended:
             emit(LogEvent.EXECUTION_COMPLETED, **job.names)
         self.metrics.completed += len(committed.ended)

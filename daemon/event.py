@@ -272,3 +272,12 @@ class Event(StrEnum):
         "workflow_id fire_at matched enqueued",
         ("A sweep has looked at every entity that matches."),
     )
+    SCHEDULE_CUT_OFF = (
+        "schedule.cut_off",
+        Level.WARNING,
+        "workflow_id fire_at reason enqueued left error",
+        (
+            "A sweep ended before it had looked at every entity: its workflow was switched meanwhile, or it failed; "
+            "left says how many it had still to look at, where that can be told."
+        ),
+    )

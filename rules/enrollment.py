@@ -23,6 +23,7 @@ from rules.path import MISSING, value_at
 from rules.validation import OUTSIDE_DATA, joined, one_of, validated
 
 _LONGEST_KEY_BYTES: Final = 200
+_LEAST_WHOLE: Final = -(2**63)
 _SCALARS: Final = (bool, int, float, str, bytes, datetime, DatetimeMS, Decimal128, ObjectId, Timestamp)
 _EXPECTED: Final = "'always', 'once', {cooldown: DURATION} or {once_per: FIELD}"
 
@@ -80,9 +81,13 @@ class Enrollment:
 
 
 def _one_number(value: Any) -> Any:
-    """Return whole numbers as plain ones: MongoDB finds ``1`` by ``1.0``, and keys are compared as bytes here."""
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return int(value) if is_whole or (isinstance(value, float) and value.is_integer()) else value
+    """Return whole numbers as plain ones: MongoDB finds ``1`` by ``1.0``, and keys are compared as bytes here.
+
+    A double beyond the whole numbers that BSON knows stays what it is.
+    """
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and _LEAST_WHOLE <= value < -_LEAST_WHOLE else value
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class _Rule(BaseModel):

@@ -43,6 +43,11 @@ class Definitions:
             self._bytes -= size
         return {key: compiled for key, (compiled, _) in found.items()}
 
+    async def one(self, workflow_id: Any, version: int) -> Workflow | None:
+        """Return one version, None if it is gone or cannot be compiled here."""
+        found = (await self.load([(workflow_id, version)]))[pinned(workflow_id, version)]
+        return found if isinstance(found, Workflow) else None
+
     def _keep(self, key: Pinned, loaded: tuple[Compiled, int]) -> None:
         _, size = self._known.get(key, (None, 0))
         self._bytes += loaded[1] - size

@@ -6,6 +6,7 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon.mongo.codec import decoded_all, raw_collection
 from rules.identity import can_be_id, entity_key
 
 
@@ -28,10 +29,10 @@ class EntityReader:
                 ids[entity_type].append(entity_id)
         found: dict[tuple[str, Any], dict[str, Any]] = {}
         for entity_type, some in ids.items():
-            collection = self._entities.get(entity_type)
-            if collection is None:
+            name = self._entities.get(entity_type)
+            if name is None:
                 continue
-            cursor = self._database[collection].find({"_id": {"$in": some}}, batch_size=len(some) + 1)
-            for document in await cursor.to_list():
+            cursor = raw_collection(self._database, name).find({"_id": {"$in": some}}, batch_size=len(some) + 1)
+            for document in await decoded_all(await cursor.to_list()):
                 found[entity_key(entity_type, document["_id"])] = document
         return found

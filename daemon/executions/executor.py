@@ -15,7 +15,7 @@ from typing import Any, Final
 from pymongo.errors import PyMongoError
 
 from actions.action import Reach
-from actions.outcome import Skip
+from actions.outcome import Fail, Outcome, Skip
 from actions.services import Services
 from config.error import WorkflowError
 from daemon.beat import is_set_within
@@ -33,10 +33,11 @@ from daemon.executions.status import Status as ExecutionStatus
 from daemon.executions.transition import end
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.mongo.failure import may_pass
+from daemon.mongo.refusal import problem_of
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.condition import Subject
-from rules.workflow import Status, Workflow
+from rules.workflow import Status, Step, Workflow
 
 TAKE: Final = 200  # steps taken at once
 IN_FLIGHT: Final = 400  # units waiting for their commit at the most
@@ -197,10 +198,22 @@ class Executor:
         known = entity if entity is not None else job.last_entity
         if known is None:
             self._recorder.record(attempt, Skip(ENTITY_GONE))
-        elif step.conditions is not None and step.conditions.judge(Subject(known, now)) is not True:
-            self._recorder.record(attempt, Skip("conditions_not_met"))
+        elif (refused := _refused(step, Subject(known, now))) is not None:
+            self._recorder.record(attempt, refused)
         elif self._needs_intent(job, workflow):
             await self._outside.run(attempt, dict(known))
         else:
             context = context_of(attempt, known, now, self._services)
             self._recorder.record(attempt, await perform(attempt, context))
+
+
+def _refused(step: Step, subject: Subject) -> Outcome | None:
+    """Return how a step ends whose conditions are not met, None if they are.
+
+    Whatever happens while they are judged is this step's own affair (promise 8).
+    """
+    try:
+        is_met = step.conditions is None or step.conditions.judge(subject) is True
+    except Exception as error:
+        return Fail(f"conditions: {problem_of(error)}")
+    return None if is_met else Skip("conditions_not_met")

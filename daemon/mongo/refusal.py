@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
+_PROBLEM_CHARACTERS: Final = 300
 _REASONS: Final[Mapping[int, str]] = {
     2: "a value or a name that it does not take",
     28: "a parent of the field is not a document",
@@ -28,3 +29,9 @@ def refusal_text(error: PyMongoError) -> str:
     if code is None:
         return f"the database refused the write: {type(error).__name__}"
     return f"the database refused the write: {_REASONS.get(code, 'see its manual')} (code {code})"
+
+
+def problem_of(error: Exception) -> str:
+    """Return why something could not be done; of MongoDB's answers nothing of what was to be written."""
+    text = refusal_text(error) if isinstance(error, PyMongoError) else str(error)[:_PROBLEM_CHARACTERS]
+    return f"{type(error).__name__}: {text}"

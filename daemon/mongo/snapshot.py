@@ -1,14 +1,17 @@
 """Read documents as they were at one operation time, a page at a time."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from bson.codec_options import CodecOptions
+from bson.int64 import Int64
 from bson.timestamp import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.mongo.codec import CODEC
+from daemon.mongo.codec import RAW_CODEC, decoded_all
 
 PAGE: Final = 1_000
+_RAW: Final = cast(CodecOptions[Mapping[str, Any]], RAW_CODEC)  # the driver's own annotation is narrower than it is
 SNAPSHOT_GONE: Final = frozenset({239, 246})  # the server does not keep that time any more
 
 
@@ -22,12 +25,12 @@ async def snapshot(
     concern: Mapping[str, Any] = {"level": "snapshot", "atClusterTime": at}
     first: dict[str, Any] = {"find": collection, "batchSize": PAGE, "readConcern": concern, **find}
     async with database.client.start_session() as session:
-        reply = await database.command(first, codec_options=CODEC, session=session)
-        page: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
+        reply = await database.command(first, codec_options=_RAW, session=session)
+        page = await decoded_all(reply["cursor"]["firstBatch"])
         while page:
             yield page
             if not reply["cursor"]["id"]:
                 return
-            more = {"getMore": reply["cursor"]["id"], "collection": collection, "batchSize": PAGE}
-            reply = await database.command(more, codec_options=CODEC, session=session)
-            page = reply["cursor"]["nextBatch"]
+            more = {"getMore": Int64(reply["cursor"]["id"]), "collection": collection, "batchSize": PAGE}
+            reply = await database.command(more, codec_options=_RAW, session=session)
+            page = await decoded_all(reply["cursor"]["nextBatch"])

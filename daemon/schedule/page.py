@@ -7,14 +7,17 @@ read, and its entrants are made, while the one before is being committed.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.collation import Collation
 
+from daemon.mongo.codec import BYTES_AT_ONCE, decoded
+from daemon.mongo.refusal import problem_of
 from daemon.service import cancelled
 from daemon.stream.entrant import Entrant
 from daemon.stream.plan import MOST_JUDGED
@@ -25,7 +28,7 @@ from rules.query import is_exact, to_filter
 from rules.workflow import Workflow
 
 PAGE: Final = 900  # with an enrollment for each, less than the 2,000 writes of a transaction
-_SIMPLE: Final = Collation("simple")  # whatever the collection's own is: conditions compare text byte by byte
+SIMPLE: Final = Collation("simple")  # whatever the collection's own is: conditions compare text byte by byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Pages:
     """Reads ahead by one page. For use by one task."""
 
     def __init__(
-        self, cursor: AsyncCursor[dict[str, Any]], workflow: Workflow, fire_at: datetime, *, must_judge: bool
+        self, cursor: AsyncCursor[RawBSONDocument], workflow: Workflow, fire_at: datetime, *, must_judge: bool
     ) -> None:
         self._cursor = cursor
         self._workflow = workflow
@@ -64,21 +67,32 @@ class Pages:
 
     async def _read(self) -> Page:
         entrants: list[Entrant] = []
-        count, after, judged = 0, None, 0
-        async for entity in self._cursor:
+        count, after, judged, size = 0, None, 0, 0
+        async for raw in self._cursor:
+            entity = decoded(raw.raw)
             count, after = count + 1, entity["_id"]
             judged += self._workflow.conditions.count if self._must_judge else 0
-            if not self._must_judge or self._is_met(entity):
-                entrants.append(self._entrant(entity))
+            size += len(raw.raw)
+            entrant = self._judged(entity)
+            if entrant is not None:
+                entrants.append(entrant)
             if count == PAGE:
                 break
-            if judged > MOST_JUDGED:
-                judged = 0
+            if judged > MOST_JUDGED or size > BYTES_AT_ONCE:
+                judged, size = 0, 0
                 await asyncio.sleep(0)
         return Page(entrants, [after] if count else [], count < PAGE)
 
-    def _is_met(self, entity: Mapping[str, Any]) -> bool:
-        return self._workflow.conditions.judge(Subject(entity, self._fire_at)) is True
+    def _judged(self, entity: Mapping[str, Any]) -> Entrant | None:
+        """Return the entrant that an entity makes, None if it does not meet the conditions.
+
+        Whatever happens while it is judged is the entity's own affair: it is refused with the reason (promise 8).
+        """
+        try:
+            is_met = not self._must_judge or self._workflow.conditions.judge(Subject(entity, self._fire_at)) is True
+        except Exception as error:
+            return replace(self._entrant(entity), problem=problem_of(error))
+        return self._entrant(entity) if is_met else None
 
     def _entrant(self, entity: Mapping[str, Any]) -> Entrant:
         return Entrant(
@@ -95,24 +109,30 @@ class Pages:
 
 @asynccontextmanager
 async def open_pages(
-    entities: AsyncCollection[dict[str, Any]], workflow: Workflow, fire_at: datetime, after: list[Any]
+    entities: AsyncCollection[RawBSONDocument], workflow: Workflow, fire_at: datetime, after: list[Any]
 ) -> AsyncIterator[Pages]:
     """Yield the pages of all entities that meet the conditions at ``fire_at``, behind the id that ``after`` may hold.
 
     Raise the driver's error if the database does not answer.
     """
-    wanted = to_filter(workflow.conditions, fire_at)
-    if after:
-        last = {"$expr": {"$gt": ["$_id", {"$literal": after[0]}]}}
-        wanted = {"$and": [wanted, last]} if wanted else last
+    wanted = filter_behind(workflow, fire_at, after)
     must_judge = not is_exact(workflow.conditions)
-    found = entities.find(wanted, None if must_judge else _fields_of(workflow)).collation(_SIMPLE)
+    found = entities.find(wanted, None if must_judge else _fields_of(workflow)).collation(SIMPLE)
     async with found.sort("_id", 1).batch_size(PAGE) as cursor:
         pages = Pages(cursor, workflow, fire_at, must_judge=must_judge)
         try:
             yield pages
         finally:
             await pages.stop()
+
+
+def filter_behind(workflow: Workflow, fire_at: datetime, after: list[Any]) -> dict[str, Any]:
+    """Return the query for the entities of a run behind the id that ``after`` may hold: all that may be meant."""
+    wanted = to_filter(workflow.conditions, fire_at)
+    if after:
+        last = {"$expr": {"$gt": ["$_id", {"$literal": after[0]}]}}
+        return {"$and": [wanted, last]} if wanted else last
+    return wanted
 
 
 def _fields_of(workflow: Workflow) -> dict[str, int] | None:

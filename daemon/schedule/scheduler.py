@@ -1,12 +1,14 @@
 """Fire scheduled workflows on the replica that reads the stream.
 
 A schedule's position starts when the workflow is installed, activated or edited. A run missed in downtime fires once
-within the grace; later it is recorded as missed. Fire times are computed in UTC by the server's clock.
+within the grace; later it is recorded as missed. Fire times are computed in UTC by the server's clock, and kept: a
+schedule is looked at when it is due or its workflow was edited, however many others there are.
 """
 
 import asyncio
+import heapq
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,26 +22,33 @@ from daemon.beat import is_set_within
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.mongo.failure import is_transient, may_pass
-from daemon.mongo.refusal import refusal_text
+from daemon.mongo.refusal import problem_of
 from daemon.schedule.sweep import Progress, Sweep, progress_from, schedule_id
 from daemon.service import Background
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
+from rules.head import Head
 from rules.identity import bson_bytes, change_id
 from rules.schedule import Schedule
 from rules.workflow import Status, Workflow
 
 _LONGEST_S: Final = 30.0
 _BACK_OFF_S: Final = 1.0
+Version = Callable[[Any, int], Awaitable[Workflow | None]]  # of a workflow id and a version's number; None: gone
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One schedule: the version it belongs to, the last fire time handled, and a sweep that was cut off."""
+    """One schedule: the version it belongs to, the last fire time handled, and a sweep that was cut off.
 
+    ``next_at``: when it is due, None while nobody has computed that.
+    """
+
+    workflow_id: Any
     version: int
     position: datetime
     unfinished: Progress | None = None
+    next_at: datetime | None = None
 
 
 class Scheduler:
@@ -51,21 +60,25 @@ class Scheduler:
         names: Collections,
         index: WorkflowIndex,
         sweep: Sweep,
+        version: Version,
         clock: ServerClock,
         *,
         grace: timedelta,
         is_reader: Callable[[], bool],
         on_death: Callable[[str], None],
     ) -> None:
-        """``grace``: for how long a missed run is still made up for."""
+        """``grace``: for how long a missed run is still made up for. ``version`` finds the version a sweep is of."""
         self._state = database[names.state]
         self._decisions = database[names.decisions]
         self._index = index
         self._sweep = sweep
+        self._version = version
         self._clock = clock
         self._grace = grace
         self._is_reader = is_reader
         self._entries: dict[bytes, _Entry] = {}
+        self._due: list[tuple[datetime, bytes]] = []  # a heap; what is not its schedule's next_at any more is void
+        self._edited: dict[bytes, Any] = {}  # the ids of workflows to look at
         self._must_load = True
         self._nudge = asyncio.Event()
         self._task = Background("scheduler", self._run, on_death)
@@ -83,8 +96,9 @@ class Scheduler:
         self._must_load = True
         self._nudge.set()
 
-    def nudge(self) -> None:
-        """Look again: a workflow was edited or switched."""
+    def note(self, workflow_ids: Iterable[Any]) -> None:
+        """Look at workflows again: they were edited or switched."""
+        self._edited |= {bson_bytes(workflow_id): workflow_id for workflow_id in workflow_ids}
         self._nudge.set()
 
     async def _run(self) -> None:
@@ -94,6 +108,7 @@ class Scheduler:
                 if self._is_reader():
                     if self._must_load:
                         await self._load()
+                    await self._arrange_edited()
                     pause = await self._fire_due()
             except LeaseLost:
                 self._must_load = True
@@ -108,49 +123,78 @@ class Scheduler:
 
     async def _load(self) -> None:
         self._must_load = False
-        entries: dict[bytes, _Entry] = {}
+        self._entries.clear()
+        self._due.clear()
         async for stored in self._state.find({"kind": "schedule"}):
             entry = _entry_from(stored)
             if entry is not None:
-                entries[bson_bytes(stored["workflow_id"])] = entry
-        self._entries = entries
+                self._entries[bson_bytes(entry.workflow_id)] = entry
+        self._edited = {key: entry.workflow_id for key, entry in self._entries.items() if entry.unfinished is not None}
+        for head in self._index:
+            if _schedule_of(head) is not None:
+                self._edited[bson_bytes(head.workflow_id)] = head.workflow_id
+
+    async def _arrange_edited(self) -> None:
+        """Finish what was cut off, and compute when edited schedules are due: one in a turn of the event loop."""
+        while self._edited and self._is_reader():
+            key, workflow_id = next(iter(self._edited.items()))
+            del self._edited[key]
+            await self._arrange(key, workflow_id)
+            await asyncio.sleep(0)
+
+    async def _arrange(self, key: bytes, workflow_id: Any) -> None:
+        entry = self._entries.get(key)
+        if entry is not None and entry.unfinished is not None:
+            await self._finish(entry, entry.unfinished)
+        head = self._index.get(workflow_id)
+        schedule = _schedule_of(head)
+        if head is None or schedule is None or head.workflow is None or head.status is not Status.ACTIVE:
+            self._entries.pop(key, None)
+            return
+        if entry is None or entry.version != head.workflow.version:
+            entry = await self._begin(head.workflow, head.since)
+        self._put(key, entry, schedule)
+
+    def _put(self, key: bytes, entry: _Entry, schedule: Schedule) -> None:
+        entry.next_at = schedule.next_after(entry.position)
+        heapq.heappush(self._due, (entry.next_at, key))
 
     async def _fire_due(self) -> float:
         """Fire what is due; return the seconds until something else will be."""
-        next_at: datetime | None = None
-        for head in list(self._index):
-            workflow = head.workflow
-            if workflow is None or workflow.trigger.schedule is None or head.is_deleted:
-                continue
-            if head.status is not Status.ACTIVE:
-                self._entries.pop(bson_bytes(workflow.id), None)
-                continue
-            at = await self._attend(workflow, workflow.trigger.schedule, head.since)
-            next_at = at if next_at is None else min(next_at, at)
-        if next_at is None:
-            return _LONGEST_S
-        return min(self._clock.monotonic_at(next_at) - time.monotonic(), _LONGEST_S)
+        while self._due and not self._edited and self._is_reader():
+            at, key = self._due[0]
+            if at > self._clock.now():
+                return min(self._clock.monotonic_at(at) - time.monotonic(), _LONGEST_S)
+            heapq.heappop(self._due)
+            entry = self._entries.get(key)
+            if entry is not None and entry.next_at == at:
+                await self._fire(key, entry)
+                await asyncio.sleep(0)
+        return 0.0 if self._edited else _LONGEST_S
 
-    async def _attend(self, workflow: Workflow, schedule: Schedule, since: datetime | None) -> datetime:
-        """Fire one schedule if it is due; return when it is due next. ``since``: when it was last edited."""
-        entry = self._entries.get(bson_bytes(workflow.id))
-        if entry is None or entry.version != workflow.version:
-            entry = await self._begin(workflow, since)
-        if entry.unfinished is not None:
-            await self._run_sweep(workflow, entry, entry.unfinished)
+    async def _fire(self, key: bytes, entry: _Entry) -> None:
+        """Run one schedule that is due, or record that it was missed, and compute when it is due next."""
+        head = self._index.get(entry.workflow_id)
+        schedule, due_at = _schedule_of(head), entry.next_at
+        if head is None or head.workflow is None or schedule is None or due_at is None:
+            return
+        if head.workflow.version != entry.version or head.status is not Status.ACTIVE:
+            self._edited[key] = entry.workflow_id
+            return
         now = self._clock.now()
-        due_at = schedule.latest_between(entry.position, now)
-        if due_at is not None and now - due_at > self._grace:
-            await self._miss(workflow, entry, due_at)
-        elif due_at is not None:
-            emit(Event.SCHEDULE_FIRED, workflow_id=workflow.id, fire_at=due_at)
-            await self._run_sweep(workflow, entry, Progress(due_at))
-        return schedule.next_after(entry.position)
+        if schedule.next_after(due_at) <= now:
+            due_at = schedule.latest_between(due_at, now) or due_at
+        if now - due_at > self._grace:
+            await self._miss(head.workflow, entry, due_at)
+        else:
+            emit(Event.SCHEDULE_FIRED, workflow_id=head.workflow_id, fire_at=due_at)
+            await self._run_sweep(head.workflow, entry, Progress(due_at, entry.version, head.stopped_seq))
+        self._put(key, entry, schedule)
 
     async def _begin(self, workflow: Workflow, since: datetime | None) -> _Entry:
         """Start a schedule's position where its workflow was installed, activated or edited."""
         now = self._clock.now()
-        entry = _Entry(workflow.version, now if since is None else min(since, now))
+        entry = _Entry(workflow.id, workflow.version, now if since is None else min(since, now))
         await self._state.update_one(
             {"_id": schedule_id(workflow.id)},
             {
@@ -167,56 +211,77 @@ class Scheduler:
         self._entries[bson_bytes(workflow.id)] = entry
         return entry
 
+    async def _finish(self, entry: _Entry, progress: Progress) -> None:
+        """Go on with a sweep that a former reader began, by the version that it began with."""
+        workflow = await self._version(entry.workflow_id, progress.version)
+        if workflow is not None and workflow.trigger.entity_type is not None:
+            await self._run_sweep(workflow, entry, progress)
+            return
+        head = self._index.get(entry.workflow_id)
+        left = {"reason": "version_gone", "after": list(progress.after), "entities": None}
+        name = head.workflow.name if head is not None and head.workflow is not None else ""
+        detail = {"matched": progress.matched, "enqueued": progress.enqueued, "left_out": left}
+        await self._record("sweep", entry.workflow_id, name, progress.fire_at, detail)
+        await self._move(entry, progress.fire_at)
+
     async def _run_sweep(self, workflow: Workflow, entry: _Entry, progress: Progress) -> None:
         entry.unfinished = progress
+
+        def note(moved: Progress) -> None:
+            entry.unfinished = moved
+
         try:
-            is_done = await self._sweep.run(workflow, progress)
-        except PyMongoError as error:
+            await self._sweep.run(workflow, progress, note)
+        except LeaseLost:
+            raise
+        except Exception as error:  # whatever a document holds ends no service (promise 8)
             if is_transient(error):
                 raise
-            is_done = False
-            await self._give_up(workflow, progress, error)
+            emit(
+                Event.INTAKE_ERROR,
+                entity_type=workflow.trigger.entity_type,
+                entity_id=None,
+                workflow_id=workflow.id,
+                error=error,
+            )
+            await self._sweep.leave(workflow, entry.unfinished, "failed", problem_of(error))
         entry.unfinished = None
         entry.position = progress.fire_at
-        if is_done:
-            emit(
-                Event.SCHEDULE_SWEEP_DONE,
-                workflow_id=workflow.id,
-                fire_at=progress.fire_at,
-                matched=progress.matched,
-                enqueued=progress.enqueued,
-            )
-
-    async def _give_up(self, workflow: Workflow, progress: Progress, error: PyMongoError) -> None:
-        """Record a sweep that the database refuses: it must not stop the schedules of others (promise 8)."""
-        entity_type = workflow.trigger.entity_type
-        emit(Event.INTAKE_ERROR, entity_type=entity_type, entity_id=None, workflow_id=workflow.id, error=error)
-        detail = {"matched": progress.matched, "enqueued": progress.enqueued, "error": refusal_text(error)}
-        await self._record("sweep_failed", workflow, progress.fire_at, detail)
-        await self._state.update_one(
-            {"_id": schedule_id(workflow.id)}, {"$set": {"position": progress.fire_at}, "$unset": {"sweep": ""}}
-        )
 
     async def _miss(self, workflow: Workflow, entry: _Entry, due_at: datetime) -> None:
         """Record a run that was missed too long ago to be made up for."""
         emit(Event.SCHEDULE_MISSED, workflow_id=workflow.id, fire_at=due_at)
-        await self._record("missed", workflow, due_at, {})
-        await self._state.update_one({"_id": schedule_id(workflow.id)}, {"$set": {"position": due_at}})
-        entry.position = due_at
+        of_type = {"entity_type": workflow.trigger.entity_type}
+        await self._record("missed", workflow.id, workflow.name, due_at, of_type)
+        await self._move(entry, due_at)
 
-    async def _record(self, kind: str, workflow: Workflow, fire_at: datetime, detail: Mapping[str, Any]) -> None:
+    async def _move(self, entry: _Entry, position: datetime) -> None:
+        await self._state.update_one(
+            {"_id": schedule_id(entry.workflow_id)}, {"$set": {"position": position}, "$unset": {"sweep": ""}}
+        )
+        entry.position, entry.unfinished = position, None
+
+    async def _record(
+        self, kind: str, workflow_id: Any, name: str, fire_at: datetime, detail: Mapping[str, Any]
+    ) -> None:
         """Store why a run did not take place, or not to its end."""
         document = {
             "kind": kind,
-            "workflow_id": workflow.id,
-            "workflow_name": workflow.name,
-            "entity_type": workflow.trigger.entity_type,
+            "workflow_id": workflow_id,
+            "workflow_name": name,
             "at": self._clock.now(),
             "fire_at": fire_at,
             **detail,
         }
-        decision_id = change_id(int(fire_at.timestamp()), kind, workflow.id, fire_at)
+        decision_id = change_id(int(fire_at.timestamp()), kind, workflow_id, fire_at)
         await self._decisions.update_one({"_id": decision_id}, {"$set": document}, upsert=True)
+
+
+def _schedule_of(head: Head | None) -> Schedule | None:
+    """Return the schedule of a workflow that is there and has one."""
+    if head is None or head.is_deleted or head.workflow is None:
+        return None
+    return head.workflow.trigger.schedule
 
 
 def _entry_from(stored: Mapping[str, Any]) -> _Entry | None:
@@ -224,4 +289,5 @@ def _entry_from(stored: Mapping[str, Any]) -> _Entry | None:
     version, position, sweep = stored.get("version"), stored.get("position"), stored.get("sweep")
     if "workflow_id" not in stored or not isinstance(version, int) or not isinstance(position, datetime):
         return None
-    return _Entry(version, position, progress_from(sweep) if sweep is not None else None)
+    unfinished = progress_from(sweep, version) if sweep is not None else None
+    return _Entry(stored["workflow_id"], version, position, unfinished)

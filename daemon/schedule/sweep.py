@@ -1,58 +1,90 @@
 """One run of a scheduled workflow: page through every entity that meets the conditions and enqueue it.
 
-Each page is committed in one transaction with the position it reached, so a crash in mid-sweep resumes there.
+Each page is committed in one transaction with the position it reached, so a crash in mid-sweep resumes there. A sweep
+goes on with the version that began, whatever is edited meanwhile; a switch that ends it is recorded with what it left.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
-from daemon.schedule.page import Page, open_pages
+from daemon.event import Event
+from daemon.mongo.codec import raw_collection
+from daemon.schedule.page import SIMPLE, Page, filter_behind, open_pages
 from daemon.stream.intake import Intake
 from daemon.stream.workflow_index import WorkflowIndex
+from daemon.telemetry import emit
 from rules.explain import Refusal
+from rules.head import Head
 from rules.identity import bson_bytes, change_id
 from rules.workflow import Status, Workflow
 
+_COUNT_MS: Final = 2_000  # what it may take to tell how many entities a sweep left out
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a sweep has come. ``after`` holds the last id handled, in a list; empty before the first page."""
+    """How far a sweep of a workflow's ``version`` has come.
+
+    ``after`` holds the last id handled, in a list; empty before the first page. ``stopped_seq`` is that of the
+    workflow when the sweep began: another one tells that it was stopped since, None that nobody knows.
+    """
 
     fire_at: datetime
-    after: list[Any] = field(default_factory=list)
+    version: int
+    stopped_seq: int | None = None
+    after: Sequence[Any] = ()
     matched: int = 0
     enqueued: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
         """Return the stored form."""
         return {
             "fire_at": self.fire_at,
+            "version": self.version,
+            "stopped_seq": self.stopped_seq,
             "after": list(self.after),
             "matched": self.matched,
             "enqueued": self.enqueued,
             "refused": dict(self.refused),
         }
 
+    def behind(self, page: Page, enqueued: int, refusals: Sequence[Refusal]) -> "Progress":
+        """Return the progress after ``page``, of whose entrants so many were enqueued."""
+        refused = dict(self.refused)
+        for refusal in refusals:
+            reason = str(refusal.reason)
+            refused[reason] = refused.get(reason, 0) + 1
+        return replace(
+            self,
+            after=page.after or self.after,
+            matched=self.matched + len(page.entrants),
+            enqueued=self.enqueued + enqueued,
+            refused=refused,
+        )
 
-def progress_from(document: object) -> Progress | None:
-    """Return the progress that ``to_document`` stored, None if it is not that."""
+
+def progress_from(document: object, version: int) -> Progress | None:
+    """Return the progress that ``to_document`` stored, None if it is not that. ``version`` is the schedule's."""
     if not isinstance(document, Mapping):
         return None
     fire_at, after, refused = document.get("fire_at"), document.get("after"), document.get("refused")
     matched, enqueued = document.get("matched"), document.get("enqueued")
+    of_version, stopped_seq = document.get("version", version), document.get("stopped_seq")
     if not isinstance(fire_at, datetime) or not isinstance(after, list) or not isinstance(refused, dict):
         return None
-    if not isinstance(matched, int) or not isinstance(enqueued, int):
+    if not all(isinstance(number, int) for number in (matched, enqueued, of_version)):
         return None
-    return Progress(fire_at, after, matched, enqueued, dict(refused))
+    stopped_seq = stopped_seq if isinstance(stopped_seq, int) else None
+    return Progress(fire_at, of_version, stopped_seq, after, matched or 0, enqueued or 0, dict(refused))
 
 
 def schedule_id(workflow_id: Any) -> str:
@@ -78,59 +110,107 @@ class Sweep:
         self._intake = intake
         self._index = index
 
-    async def run(self, workflow: Workflow, progress: Progress) -> bool:
-        """Enqueue every entity that meets the conditions; return False if the workflow was switched or edited.
+    async def run(self, workflow: Workflow, progress: Progress, note: Callable[[Progress], None]) -> None:
+        """Enqueue every entity that meets the conditions, or record why the others were left out.
 
+        ``workflow`` is the version that the progress is of; ``note`` is told of each progress that was committed.
         Raises as ``Intake.take`` does; then the stored progress is where the next run goes on.
         """
-        entities = self._database[self._entities[workflow.trigger.entity_type or ""]]
-        async with open_pages(entities, workflow, progress.fire_at, progress.after) as pages:
-            while True:
+        entities = raw_collection(self._database, self._entities[workflow.trigger.entity_type or ""])
+        async with open_pages(entities, workflow, progress.fire_at, list(progress.after)) as pages:
+            is_over = False
+            while not is_over:
                 page = await pages.next()
-                if not await self._commit(workflow, progress, page):
-                    return False
-                if page.is_last:
-                    return True
+                async with self._intake.lock:
+                    reason = cut_off(self._index.get(workflow.id), progress)
+                    if reason is None:
+                        progress = await self._commit(workflow, progress, page)
+                if reason is not None:
+                    await self.leave(workflow, progress, reason)
+                    return
+                note(progress)
+                is_over = page.is_last
+        emit(
+            Event.SCHEDULE_SWEEP_DONE,
+            workflow_id=workflow.id,
+            fire_at=progress.fire_at,
+            matched=progress.matched,
+            enqueued=progress.enqueued,
+        )
 
-    async def _commit(self, workflow: Workflow, progress: Progress, page: Page) -> bool:
-        """Commit one page and the progress; return False, and commit nothing, if the workflow was switched."""
+    async def leave(self, workflow: Workflow, progress: Progress, reason: str, error: str | None = None) -> None:
+        """End a sweep here, and record why, how far it came and how many entities are left out, if one can tell."""
+        left: dict[str, Any] = {"reason": reason, "after": list(progress.after), "entities": None}
+        if error is not None:
+            left["error"] = error
+        else:
+            left["entities"] = await self._left(workflow, progress)
+        emit(
+            Event.SCHEDULE_CUT_OFF,
+            workflow_id=workflow.id,
+            fire_at=progress.fire_at,
+            reason=reason,
+            enqueued=progress.enqueued,
+            left=left["entities"],
+            error=error,
+        )
         async with self._intake.lock:
-            head = self._index.get(workflow.id)
-            if head is None or head.version != workflow.version or head.status is not Status.ACTIVE:
-                return False
+            await self._intake.take_entrants([], lambda *_: self._ended(workflow, progress, {"left_out": left}))
 
-            def write(enqueued: int, refusals: Sequence[Refusal]) -> list[tuple[str, list[UpdateOne]]]:
-                progress.after = page.after or progress.after
-                progress.matched += len(page.entrants)
-                progress.enqueued += enqueued
-                for refusal in refusals:
-                    reason = str(refusal.reason)
-                    progress.refused[reason] = progress.refused.get(reason, 0) + 1
-                return self._position(workflow, progress, is_last=page.is_last)
+    async def _left(self, workflow: Workflow, progress: Progress) -> int | None:
+        """Return how many entities a sweep had still to look at; None where that takes too long to tell."""
+        entities = self._database[self._entities[workflow.trigger.entity_type or ""]]
+        behind = filter_behind(workflow, progress.fire_at, list(progress.after))
+        try:
+            return await entities.count_documents(behind, collation=SIMPLE, maxTimeMS=_COUNT_MS)
+        except OperationFailure:
+            return None
 
-            await self._intake.take_entrants(page.entrants, write)
-            if CRASH_AT is not None:
-                reach(CrashPoint.AFTER_PAGE)
-        return True
+    async def _commit(self, workflow: Workflow, progress: Progress, page: Page) -> Progress:
+        """Commit one page and the progress; return that. The intake must be locked."""
+        moved = progress
 
-    def _position(self, workflow: Workflow, progress: Progress, *, is_last: bool) -> list[tuple[str, list[UpdateOne]]]:
-        """Return the writes that store how far the sweep has come, and its summary when it is at its end."""
-        where = {"_id": schedule_id(workflow.id)}
-        if not is_last:
-            return [(self._names.state, [UpdateOne(where, {"$set": {"sweep": progress.to_document()}})])]
-        done = {"$set": {"position": progress.fire_at}, "$unset": {"sweep": ""}}
+        def write(enqueued: int, refusals: Sequence[Refusal]) -> list[tuple[str, list[UpdateOne]]]:
+            nonlocal moved
+            moved = progress.behind(page, enqueued, refusals)
+            if page.is_last:
+                return self._ended(workflow, moved, {})
+            where = {"_id": schedule_id(workflow.id)}
+            return [(self._names.state, [UpdateOne(where, {"$set": {"sweep": moved.to_document()}})])]
+
+        await self._intake.take_entrants(page.entrants, write)
+        if CRASH_AT is not None:
+            reach(CrashPoint.AFTER_PAGE)
+        return moved
+
+    def _ended(
+        self, workflow: Workflow, progress: Progress, more: Mapping[str, Any]
+    ) -> list[tuple[str, list[UpdateOne]]]:
+        """Return the writes that store the end of a sweep and its summary."""
         summary = {
             "kind": "sweep",
             "workflow_id": workflow.id,
             "workflow_name": workflow.name,
+            "workflow_version": progress.version,
             "entity_type": workflow.trigger.entity_type,
             "at": progress.fire_at,
             "matched": progress.matched,
             "enqueued": progress.enqueued,
             "refused": dict(progress.refused),
+            **more,
         }
         summary_id = change_id(int(progress.fire_at.timestamp()), "sweep", workflow.id, progress.fire_at)
+        done = {"$set": {"position": progress.fire_at}, "$unset": {"sweep": ""}}
         return [
-            (self._names.state, [UpdateOne(where, done)]),
+            (self._names.state, [UpdateOne({"_id": schedule_id(workflow.id)}, done)]),
             (self._names.decisions, [UpdateOne({"_id": summary_id}, {"$set": summary}, upsert=True)]),
         ]
+
+
+def cut_off(head: Head | None, progress: Progress) -> str | None:
+    """Return why a sweep that began may not go on, None if it may: an edit does not keep it from its end."""
+    if head is None or head.is_deleted:
+        return "deleted"
+    if progress.stopped_seq is not None and head.stopped_seq > progress.stopped_seq:
+        return str(Status.STOPPED)  # and made active again since
+    return None if head.status is Status.ACTIVE else str(head.status)

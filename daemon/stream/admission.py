@@ -7,10 +7,13 @@ holds when the transaction commits. A batch sees its own entries.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bson import ObjectId
 from bson.son import SON
 from pymongo import ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 
+from daemon.mongo.refusal import problem_of
+from daemon.stream.decision import given_up
 from daemon.stream.entrant import Entrant
 from daemon.stream.throttle import Throttle
 from rules.explain import Reason, Refusal
@@ -25,6 +28,7 @@ class Admission:
         self._throttle = throttle
         self._known: dict[bytes, Mapping[str, Any]] = {}
         self._changed: dict[bytes, dict[str, Any]] = {}
+        self._problems: dict[ObjectId, str] = {}  # by execution: why nobody can tell whether it has entered before
 
     def forget(self) -> None:
         """Drop what was counted for a transaction that was not committed."""
@@ -33,9 +37,9 @@ class Admission:
 
     async def load(self, entrants: Iterable[Entrant]) -> None:
         """Read what is stored about ``entrants``, one query for all; forget the transaction before."""
-        self._known, self._changed = {}, {}
-        entrants = list(entrants)
-        ids = [found for found in map(enrollment_id, entrants) if found is not None]
+        self._known, self._changed, self._problems = {}, {}, {}
+        entrants = [entrant for entrant in entrants if entrant.problem is None]
+        ids = [found for found in map(self._enrollment_id, entrants) if found is not None]
         if ids:
             async for document in self._enrollments.find({"_id": {"$in": ids}}):
                 self._known[bson_bytes(document["_id"])] = document
@@ -46,6 +50,9 @@ class Admission:
         if entrant.is_forced:
             return None
         workflow = entrant.workflow
+        problem = entrant.problem or self._problems.get(entrant.execution_id)
+        if problem is not None:
+            return given_up(workflow, problem)
         found = enrollment_id(entrant)
         key = bson_bytes(found)
         if found is not None:
@@ -60,6 +67,14 @@ class Admission:
             document = {"_id": found, "execution_id": entrant.execution_id, "at": entrant.triggered_at}
             self._known[key] = self._changed[key] = document
         return None
+
+    def _enrollment_id(self, entrant: Entrant) -> SON[str, Any] | None:
+        """Return what ``enrollment_id`` does; a value that no code expected keeps out its own entity only."""
+        try:
+            return enrollment_id(entrant)
+        except Exception as error:
+            self._problems[entrant.execution_id] = problem_of(error)
+            return None
 
     def writes(self) -> list[ReplaceOne[dict[str, Any]]]:
         """Return the enrollments that the admitted entrants make."""

@@ -1,13 +1,17 @@
 """Take changes in with care after a reader died: perhaps one of them killed it, and would kill every reader after it.
 
-What had happened when the lease was taken over is taken one change at a time, and each try is counted before it is
-made: ``{_id: "trial", kind, commit, tries}``. A try that was not committed died.
+What had happened when the lease was taken over is tried under a count: ``{_id: "trial", kind, commit, tries, upto,
+alone_upto}``, written before each try. A try that was not committed died. At first the count is for a batch of
+changes; where the reader dies at it once more, the changes of that batch (up to the position ``alone_upto``) are
+tried one at a time, and those behind it in batches again. While this process lives it has not died, so a try that
+failed otherwise is not counted twice.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import ReflexdError
@@ -15,36 +19,87 @@ from daemon.clock import ServerClock
 from daemon.stream.decode import Event
 
 MOST_TRIES: Final = 5
-_TRIAL_ID: Final = "trial"
+TRIAL_ID: Final = "trial"
 
 
 class ReaderDied(ReflexdError):
     """The reader died at a change again and again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The try to follow commit number ``commit``: the ``tries``-th, of what ends at the position ``upto``.
+
+    Positions are texts of tokens, which sort as the stream does. ``tries`` counts anew when a change is first tried
+    alone: what a batch died of may have been another of its changes.
+    """
+
+    commit: int = -1
+    tries: int = 0
+    upto: str = ""
+    alone_upto: str = ""
+
+    def is_alone(self, event: Event) -> bool:
+        """Return whether an event is to be tried alone."""
+        return event.token <= self.alone_upto
+
+    def next(self, commit: int, events: Sequence[Event], *, has_lived: bool = False) -> "Trial":
+        """Return the try of ``events`` after this one, which was not committed if it followed the same commit.
+
+        ``has_lived``: whoever made this one did not die of it.
+        """
+        first, last = events[0], events[-1]
+        is_repeated = commit == self.commit
+        has_died = is_repeated and not has_lived
+        was_alone = self.is_alone(first)
+        alone_upto = max(self.alone_upto, self.upto or first.token) if has_died else self.alone_upto
+        alone = first.token <= alone_upto
+        tries = self.tries + has_died if is_repeated and was_alone == alone else 1
+        return Trial(commit, tries, first.token if alone else last.token, alone_upto)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the stored form."""
+        named = {"commit": self.commit, "tries": self.tries, "upto": self.upto, "alone_upto": self.alone_upto}
+        return {"_id": TRIAL_ID, "kind": TRIAL_ID, **named}
+
+
 class Caution:
-    """Knows which changes are to be taken in with care, and how often the next one was tried."""
+    """Knows which changes are to be taken in with care, and how often the next ones were tried."""
 
     def __init__(self, state: AsyncCollection[dict[str, Any]], clock: ServerClock) -> None:
         self._state = state
         self._clock = clock
         self._until: datetime | None = None
+        self._last: Trial | None = None  # None: what the one who died has left is not read yet
+        self._is_ours = False  # whether the last try was counted by this process, which has not died of it
 
     def begin(self) -> None:
         """Be careful with everything that has happened up to now."""
         self._until = self._clock.now()
+        self._last, self._is_ours = None, False
 
     def covers(self, event: Event) -> bool:
-        """Return whether an event is to be taken in alone."""
+        """Return whether an event is to be taken in with care."""
         return self._until is not None and event.at <= self._until
 
-    async def try_again(self, commit: int) -> int:
-        """Count a try to follow commit number ``commit``, and return its number; raise the driver's error."""
-        tries = {"$cond": [{"$eq": ["$commit", commit]}, {"$add": ["$tries", 1]}, 1]}
-        trial = await self._state.find_one_and_update(
-            {"_id": _TRIAL_ID},
-            [{"$set": {"kind": "trial", "tries": tries, "commit": commit}}],
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
-        return int(trial["tries"]) if trial is not None else 1
+    async def try_next(self, commit: int, events: Sequence[Event]) -> Trial:
+        """Count the try to follow commit number ``commit`` with ``events``; raise the driver's error."""
+        if self._last is None:
+            self._last = _trial_from(await self._state.find_one({"_id": TRIAL_ID}))
+        last = self._last
+        if self._is_ours and last.commit == commit and events[-1].token <= max(last.upto, last.alone_upto):
+            return last
+        trial = last.next(commit, events, has_lived=self._is_ours)
+        await self._state.replace_one({"_id": TRIAL_ID}, trial.to_document(), upsert=True)
+        self._last, self._is_ours = trial, True
+        return trial
+
+
+def _trial_from(document: Mapping[str, Any] | None) -> Trial:
+    """Return the stored try; nothing was tried where somebody has edited it."""
+    found = document or {}
+    commit, tries = found.get("commit"), found.get("tries")
+    upto, alone_upto = found.get("upto", ""), found.get("alone_upto", "")
+    if not isinstance(commit, int) or not isinstance(tries, int):
+        return Trial()
+    return Trial(commit, tries, upto, alone_upto) if isinstance(upto, str) and isinstance(alone_upto, str) else Trial()

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from daemon.event import Event as LogEvent
 from daemon.stream.decode import Event
+from daemon.stream.entrant import Entrant
 from daemon.telemetry import emit
 from rules.change import Change
 from rules.explain import Reason, Refusal
@@ -57,6 +58,24 @@ def skipped_change_document(
         "change": event.operation,
         "at": event.at,
         "entries": [entry],
+    }
+
+
+def given_up(workflow: Workflow, problem: str) -> Refusal:
+    """Return the refusal of an entity for which a workflow cannot be run, because of something it holds."""
+    return Refusal(workflow.id, workflow.name, workflow.version, Reason.INTAKE_ERROR, (), {"error": problem})
+
+
+def given_up_document(entrant: Entrant, refusal: Refusal) -> dict[str, Any]:
+    """Return the decision on an entity that a sweep, or the search for lost creations, gave up."""
+    return {
+        "_id": change_id(int(entrant.triggered_at.timestamp()), "given up", entrant.execution_id),
+        "kind": "change",
+        "entity_type": entrant.entity_type,
+        "entity_id": entrant.entity_id,
+        "change": entrant.trigger["kind"],
+        "at": entrant.triggered_at,
+        "entries": [refusal.to_document()],
     }
 
 

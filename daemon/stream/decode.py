@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-import bson
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from daemon.mongo.codec import CODEC
+from daemon.mongo.codec import decoded
 from rules.change import Change, Kind
 
 _KINDS: Final = {"insert": Kind.CREATED, "update": Kind.UPDATED, "replace": Kind.UPDATED, "delete": Kind.DELETED}
@@ -72,7 +71,7 @@ class Decoder:
 
     def decode(self, raw: RawBSONDocument) -> Event:
         """Return the event that ``raw`` holds."""
-        body = bson.decode(raw.raw, CODEC)
+        body = decoded(raw.raw)
         operation = body["operationType"]
         collection = body.get("ns", {}).get("coll", "")
         subject = self._subjects.get(collection) if operation in _KINDS else None

@@ -16,14 +16,14 @@ from daemon.executions.job import job_from
 from daemon.stream.admission import Admission
 from daemon.stream.batch import Batch
 from daemon.stream.checkpoint import Checkpoint
-from daemon.stream.decision import decision_document
+from daemon.stream.decision import MAX_ENTRIES, decision_document, given_up_document
 from daemon.stream.entrant import Entrant, execution_document
 from daemon.stream.immediate import Immediate
 from daemon.stream.manual import Answer, ExecutionRequest, ManualRun
 from daemon.stream.plan import Candidate, Plan
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
-from rules.explain import Refusal
+from rules.explain import Reason, Refusal
 from rules.head import Head
 from rules.identity import bson_bytes
 
@@ -73,7 +73,10 @@ class Enroller:
         return batch
 
     async def enrol_page(self, entrants: Sequence[Entrant], checkpoint: Checkpoint) -> tuple[Batch, list[Refusal]]:
-        """Return the batch of one page of a sweep, and why some did not enter."""
+        """Return the batch of one page of a sweep, and why some did not enter.
+
+        What could not be judged is recorded entity by entity, up to 100 of a page; the summary counts all.
+        """
         batch, refusals = Batch(), []
         await self._admission.load(entrants)
         now = self._now(checkpoint)
@@ -81,6 +84,9 @@ class Enroller:
             refusal = self._admission.refusal(entrant)
             if refusal is not None:
                 refusals.append(refusal)
+                if refusal.reason is Reason.INTAKE_ERROR and len(batch.decisions) < MAX_ENTRIES:
+                    batch.decisions.append(given_up_document(entrant, refusal))
+                    batch.refusals.append((refusal, entrant.entity_type, entrant.entity_id))
             else:
                 self._add_execution(batch, entrant, checkpoint.seq + len(batch.executions) + 1, now)
         batch.enrollments = self._admission.writes()

@@ -17,7 +17,8 @@ from rules.workflow import Workflow
 @dataclass(frozen=True, slots=True)
 class Entrant:
     """One entity about to enter one workflow. ``entity`` is what enrollment looks at; ``kept`` is stored with the
-    execution because nobody can read it later: the last image of a deleted entity.
+    execution because nobody can read it later: the last image of a deleted entity. ``problem``: why nobody can tell
+    whether it may enter; it is refused for that.
     """
 
     workflow: Workflow
@@ -31,6 +32,7 @@ class Entrant:
     is_forced: bool = False  # by hand: neither enrollment nor throttling is asked
     request_id: Any = None
     kept: Mapping[str, Any] | None = None
+    problem: str | None = None
 
 
 def entrant_of(workflow: Workflow, change: Change) -> Entrant:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -25,19 +26,20 @@ from daemon.metrics import Metrics
 from daemon.mongo.failure import VAGUE_TRIES, is_forbidden, is_transient, is_vague
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
-from daemon.stream.batch import Batch, BatchStore, Operations, is_duplicate
+from daemon.stream.batch import Batch, BatchStore, is_duplicate
 from daemon.stream.caution import MOST_TRIES, Caution, ReaderDied
 from daemon.stream.checkpoint import Checkpoint, cluster_time_of
-from daemon.stream.decision import log_refusal, skipped_change_document
+from daemon.stream.decision import skipped_change_document
 from daemon.stream.decode import Event, Subject
 from daemon.stream.deferral import Deferral
 from daemon.stream.enroller import Enroller, refused
 from daemon.stream.entrant import Entrant
 from daemon.stream.manual import Manual
+from daemon.stream.page_intake import PageIntake, Write, log_refusals
 from daemon.stream.plan import MAX_WRITES, Current, Plan, Planner, edits_in, missing_documents
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
-from rules.explain import Reason, Refusal
+from rules.explain import Reason
 from rules.head import Head
 from rules.identity import bson_bytes
 from rules.workflow import Workflow
@@ -90,6 +92,7 @@ class Intake:
         self._checkpoint: Checkpoint | None = None
         self._deferral = Deferral()
         self._vague = (-1, 0)  # how often what follows a commit number failed
+        self._pages = PageIntake(enroller, self._commit_numbered, lambda: self.checkpoint, self._start_over)
         self.transactions = Transactions(database.client)
         self.lock = asyncio.Lock()  # one transaction at a time: the stream's or a sweep's
 
@@ -118,7 +121,8 @@ class Intake:
     async def load(self, checkpoint: Checkpoint) -> None:
         """Start from ``checkpoint``, with the workflows as they are stored; raise CheckpointCorrupt if they differ."""
         self._deferral.taken_back()
-        await self._start_over()
+        await self._index.load(self._database[self._names.versions])
+        self._enroller.forget()
         if checkpoint.done > sum(1 for _ in self._index):
             raise CheckpointCorrupt(f"checkpoint: done is {checkpoint.done}, more than there are workflows")
         self._checkpoint = checkpoint
@@ -133,12 +137,16 @@ class Intake:
         async with self.lock:
             structures: list[Event] = []
             remaining = list(events)
-            while remaining:
-                if self.caution.covers(remaining[0]):
-                    await self._flush()
-                    remaining = await self._take_with_care(remaining, structures)
-                else:
-                    remaining = await self._take_some(remaining, token, structures)
+            try:
+                while remaining:
+                    if self.caution.covers(remaining[0]):
+                        await self._flush()
+                        remaining = await self._take_with_care(remaining, token, structures)
+                    else:
+                        remaining = await self._take_some(remaining, token, structures)
+            except BaseException:
+                self._index.take_back()  # a sweep may look at it before everything is loaded again
+                raise
             return structures
 
     async def flush(self) -> None:
@@ -154,20 +162,15 @@ class Intake:
             cluster_time = cluster_time_of(token) or self.checkpoint.cluster_time
             await self._commit(Batch(), replace(self.checkpoint, token=token, cluster_time=cluster_time))
 
-    async def take_entrants(
-        self, entrants: Sequence[Entrant], write: Callable[[int, Sequence[Refusal]], Operations]
-    ) -> int:
+    async def take_entrants(self, entrants: Sequence[Entrant], write: Write) -> None:
         """Commit the entrants of one page of a sweep, with what ``write`` adds to the transaction.
 
-        ``write`` is given the number of entrants admitted and the refusals of the others. Return that number. Must
-        be called with ``lock`` held; raises as ``take`` does.
+        ``write`` is given the number of entrants admitted and the refusals of the others, and may be asked twice.
+        An entrant that cannot be stored is recorded and left out (promise 8). Must be called with ``lock`` held;
+        raises as ``take`` does.
         """
         await self._flush()
-        batch, refusals = await self._enroller.enrol_page(entrants, self.checkpoint)
-        enqueued = len(batch.executions)
-        batch.extra = write(enqueued, refusals)
-        await self._commit(batch, self._numbered(batch))
-        return enqueued
+        await self._pages.take(entrants, write)
 
     async def take_late(self, event: Event) -> None:
         """Take in a request that the stream does not bring; raises as ``take`` does."""
@@ -175,13 +178,13 @@ class Intake:
             await self._flush()
             try:
                 batch = await self._enroller.enrol(await self._plan([event]), self.checkpoint, at_once=False)
-                await self._commit(batch, self._numbered(batch))
+                await self._commit_numbered(batch)
             except LeaseLost:
                 raise
             except Exception as error:
                 if is_transient(error):
                     raise
-                await self._start_over()
+                self._start_over()
                 answer = refused(event.document_id, str(Reason.INTAKE_ERROR), self._clock.now())
                 await self._commit(Batch(answers=[answer]), self.checkpoint)
 
@@ -217,7 +220,7 @@ class Intake:
             events = [*deferred, *events]
             if is_forbidden(error) and at_once:
                 # Perhaps only what one workflow inserts is: queued, it holds up no other entity.
-                await self._start_over()
+                self._start_over()
                 return await self._take_some(events, token, structures, at_once=False)
             if is_transient(error) or self._is_worth_another_try(error):
                 raise
@@ -237,15 +240,21 @@ class Intake:
         self._vague = (self.checkpoint.commit, tries + 1 if commit == self.checkpoint.commit else 1)
         return is_vague(error) and self._vague[1] < VAGUE_TRIES
 
-    async def _take_with_care(self, events: list[Event], structures: list[Event]) -> list[Event]:
-        """Take the first of ``events`` alone, workflow by workflow once that was fatal; return what is left.
+    async def _take_with_care(
+        self, events: list[Event], token: Mapping[str, Any] | None, structures: list[Event]
+    ) -> list[Event]:
+        """Take ``events`` with the try counted; return what is left.
 
-        Its executions are queued, and the executor is as careful. What was fatal too often is recorded and passed.
+        Where a batch was fatal, its changes are taken alone, and workflow by workflow once that was fatal: their
+        executions are queued, and the executor is as careful. What was fatal too often is recorded and passed.
         """
-        event, done = events[0], self.checkpoint.done
-        tries = await self.caution.try_again(self.checkpoint.commit)
-        if tries <= MOST_TRIES:
-            most_writes = MAX_WRITES if tries == 1 and not done else 1
+        covered = list(takewhile(self.caution.covers, events))
+        trial = await self.caution.try_next(self.checkpoint.commit, covered)
+        event, done, behind = events[0], self.checkpoint.done, events[len(covered) :]
+        if not trial.is_alone(event):
+            return [*await self._take_some(covered, None if behind else token, structures), *behind]
+        if trial.tries <= MOST_TRIES:
+            most_writes = MAX_WRITES if trial.tries == 1 and not done else 1
             left = await self._take_some([event], None, structures, at_once=False, most_writes=most_writes)
             return [*left, *events[1:]]
         candidates = self._planner.candidates(event)
@@ -272,15 +281,14 @@ class Intake:
             return
         self._deferral.put_before(batch)
         await self._commit(batch, moved)
-        for refusal, entity_type, entity_id in batch.refusals:
-            log_refusal(refusal, entity_type, entity_id)
+        log_refusals(batch)
 
     async def _take_apart(self, failed: list[Event], error: Exception, structures: list[Event]) -> None:
         """Take failed events one half at a time, and the one that fails alone workflow by workflow.
 
         Their executions are queued rather than ended at once: the effect of one may be what the database refuses.
         """
-        await self._start_over()
+        self._start_over()
         if len(failed) == 1:
             await self._take_singly(failed[0], error)
             return
@@ -304,13 +312,13 @@ class Intake:
             except Exception as wrong:
                 if is_transient(wrong):
                     raise
-                await self._start_over()
+                self._start_over()
                 await self._pass_over(event, wrong, candidates[done], is_last=done + 1 == len(candidates))
             done += 1
 
-    async def _start_over(self) -> None:
+    def _start_over(self) -> None:
         """Forget what a transaction that was not committed has left in memory."""
-        await self._index.load(self._database[self._names.versions])
+        self._index.take_back()
         self._enroller.forget()
 
     async def _pass_over(
@@ -334,6 +342,9 @@ class Intake:
         if event.subject is Subject.REQUEST:
             batch.answers.append(refused(event.document_id, str(Reason.INTAKE_ERROR), self._clock.now()))
         await self._commit(batch, moved)
+
+    async def _commit_numbered(self, batch: Batch) -> None:
+        await self._commit(batch, self._numbered(batch))
 
     def _numbered(self, batch: Batch) -> Checkpoint:
         """Return the checkpoint with the numbers that the batch's executions have used up."""
@@ -363,6 +374,7 @@ class Intake:
             reach(CrashPoint.AFTER_INTAKE)
         self._checkpoint = moved
         self._deferral.committed()
+        self._index.settle()
         self._metrics.executions += len(batch.executions)
         self._metrics.refusals += len(batch.refusals)
         ended = [job for job, _ in batch.ended.values()]

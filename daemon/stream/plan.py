@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from config.error import ReflexdError
+from daemon.mongo.refusal import problem_of
+from daemon.stream.decision import given_up
 from daemon.stream.decode import Event, Subject
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.manual import Answer, ExecutionRequest, Manual, ManualRun
 from daemon.stream.open_causes import OpenCauses
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.change import Change, JudgedOn, Kind
-from rules.explain import Reason, Refusal
+from rules.explain import Refusal
 from rules.head import Head
 from rules.identity import bson_bytes, entity_key
 from rules.judgement import NotConcerned, judge
@@ -144,8 +146,7 @@ class Planner:
         try:
             return judge(workflow, head.status, change, self._max_depth)
         except Exception as error:
-            detail = {"error": f"{type(error).__name__}: {error}"[:500]}
-            return Refusal(workflow.id, workflow.name, workflow.version, Reason.INTAKE_ERROR, (), detail)
+            return given_up(workflow, problem_of(error))
 
     def _add_edit(self, plan: Plan, event: Event, current: Current) -> None:
         document = _edit_of(event, current)
@@ -154,7 +155,7 @@ class Planner:
         head = self._index.edit(event.document_id, document)
         if head is not None:
             plan.items.append(replace(head, since=event.at))
-            plan.writes += 2 + event.size // BYTES_AN_EDIT
+            plan.writes += 4 + event.size // BYTES_AN_EDIT
         elif event.operation == "replace":
             plan.rewritten.append(event.document_id)
 

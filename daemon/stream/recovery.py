@@ -7,6 +7,7 @@ answered whatever the policy.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from pymongo.errors import OperationFailure
 from config.error import HistoryLost, ReflexdError
 from config.settings import Collections, HistoryLostPolicy
 from daemon.clock import ServerClock
+from daemon.mongo.codec import decoded, raw_collection
+from daemon.mongo.refusal import problem_of
 from daemon.mongo.snapshot import SNAPSHOT_GONE, snapshot
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.first_start import begin
@@ -29,6 +32,7 @@ from rules.change import Change, JudgedOn, Kind
 from rules.head import Parse
 from rules.identity import bson_bytes
 from rules.judgement import judge
+from rules.workflow import Status, Workflow
 
 PAGE: Final = 500  # entrants of one transaction
 _CLIENT_CLOCK: Final = timedelta(minutes=1)  # how far ahead the clock that made an ObjectId may be
@@ -136,8 +140,8 @@ class Recovery:
                 raise
             ids = {**low, "$lt": ObjectId.from_datetime(until)}
             page = []
-            async for entity in self._database[collection].find({"_id": ids}).sort("_id", 1):
-                page.append(entity)
+            async for entity in raw_collection(self._database, collection).find({"_id": ids}).sort("_id", 1):
+                page.append(decoded(entity.raw))
                 if len(page) == PAGE:
                     yield page
                     page = []
@@ -156,10 +160,17 @@ class Recovery:
         for entity in page:
             change = _creation(entity_type, entity)
             for workflow, head in self._index.candidates(change):
-                pair = bson_bytes(workflow.id), bson_bytes(entity["_id"])
-                if pair not in ran and judge(workflow, head.status, change, self._max_depth) is None:
-                    entrants.append(entrant_of(workflow, change))
+                if (bson_bytes(workflow.id), bson_bytes(entity["_id"])) not in ran:
+                    entrants += self._judged(workflow, head.status, change)
         return entrants
+
+    def _judged(self, workflow: Workflow, status: Status, change: Change) -> list[Entrant]:
+        """Return the entrant that a creation makes, if any; a defect keeps out its own entity only (promise 8)."""
+        try:
+            verdict = judge(workflow, status, change, self._max_depth)
+        except Exception as error:
+            return [replace(entrant_of(workflow, change), problem=problem_of(error))]
+        return [entrant_of(workflow, change)] if verdict is None else []
 
     async def _enqueue(self, gap: str, entrants: Sequence[Entrant], rescan: dict[str, Any]) -> None:
         """Commit entrants, and the progress with the last of them."""

@@ -3,6 +3,7 @@
 Loaded from workflow_versions, never from workflows; from then on it follows the stream, edit by edit.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -11,13 +12,14 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import WorkflowError
 from daemon.stream.version import head_from
-from daemon.workflows.parsing import is_large, parsed_aside
+from daemon.workflows.parsing import parsed_aside
 from rules.change import Change, Kind
 from rules.head import Head, Parse, defines_the_same, edited
 from rules.identity import bson_bytes
 from rules.matching import Matcher
 from rules.workflow import Workflow
 
+_PARSED_AT_ONCE: Final = 20  # small ones, a millisecond each at the most
 _LOADED_AT_ONCE: Final = 50  # of the largest, what the event loop has time to decode
 
 
@@ -29,6 +31,7 @@ class WorkflowIndex:
         self._heads: dict[bytes, Head] = {}
         self._matcher = Matcher()
         self._of_kind: dict[tuple[str, Kind], list[tuple[Workflow, Head]]] = {}
+        self._before: dict[bytes, Head | None] = {}  # what was moved since the last commit, as it was then
         self._ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
 
     def __iter__(self) -> Iterator[Head]:
@@ -40,7 +43,27 @@ class WorkflowIndex:
 
     def put(self, head: Head) -> None:
         """Take ``head`` as the newest version of its workflow."""
-        self._heads[bson_bytes(head.workflow_id)] = head
+        key = bson_bytes(head.workflow_id)
+        self._before.setdefault(key, self._heads.get(key))
+        self._heads[key] = head
+        self._match(head)
+
+    def settle(self) -> None:
+        """Note that everything put so far is committed."""
+        self._before.clear()
+
+    def take_back(self) -> None:
+        """Forget everything put since the last commit: it was not committed."""
+        before, self._before = self._before, {}
+        for key, head in before.items():
+            moved = self._heads.pop(key)
+            self._matcher.remove(moved.workflow_id)
+            if head is not None:
+                self._heads[key] = head
+                self._match(head)
+        self._of_kind.clear()
+
+    def _match(self, head: Head) -> None:
         self._of_kind.clear()
         if head.workflow is None or head.is_deleted:
             self._matcher.remove(head.workflow_id)
@@ -55,7 +78,7 @@ class WorkflowIndex:
         return head
 
     async def prepare(self, edits: Iterable[tuple[Any, Mapping[str, Any]]]) -> None:
-        """Read large documents before ``edit`` is given the very same objects, without holding up the event loop."""
+        """Read documents before ``edit`` is given the very same objects, without holding up the event loop."""
         ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
         before: dict[bytes, Mapping[str, Any] | None] = {}
         for workflow_id, document in edits:
@@ -65,8 +88,10 @@ class WorkflowIndex:
                 before[key] = self._heads[key].definition if key in self._heads else None
             if known is not None:
                 ahead[id(document)] = known
-            elif is_large(document) and not defines_the_same(before[key], document):
+            elif not defines_the_same(before[key], document):
                 ahead[id(document)] = document, await parsed_aside(self._parse, workflow_id, 0, document)
+                if len(ahead) % _PARSED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
             before[key] = document
         self._ahead = ahead  # holds the documents too: an id is good for as long as its object lives
 
@@ -107,3 +132,4 @@ class WorkflowIndex:
         self._matcher = Matcher()
         for head in heads:
             self.put(head)
+        self.settle()

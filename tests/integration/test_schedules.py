@@ -1,16 +1,24 @@
 """Schedules: what is due is swept once, whole, across crashes; what was missed is made up for or recorded."""
 
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bson
 import pytest
 from bson import Binary, Decimal128, ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from config.preset import load_presets
+from daemon.schedule.page import Pages
 from daemon.schedule.sweep import Sweep, schedule_id
+from daemon.stream import enroller
+from daemon.stream.entrant import execution_document
 from daemon.stream.intake import Intake
+from rules.condition import Subject
+from rules.conditions import Conditions
+from rules.enrollment import Enrollment
 from tests.support.bench import TASK, Bench, running_bench, workflow_document
 from tests.support.poll import eventually
 
@@ -115,12 +123,12 @@ async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(bench: Bench, mo
     await bench.leads.insert_many([{"_id": n if n % 2 else f"lead-{n}"} for n in range(100)])
     real, pages = Intake.take_entrants, 0
 
-    async def take(self: Intake, *arguments: Any) -> int:
+    async def take(self: Intake, *arguments: Any) -> None:
         nonlocal pages
         pages += 1
         if pages == 4:
             raise AutoReconnect("the network is down")
-        return await real(self, *arguments)
+        await real(self, *arguments)
 
     monkeypatch.setattr("daemon.schedule.page.PAGE", 10)
     monkeypatch.setattr(Intake, "take_entrants", take)
@@ -143,10 +151,12 @@ async def test_a_crash_in_mid_sweep_resumes_at_the_next_start(mongo_uri: str, da
     await database["workflow_state"].update_one(
         {"_id": schedule["_id"]}, {"$set": {"position": fire_at - HOUR, "sweep": sweep}}
     )
+    await database["workflows"].update_one({"_id": workflow}, {"$set": {"name": "Edited meanwhile"}})
     async with running_bench(mongo_uri, database) as bench:
         found = await summary(bench, workflow)
         assert (found["matched"], found["enqueued"]) == (30, 30)
         assert await bench.ran_for(workflow) == list(range(20, 30))
+        assert {run["workflow_version"] for run in await bench.runs(workflow)} == {1}
         assert "sweep" not in (await bench.state.find_one({"_id": schedule["_id"]}) or {})
 
 
@@ -165,16 +175,108 @@ async def test_a_sweep_that_the_database_refuses_harms_no_other(bench: Bench, mo
     await bench.leads.insert_one({"_id": 1})
     real = Sweep.run
 
-    async def run(self: Sweep, workflow: Any, progress: Any) -> bool:
+    async def run(self: Sweep, workflow: Any, progress: Any, note: Any) -> None:
         if workflow.id == bad:
             raise OperationFailure("no", 2)
-        return await real(self, workflow, progress)
+        await real(self, workflow, progress, note)
 
     monkeypatch.setattr(Sweep, "run", run)
     for workflow in (bad, good):
         await move_back(bench, workflow, 2 * HOUR)
     assert await bench.ended(good, 1)
-    assert (await summary(bench, bad, "sweep_failed"))["enqueued"] == 0
+    found = await summary(bench, bad)
+    assert (found["enqueued"], found["left_out"]["reason"]) == (0, "failed")
+
+
+def fails_for_one(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Let what is done for the entity 7 fail as no code expects it: judging, making a key, or storing."""
+    judge, key, made = Conditions.judge, Enrollment.key, execution_document
+
+    def failing_judge(self: Conditions, subject: Subject) -> Any:
+        return judge(self, subject) if (subject.entity or {}).get("_id") != 7 else bson.encode({"": 2**64})
+
+    def failing_key(self: Enrollment, entity: Any) -> Any:
+        return key(self, entity) if not entity or entity["_id"] != 7 else bson.encode({"": 2**64})
+
+    def odd_document(entrant: Any, *arguments: Any, **named: Any) -> Any:
+        return {**made(entrant, *arguments, **named), "odd": 2**64 if entrant.entity_id == 7 else 0}
+
+    match where:
+        case "judging":
+            monkeypatch.setattr(Conditions, "judge", failing_judge)
+        case "key":
+            monkeypatch.setattr(Enrollment, "key", failing_key)
+        case _:
+            monkeypatch.setattr(enroller, "execution_document", odd_document)
+
+
+@pytest.mark.parametrize("where", ["judging", "key", "storing"])
+async def test_a_sweep_records_the_entity_it_gives_up_and_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    by_judging = [{"none": [{"field": "n", "operator": "matches", "value": "x"}]}]
+    workflow = await bench.add(scheduled(), enrollment={"once_per": "n"}, conditions=by_judging)
+    await bench.leads.insert_many([{"_id": n, "n": str(n)} for n in range(10)])
+    await bench.taken_in()
+    fails_for_one(monkeypatch, where)
+    await move_back(bench, workflow, 2 * HOUR)
+    found = await summary(bench, workflow)
+    assert (found["matched"], found["enqueued"], found["refused"]) == (10, 9, {"intake_error": 1})
+    (decision,) = await bench.decisions(7)
+    (entry,) = decision["entries"]
+    assert (entry["reason"], entry["workflow_id"]) == ("intake_error", workflow)
+    assert "Overflow" in entry["detail"]["error"]
+    assert 7 not in await bench.ran_for(workflow)
+
+
+async def swept_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Coroutine[Any, Any, Any]]
+) -> dict[str, Any]:
+    """Let a workflow of version 1 sweep 100 leads, ten in a page, and ``change`` it after the third page."""
+    workflow = await bench.add(scheduled(), actions=[{**TASK, "delay": "1d"}])
+    await bench.leads.insert_many([{"_id": n} for n in range(100)])
+    real, pages = Pages.next, 0
+
+    async def following(self: Pages) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages == 4:
+            await change(workflow)
+            await bench.taken_in()
+        return await real(self)
+
+    monkeypatch.setattr("daemon.schedule.page.PAGE", 10)
+    monkeypatch.setattr(Pages, "next", following)
+    await move_back(bench, workflow, 2 * HOUR)
+    return await summary(bench, workflow)
+
+
+async def test_a_sweep_goes_on_with_the_version_that_began(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def edit(workflow: Any) -> None:
+        change = {"name": "Edited", "conditions": [{"field": "x", "operator": "exists"}]}
+        await bench.workflows.update_one({"_id": workflow}, {"$set": change})
+
+    found = await swept_while(bench, monkeypatch, edit)
+    assert (found["enqueued"], found["workflow_version"], "left_out" in found) == (100, 1, False)
+    runs = await bench.runs(found["workflow_id"])
+    assert ({run["workflow_version"] for run in runs}, len(runs)) == ({1}, 100)
+    assert (await begun(bench, found["workflow_id"]))["version"] == 2
+
+
+@pytest.mark.parametrize("switch", ["paused", "stopped", "deleted", "stopped and active again"])
+async def test_a_switch_in_the_midst_of_a_sweep_records_what_is_left_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, switch: str
+) -> None:
+    async def apply(workflow: Any) -> None:
+        if switch == "deleted":
+            await bench.workflows.delete_one({"_id": workflow})
+            return
+        for status in switch.replace(" again", "").split(" and "):
+            await bench.workflows.update_one({"_id": workflow}, {"$set": {"status": status}})
+
+    found = await swept_while(bench, monkeypatch, apply)
+    assert found["enqueued"] == 30
+    assert found["left_out"] == {"reason": switch.split()[0], "after": [29], "entities": 70}
 
 
 @pytest.mark.parametrize("broken", [{"position": "now"}, {"version": None}, {"sweep": 5}, {"sweep": {"after": 1}}])

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import AutoReconnect
 
@@ -23,15 +25,15 @@ def scheduled(**changes: Any) -> Workflow:
     return a_workflow(trigger, **changes)
 
 
-async def leads(count: int, *, then: Exception | None = None) -> AsyncIterator[dict[str, Any]]:
+async def leads(count: int, *, then: Exception | None = None) -> AsyncIterator[RawBSONDocument]:
     for number in range(count):
-        yield {"_id": number, "score": number, "seen_at": "now", "text": "x" * 100}
+        yield RawBSONDocument(bson.encode({"_id": number, "score": number, "seen_at": "now", "text": "x" * 100}))
     if then is not None:
         raise then
 
 
-def pages_of(found: AsyncIterator[dict[str, Any]], workflow: Workflow, *, must_judge: bool = False) -> Pages:
-    return Pages(cast("AsyncCursor[dict[str, Any]]", found), workflow, FIRE_AT, must_judge=must_judge)
+def pages_of(found: AsyncIterator[RawBSONDocument], workflow: Workflow, *, must_judge: bool = False) -> Pages:
+    return Pages(cast("AsyncCursor[RawBSONDocument]", found), workflow, FIRE_AT, must_judge=must_judge)
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(7, [3, 3, 1]), (6, [3, 3, 0]), (0, [0])])
