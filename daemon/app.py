@@ -147,9 +147,11 @@ class Daemon:
         )
         interventions = Interventions(database, names, self.clock.now)
         self._hand_edits = HandEdits(
+            executions,
             interventions,
             burial.bury,
             beat=beat,
+            owned=lambda: self.lanes.owned,
             is_reader=self._is_reader,
             on_settled=self._edited,
             on_death=on_death,
@@ -165,7 +167,7 @@ class Daemon:
             beat=beat,
             is_reader=self._is_reader,
             is_told=self._is_told,
-            settle=self._hand_edits.settle,
+            on_edited=self._hand_edits.note,
             waiting=lambda: self._outside.waiting,
             saturated=lambda: self._outside.saturated,
             on_loaded=self._executor.wake,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 
+from daemon.executions.hand_edit import NOT_EDITED
 from daemon.executions.job import PROJECTION
 from rules.identity import bson_bytes
 
@@ -39,7 +40,11 @@ class FairShare:
 
         ``crowd`` holds workflow ids as BSON. The documents are in no order. Raise the driver's error.
         """
-        queued: dict[str, Any] = {"due_at": {"$lte": until, "$type": "date"}, "lane": {"$in": list(lanes)}}
+        queued: dict[str, Any] = {
+            "due_at": {"$lte": until, "$type": "date"},
+            "lane": {"$in": list(lanes)},
+            **NOT_EDITED,
+        }
         found = await self._of_others([each for each in workflow_ids if bson_bytes(each) not in crowd], queued)
         if not found:
             return []

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
+from bson import DatetimeMS
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -30,9 +31,18 @@ from daemon.executions.counter import counter_id
 from daemon.executions.job import is_workflow_id
 from daemon.executions.status import ENDED, QUEUED, Status
 from daemon.mongo.transaction import in_transaction
+from daemon.workflows.lent_definition import with_definition
+from rules.identity import bson_bytes
 from rules.workflow import Status as WorkflowStatus
 
 _TIMEOUT_S: Final = 30.0
+# Of a definition, what its steps are and how long they wait: the largest take milliseconds to decode.
+_ACTIONS: Final = {
+    "definition.actions.type": 1,
+    "definition.actions.delay": 1,
+    "definition_type": {"$type": "$definition"},
+}
+_NOT_ASKED: Final = {"entity": 0, "trigger": 0, "retried": 0}  # of an execution; what may be large
 _COUNTED: Final = {Status.COMPLETED: "success_count", Status.FAILED: "failure_count"}
 
 
@@ -67,22 +77,21 @@ class Interventions:
         execution = await self._executions.find_one({"_id": command.execution_id}, session=session)
         if execution is None:
             raise CommandRefused("execution_not_found")
-        pinned = await self._pinned(execution, session)
+        (pinned,) = await self._pinned([execution], session)
         try:
             move = self._move(command, execution, pinned)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise CommandRefused(f"corrupt: the document is not what the daemon wrote: {error!r:.80}") from error
-        await self._store(execution, move, session)
+        await self._store([(execution, move)], session)
         return move.status
 
-    async def settle(self, execution_id: Any) -> Status | None:
-        """Complete what somebody began by editing ``status`` by hand; return the new status, None if nothing was."""
-        return await in_transaction(self._database.client, partial(self._settle, execution_id), timeout_s=_TIMEOUT_S)
+    async def settle(self, execution_ids: Sequence[Any]) -> list[tuple[Any, Status]]:
+        """Complete what somebody began by editing ``status`` by hand, all in one transaction.
 
-    async def find_cancelled_by_hand(self) -> list[Any]:
-        """Return the ids of some executions whose status somebody set to cancelled; a small index holds just those."""
-        found = self._executions.find({"status": Status.CANCELLED, "completed_at": {"$type": "null"}}, {"_id": 1})
-        return [document["_id"] for document in await found.limit(100).to_list()]
+        Return the ids of those that were edited, with their new status.
+        """
+        work = partial(self._settle, execution_ids)
+        return await in_transaction(self._database.client, work, timeout_s=_TIMEOUT_S)
 
     def _move(self, command: Command, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
         now = self._now()
@@ -96,18 +105,22 @@ class Interventions:
             case Do.RESOLVE:
                 return _admitted(resolved(execution, command, pinned.actions, now), execution, pinned)
 
-    async def _settle(self, execution_id: Any, session: AsyncClientSession) -> Status | None:
-        execution = await self._executions.find_one({"_id": execution_id}, session=session)
-        if execution is None or not is_edited(execution):
-            return None
-        pinned = await self._pinned(execution, session)
+    async def _settle(self, execution_ids: Sequence[Any], session: AsyncClientSession) -> list[tuple[Any, Status]]:
+        found = self._executions.find({"_id": {"$in": list(execution_ids)}}, _NOT_ASKED, session=session)
+        executions = [execution for execution in await found.to_list() if is_edited(execution)]
+        moves = [
+            (execution, self._completed(execution, pinned))
+            for execution, pinned in zip(executions, await self._pinned(executions, session), strict=True)
+        ]
+        await self._store(moves, session)
+        return [(execution["_id"], move.status) for execution, move in moves]
+
+    def _completed(self, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
         try:
-            move = self._settled(execution, pinned)
+            return self._settled(execution, pinned)
         except (KeyError, TypeError, IndexError, AttributeError):
             was = Status.CANCELLED if execution["status"] == Status.CANCELLED else execution.get("counted_as")
-            move = put_back(was, "the document is not what the daemon wrote", self._now())
-        await self._store(execution, move, session)
-        return move.status
+            return put_back(was, "the document is not what the daemon wrote", self._now())
 
     def _settled(self, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
         now, was = self._now(), execution.get("counted_as")
@@ -121,41 +134,81 @@ class Interventions:
         except CommandRefused as refused:
             return put_back(was, str(refused), now)
 
-    async def _pinned(self, execution: Mapping[str, Any], session: AsyncClientSession) -> _Pinned:
-        workflow_id = execution.get("workflow_id")
-        version_id = {"workflow_id": workflow_id, "version": execution.get("workflow_version")}
-        version = await self._versions.find_one({"_id": version_id}, session=session)
-        head = await self._versions.find_one({"workflow_id": workflow_id, "latest": True}, session=session)
-        actions = ((version or {}).get("definition") or {}).get("actions") or ()
-        is_stopped = head is not None and head["status"] == WorkflowStatus.STOPPED
-        return _Pinned(actions, is_stopped, head["stopped_seq"] if head is not None else -1)
+    async def _pinned(self, executions: Sequence[Mapping[str, Any]], session: AsyncClientSession) -> list[_Pinned]:
+        """Return what each execution points to, in the same order; what they have in common is read once."""
+        keys = [_version_of(execution) for execution in executions]
+        wanted = {bson_bytes(key): key for key in keys if is_workflow_id(key["workflow_id"])}
+        by_workflow = {bson_bytes(key["workflow_id"]): key["workflow_id"] for key in wanted.values()}
+        versions: dict[bytes, Mapping[str, Any]] = {}
+        heads: dict[bytes, Mapping[str, Any]] = {}
+        if wanted:
+            found = self._versions.find({"_id": {"$in": list(wanted.values())}}, _ACTIONS, session=session)
+            for version in await found.to_list():
+                whole = await with_definition(self._versions, _bare(version), _ACTIONS, session)
+                versions[bson_bytes(version["_id"])] = whole
+            newest = {"workflow_id": {"$in": list(by_workflow.values())}, "latest": True}
+            fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1}
+            async for head in self._versions.find(newest, fields, session=session):
+                heads[bson_bytes(head["workflow_id"])] = head
+        return [_pinned_from(versions.get(bson_bytes(key)), heads.get(bson_bytes(key["workflow_id"]))) for key in keys]
 
-    async def _store(self, execution: Mapping[str, Any], move: Move, session: AsyncClientSession) -> None:
-        counted_as = execution.get("counted_as")
-        counted_as = Status(counted_as) if counted_as in ENDED else None
-        update = dict(move.update)
-        if move.counted_as is None:
-            update["$unset"] = {**update.get("$unset", {}), "counted_as": ""}
-        else:
-            update["$set"] = {**update["$set"], "counted_as": move.counted_as}
-        await self._executions.update_one({"_id": execution["_id"]}, update, session=session)
-        change = _counter_change(counted_as, move.counted_as)
-        workflow_id = execution.get("workflow_id")
-        if change and is_workflow_id(workflow_id):
-            counter = {"_id": counter_id(workflow_id, "command")}
-            values: dict[str, Any] = {
-                "$inc": change,
-                "$set": {"kind": "counter", "workflow_id": workflow_id},
-                "$currentDate": {"changed_at": True},
-            }
-            if change.get("execution_count", 0) > 0:
-                values["$max"] = {"last_executed_at": self._now()}
-            await self._state.bulk_write([UpdateOne(counter, values, upsert=True)], session=session)
+    async def _store(self, moves: Sequence[tuple[Mapping[str, Any], Move]], session: AsyncClientSession) -> None:
+        """Write the moves, and what they make of the counters: one update for each workflow."""
+        updates: list[UpdateOne] = []
+        counts: dict[bytes, tuple[Any, dict[str, int]]] = {}
+        for execution, move in moves:
+            counted_as = execution.get("counted_as")
+            counted_as = Status(counted_as) if counted_as in ENDED else None
+            updates.append(UpdateOne({"_id": execution["_id"]}, _update_of(move)))
+            workflow_id = execution.get("workflow_id")
+            if is_workflow_id(workflow_id):
+                _, change = counts.setdefault(bson_bytes(workflow_id), (workflow_id, {}))
+                for name, by in _counter_change(counted_as, move.counted_as).items():
+                    change[name] = change.get(name, 0) + by
+        if updates:
+            await self._executions.bulk_write(updates, ordered=False, session=session)
+        counters = [self._counter_update(*each) for each in counts.values() if any(each[1].values())]
+        if counters:
+            await self._state.bulk_write(counters, session=session)
+
+    def _counter_update(self, workflow_id: Any, change: Mapping[str, int]) -> UpdateOne:
+        values: dict[str, Any] = {
+            "$inc": dict(change),
+            "$set": {"kind": "counter", "workflow_id": workflow_id},
+            "$currentDate": {"changed_at": True},
+        }
+        if change.get("execution_count", 0) > 0:
+            values["$max"] = {"last_executed_at": self._now()}
+        return UpdateOne({"_id": counter_id(workflow_id, "command")}, values, upsert=True)
+
+
+def _version_of(execution: Mapping[str, Any]) -> dict[str, Any]:
+    return {"workflow_id": execution.get("workflow_id"), "version": execution.get("workflow_version")}
+
+
+def _bare(version: dict[str, Any]) -> dict[str, Any]:
+    """Return a version as read with ``_ACTIONS``: without ``definition`` only where the stored one has none."""
+    return version if version.pop("definition_type") == "missing" else {"definition": None, **version}
+
+
+def _pinned_from(version: Mapping[str, Any] | None, head: Mapping[str, Any] | None) -> _Pinned:
+    actions = ((version or {}).get("definition") or {}).get("actions") or ()
+    is_stopped = head is not None and head["status"] == WorkflowStatus.STOPPED
+    return _Pinned(actions, is_stopped, head["stopped_seq"] if head is not None else -1)
+
+
+def _update_of(move: Move) -> dict[str, Any]:
+    update = dict(move.update)
+    if move.counted_as is None:
+        update["$unset"] = {**update.get("$unset", {}), "counted_as": ""}
+    else:
+        update["$set"] = {**update["$set"], "counted_as": move.counted_as}
+    return update
 
 
 def is_edited(execution: Mapping[str, Any]) -> bool:
     """Return whether somebody set the status by hand: cancelled without an end, or queued with one."""
-    status, has_ended = execution.get("status"), isinstance(execution.get("completed_at"), datetime)
+    status, has_ended = execution.get("status"), isinstance(execution.get("completed_at"), datetime | DatetimeMS)
     return (status == Status.CANCELLED and not has_ended) or (status in QUEUED and has_ended)
 
 

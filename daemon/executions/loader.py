@@ -9,7 +9,7 @@ queue, so that one workflow's crowd does not keep the others waiting.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.executions.burial import Bury
 from daemon.executions.fair_share import FairShare
+from daemon.executions.hand_edit import NOT_EDITED
 from daemon.executions.intervention import is_edited
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.lanes import AHEAD, Lanes
@@ -55,16 +56,16 @@ class Loader:
         beat: Beat,
         is_reader: Callable[[], bool],
         is_told: Callable[[], bool],
-        settle: Callable[[Any], Awaitable[None]],
+        on_edited: Callable[[Any], None],
         waiting: Callable[[], int],
         saturated: Callable[[], list[Any]],
         on_loaded: Callable[[], None],
         on_death: Callable[[str], None],
     ) -> None:
         """``is_reader`` tells whether the reader runs in this process, ``is_told`` whether ``hear`` is called when
-        the reader elsewhere has committed something. ``settle`` is given the id of an execution that somebody edited
-        by hand. ``waiting`` tells how many jobs in memory only wait for a slot, ``saturated`` which workflows have so
-        many of them that their next ones are left in MongoDB. ``on_loaded`` is called when jobs arrived.
+        the reader elsewhere has committed something. ``on_edited`` is given the id of an execution that somebody
+        edited by hand. ``waiting`` tells how many jobs in memory only wait for a slot, ``saturated`` which workflows
+        have so many of them that their next ones are left in MongoDB. ``on_loaded`` is called when jobs arrived.
         """
         self._executions = executions
         self._fair_share = FairShare(executions)
@@ -80,7 +81,7 @@ class Loader:
         self._is_reader = is_reader
         self._is_told = is_told
         self._has_heard = False
-        self._settle = settle
+        self._on_edited = on_edited
         self._waiting = waiting
         self._saturated = saturated
         self._on_loaded = on_loaded
@@ -207,7 +208,7 @@ class Loader:
         due: dict[str, Any] = {"$lte": until, "$type": "date"}
         if since is not None:
             due["$gt"] = since
-        queued: dict[str, Any] = {"lane": {"$in": sorted(self._lanes.owned)}, "due_at": due}
+        queued: dict[str, Any] = {"lane": {"$in": sorted(self._lanes.owned)}, "due_at": due, **NOT_EDITED}
         if left_out:
             queued["workflow_id"] = {"$nin": left_out}
         found = self._executions.find(queued, PROJECTION).sort([("due_at", 1), ("seq", 1)]).limit(limit)
@@ -221,11 +222,11 @@ class Loader:
         return await self._jobs(await self._fair_share.find(self._states.going, crowd, lanes, self._clock.now()))
 
     async def _jobs(self, documents: Sequence[Mapping[str, Any]]) -> list[Job]:
-        """Return the jobs of queued executions; settle those that somebody edited, bury those that are corrupt."""
+        """Return the jobs of queued executions, without those that somebody edited; bury those that are corrupt."""
         jobs: list[Job] = []
         for document in documents:
             if is_edited(document):
-                await self._settle(document["_id"])
+                self._on_edited(document["_id"])
                 continue
             try:
                 job = job_from(document)

@@ -24,6 +24,13 @@ NOT_A_DATE: Final = [
 # What waits for its turn and can never have one: nobody said when.
 UNQUEUED: Final[Mapping[str, Any]] = {"status": {"$in": ["pending", "waiting"]}, "due_at": {"$eq": None}}
 
+# What somebody queued again by hand: it waits and has ended. Who completes such edits finds them by this.
+REQUEUED: Final[Mapping[str, Any]] = {
+    "status": {"$in": ["pending", "waiting"]},
+    "completed_at": {"$type": "date"},
+    "due_at": {"$type": "date"},
+}
+
 Keys = tuple[tuple[str, int], ...]
 
 
@@ -81,6 +88,7 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
             (("status", 1), ("completed_at", 1)),
             {"status": "cancelled", "completed_at": {"$type": "null"}},
         ),
+        Index(names.executions, "queued_again", (("due_at", 1), ("seq", 1)), REQUEUED),
         Index(names.executions, "history", (("workflow_id", 1), ("seq", -1))),
         Index(names.executions, "failures", (("seq", -1),), {"status": "failed"}),
         Index(names.executions, "unfinished", (("status", 1), ("workflow_id", 1)), unfinished),

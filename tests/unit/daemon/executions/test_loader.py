@@ -55,7 +55,7 @@ async def test_a_nudge_during_a_look_makes_another_one_follow_where_the_reader_i
         "beat": quiet,
         "is_reader": lambda: False,
         "is_told": lambda: True,
-        "settle": None,
+        "on_edited": print,
         "waiting": lambda: 0,
         "saturated": list,
         "on_loaded": lambda: None,
