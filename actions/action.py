@@ -36,6 +36,7 @@ class Action(BaseModel, ABC):
     type: ClassVar[str]
     reach: ClassVar[Reach] = Reach.INSIDE
     only_inserts: ClassVar[bool] = False  # whether it does nothing but insert documents of its own
+    tells_effect: ClassVar[bool] = False  # whether it says in ``context.effect`` when its effect begins and how it ends
 
     @property
     def delivery(self) -> Delivery:

@@ -1,12 +1,13 @@
 """What a step may see when it runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
 
+from actions.effect import Effect
 from actions.services import Services
 
 
@@ -16,7 +17,8 @@ class Context:
 
     ``entity`` is the document as it is now (of a deleted entity: as it last was). ``now`` is the server's time.
     ``trigger`` is what the execution stores about its trigger: ``{type, kind, at, ...}``. ``services`` is the
-    same for every step of this process.
+    same for every step of this process. ``deadline`` is the instant of ``time.monotonic()`` at which the attempt is cut
+    off, None for never; ``effect`` is where the action says how far it has come, for whoever cuts it off.
     """
 
     entity: Mapping[str, Any]
@@ -31,6 +33,8 @@ class Context:
     triggered_at: datetime
     trigger: Mapping[str, Any]
     services: Services
+    deadline: float | None = None
+    effect: Effect = field(default_factory=Effect)
 
     @property
     def key(self) -> str:

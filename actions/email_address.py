@@ -1,11 +1,25 @@
 """What counts as the address of one person."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from email_validator import EmailNotValidError, validate_email
 
+from actions.blank import stripped
+from config.error import ReflexdError
+from config.found import found
+from rules.path import MISSING
+
 LONGEST: Final = 254
+
+_LONGEST_WITH_NAME: Final = 1_000
+_LONGEST_PROBLEM: Final = 200
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+class UnusableAddress(ReflexdError):
+    """A value holds no address of one person; the message says what was found, in printable text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +34,60 @@ class EmailAddress:
     domain: str
 
 
-def parse_email_address(raw: Any) -> EmailAddress | None:
-    """Return the one address that ``raw`` holds, or None if it holds none, several, or anything else as well.
+def is_empty(raw: Any) -> bool:
+    """Return whether there is nothing at all where an address could be."""
+    if isinstance(raw, str):
+        return not stripped(raw)
+    return raw is None or raw is MISSING or raw == [] or raw == {}
 
-    Nobody is asked whether the address exists. The reserved domain ``.test`` is let through: it harms nobody.
+
+def read_email_address(raw: Any) -> EmailAddress:
+    """Return the one address that ``raw`` holds, with blanks around it or a name before it: ``Ana <a@example.com>``.
+
+    Raise UnusableAddress if it holds none, several, or anything else as well. Nobody is asked whether the address
+    exists. The reserved domain ``.test`` is let through: it harms nobody.
     """
-    if not isinstance(raw, str) or len(raw) > LONGEST:
-        return None
+    if not isinstance(raw, str):
+        raise UnusableAddress(f"expected a text, found {found(raw)}")
+    text = stripped(raw)
+    if len(text) > _LONGEST_WITH_NAME:
+        raise UnusableAddress(f"expected at most {LONGEST} characters, found {len(text):,}")
+    _, address = split_name(text)
+    if len(address) > LONGEST:
+        raise UnusableAddress(f"expected at most {LONGEST} characters, found {len(address):,}")
     try:
-        valid = validate_email(raw.strip(" \t"), check_deliverability=False, test_environment=True)
-    except EmailNotValidError:
-        return None
+        valid = validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise UnusableAddress(f"expected one address, found {found(address)}: {_printable(str(error))}") from error
     domain = valid.ascii_domain
     return EmailAddress(valid.normalized, valid.ascii_email or f"{valid.local_part}@{domain}", domain)
+
+
+def parse_email_address(raw: Any) -> EmailAddress | None:
+    """Return the one address that ``raw`` holds, or None."""
+    try:
+        return read_email_address(raw)
+    except UnusableAddress:
+        return None
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Return the name and the address of ``Ana <a@example.com>``; the name is empty where there is none.
+
+    Raise UnusableAddress where the name may hold another address.
+    """
+    if not text.endswith(">") or "<" not in text:
+        return "", text
+    before, _, inside = text[:-1].rpartition("<")
+    name, address = stripped(before), stripped(inside)
+    quoted = _QUOTED.fullmatch(name)
+    if quoted is not None:
+        return re.sub(r"\\(.)", r"\1", quoted[1]), address
+    if any(mark in name for mark in "@<>") and name != address:
+        raise UnusableAddress(f"expected one address, found {found(text)}: there may be more than one.")
+    return name, address
+
+
+def _printable(text: str) -> str:
+    """Return the text of a library, which quotes what was found, as something that harms no page and no terminal."""
+    return "".join(each if each.isprintable() else f"U+{ord(each):04X}" for each in text)[:_LONGEST_PROBLEM]

@@ -1,31 +1,54 @@
 """One conversation with the mail server per message, and what is known of the message afterwards.
 
-The server answers for a message only after its last line. Until that line is being sent nothing has happened and
-the step may be tried again; from then until the answer nobody can know (FAILURES, row SMTP).
+The server answers for a message after the line with nothing but a dot. Until that line is sent nothing has happened
+and the step may be tried again; from then until the answer nobody can know; what comes after it, QUIT, changes nothing
+(FAILURES, row SMTP).
 """
 
 import asyncio
 import ssl
-from base64 import b64encode
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
-from typing import Final
+from enum import StrEnum
+from typing import Final, cast
 
 import aiosmtplib
-from aiosmtplib import SMTPException, SMTPNotSupported, SMTPResponseException
+from aiosmtplib import (
+    SMTPDataError,
+    SMTPException,
+    SMTPNotSupported,
+    SMTPResponse,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+)
 
+from actions.mail_answer import told_of
+from actions.mail_header import written_address
+from actions.message import Message
 from actions.sender import Sender
 from config.error import PermanentActionError, ReflexdError, TransientActionError
 from config.settings import SmtpSecurity
 
 _GOODBYE_S: Final = 1.0
-_SHOWN_CHARACTERS: Final = 300
+_LOOK_S: Final = 0.02
+_GO_ON: Final = 354
+_FAILURES: Final = (SMTPException, OSError, ValueError, RuntimeError)  # what the client raises
+_Hook = Callable[[], None]
 
 
 class MailInDoubt(ReflexdError):
     """The server went away after the message and before its answer: nobody knows whether it will deliver."""
+
+
+class _Phase(StrEnum):
+    """Where a conversation stands."""
+
+    BEFORE = "before"  # nothing has happened, nothing will
+    LOGIN = "login"  # the same, and what the server says may hold the password
+    IN_DOUBT = "in doubt"  # the last line is sent, the answer to it is not here
+    ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +73,35 @@ class Mailer:
         self._settings = settings
         self._tls = tls
 
-    async def send(self, message: EmailMessage, mailbox: str) -> None:
+    async def send(
+        self, message: Message, mailbox: str, *, deadline: float | None, on_doubt: _Hook, on_taken: _Hook
+    ) -> None:
         """Return once the server has taken over ``message`` for ``mailbox``.
+
+        ``on_doubt`` is called right before the line that ends the message is sent, ``on_taken`` once the server has
+        answered that it took it: whoever cancels the call knows by them what it means. The conversation ends at
+        ``deadline``, an instant of ``time.monotonic()``, at the latest.
 
         Raises TransientActionError (not taken over, may be later), PermanentActionError (never will be) or
         MailInDoubt. No message of an error carries the password.
         """
-        conversation = _Conversation(self._client(await self._context()))
+        conversation = _Conversation(self._client(await self._context()), on_doubt)
+        problem: ReflexdError | None = None
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                await conversation.hold(self.sender.mailbox, mailbox, message)
+            async with asyncio.timeout(self._time_left(deadline)):
+                await conversation.hold(self._settings, mailbox, message)
+                on_taken()
             await conversation.say_goodbye()
-        except (SMTPException, OSError, ValueError) as error:
-            raise self._judged(error, conversation) from None  # the cause may carry what was said, the password too
+        except _FAILURES as error:
+            problem = self._judged(error, conversation.phase)
         finally:
             conversation.end()
+        if problem is not None:
+            raise problem  # outside of the handler: a cause may carry what was said, the password too
+
+    def _time_left(self, deadline: float | None) -> float:
+        longest = self._settings.timeout_s
+        return longest if deadline is None else min(longest, deadline - time.monotonic())
 
     async def _context(self) -> ssl.SSLContext | None:
         if self._settings.security is SmtpSecurity.NONE:
@@ -78,66 +115,89 @@ class Mailer:
         return aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
-            username=settings.username,
-            password=settings.password,
             local_hostname=settings.sender.domain,  # the default asks the DNS, which may take long
-            timeout=settings.timeout_s,
+            timeout=None,  # the mailer has its own; a wait with one may swallow a cancellation (Python 3.11)
             use_tls=settings.security is SmtpSecurity.TLS,
             start_tls=settings.security is SmtpSecurity.STARTTLS,
             tls_context=tls,
         )
 
-    def _judged(self, error: Exception, conversation: "_Conversation") -> ReflexdError:
+    def _judged(self, error: Exception, phase: _Phase) -> ReflexdError:
         """Return the error that says what happens next."""
-        said = self._without_secrets(_said(error))
+        said = told_of(error, self._settings.password, is_login=phase is _Phase.LOGIN)
         where = f"mail server {self._settings.host}:{self._settings.port}"
         if isinstance(error, SMTPResponseException) and 400 <= error.code < 600:
-            problem = f"{where} answered {error.code} {said}"
+            problem = f"{where} {said}"
             return TransientActionError(problem) if error.code < 500 else PermanentActionError(problem)
-        if conversation.is_in_doubt:
+        if phase is _Phase.IN_DOUBT:
             return MailInDoubt(f"{where} took the message and did not answer for it: {said}")
         if _is_permanent(error):
             return PermanentActionError(f"{where}: {said}")
         return TransientActionError(f"{where}: {said}")
 
-    def _without_secrets(self, text: str) -> str:
-        password = self._settings.password
-        if password:
-            user = self._settings.username or ""
-            login = b64encode(f"\0{user}\0{password}".encode()).decode()
-            for secret in (login, b64encode(password.encode()).decode(), password):
-                text = text.replace(secret, "***")
-        return text[:_SHOWN_CHARACTERS]
-
 
 class _Conversation:
     """The commands of one message, in their order."""
 
-    def __init__(self, client: aiosmtplib.SMTP) -> None:
+    def __init__(self, client: aiosmtplib.SMTP, on_doubt: _Hook) -> None:
         self._client = client
-        self.is_in_doubt = False
+        self._on_doubt = on_doubt
+        self.phase = _Phase.BEFORE
 
-    async def hold(self, sender: str, mailbox: str, message: EmailMessage) -> None:
+    async def hold(self, settings: MailSettings, mailbox: str, message: Message) -> None:
         """Connect, log in, and hand the message over."""
-        client = self._client
+        client, sender = self._client, settings.sender.mailbox
         await client.connect()
+        if settings.username is not None:
+            self.phase = _Phase.LOGIN
+            await client.login(settings.username, settings.password or "")
+            self.phase = _Phase.BEFORE
         if client.is_ehlo_or_helo_needed:
             await client.ehlo()
         is_ascii = mailbox.isascii() and sender.isascii()
         if not is_ascii and not client.supports_extension("smtputf8"):
             raise SMTPNotSupported("it cannot take addresses with characters other than ASCII")
-        options = [] if is_ascii else ["SMTPUTF8"]
-        encoding = "ascii" if is_ascii else "utf-8"
-        content = message.as_bytes(policy=SMTP if is_ascii else SMTPUTF8)
-        await client.mail(sender, options=options, encoding=encoding)
-        await client.rcpt(mailbox, encoding=encoding)
-        self.is_in_doubt = True
-        await client.data(content)
-        self.is_in_doubt = False
+        options = [] if is_ascii else [b"SMTPUTF8", b"BODY=8BITMIME"]  # RFC 6531, section 3.1
+        await self._ask(b"MAIL", f"FROM:<{written_address(sender)}>".encode(), *options)
+        await self._ask(b"RCPT", f"TO:<{written_address(mailbox)}>".encode())
+        begun = await client.execute_command(b"DATA")
+        if begun.code != _GO_ON:
+            raise SMTPDataError(begun.code, begun.message)
+        answer = await self._hand_over(message.content)
+        if not 200 <= answer.code < 300:
+            raise SMTPDataError(answer.code, answer.message)
+        self.phase = _Phase.ANSWERED
+
+    async def _ask(self, *command: bytes) -> None:
+        answer = await self._client.execute_command(*command)
+        if not 200 <= answer.code < 300:
+            raise SMTPResponseException(answer.code, answer.message)
+
+    async def _hand_over(self, content: bytes) -> SMTPResponse:
+        """Send the lines of a message, the one that ends it only after the others have left, and return the answer."""
+        protocol = self._client.protocol
+        transport = cast(asyncio.WriteTransport, self._client.transport)  # uvloop's are of a class of their own
+        if protocol is None:
+            raise SMTPServerDisconnected("Connection lost")
+        protocol.write(content.replace(b"\r\n.", b"\r\n.."))
+        answering = asyncio.ensure_future(protocol.read_response())  # a server may refuse in the middle of a message
+        try:
+            await asyncio.sleep(0)
+            while transport.get_write_buffer_size() > 0 and not answering.done():
+                await asyncio.wait([answering], timeout=_LOOK_S)
+            if answering.done():
+                early = answering.result()
+                raise SMTPDataError(early.code, early.message)
+            self.phase = _Phase.IN_DOUBT
+            self._on_doubt()
+            protocol.write(b".\r\n")
+            return await answering
+        finally:
+            answering.cancel()
 
     async def say_goodbye(self) -> None:
         """Quit; nothing depends on it any more."""
-        with suppress(SMTPException, OSError):
+        with suppress(*_FAILURES):
             async with asyncio.timeout(_GOODBYE_S):
                 await self._client.quit()
 
@@ -147,14 +207,6 @@ class _Conversation:
         if abort is not None:
             abort()
         self._client.close()
-
-
-def _said(error: Exception) -> str:
-    """Return what an error says, on one line."""
-    said = error.message if isinstance(error, SMTPException) else str(error)
-    if isinstance(error, TimeoutError):
-        said = "no answer in time"
-    return " ".join("".join(character if character.isprintable() else " " for character in str(said)).split())
 
 
 def _is_permanent(error: Exception) -> bool:

@@ -38,9 +38,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """The step had nothing to do, for ``reason``: a word such as ``no_email``."""
+    """The step had nothing to do, for ``reason``: a word such as ``no_email``; ``detail`` is printable text on it."""
 
     reason: str
+    detail: str | None = None
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What the history says: ``{reason, detail?}``."""
+        return {"reason": self.reason} if self.detail is None else {"reason": self.reason, "detail": self.detail}
 
 
 @dataclass(frozen=True, slots=True)

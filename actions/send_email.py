@@ -1,12 +1,15 @@
 """The action ``send_email``: sends one e-mail, made from a template, to the person that the entity is about."""
 
+import asyncio
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from actions.action import Action, Delivery, Reach
+from actions.blank import LINE_BREAK, on_one_line
 from actions.context import Context
-from actions.email_address import EmailAddress, parse_email_address
+from actions.email_address import EmailAddress, UnusableAddress, is_empty, read_email_address
 from actions.mailer import Mailer, MailInDoubt
 from actions.message import build_message
 from actions.outcome import Done, Fail, Outcome, Retry, Skip, Uncertain
@@ -22,11 +25,13 @@ class SendEmail(Action):
 
     The language is the entity's (``language``, else ``locale``). Templates see the entity as ``entity`` and under
     the name of its type, ``workflow.name`` and ``now``. A message in doubt ends uncertain, unless ``delivery`` says
-    ``at_least_once``: then it is sent again, under the same Message-ID.
+    ``at_least_once``: then it is sent again, under the same Message-ID. An entity without an address is skipped as
+    ``no_email``, one with an address that cannot be used as ``invalid_email``, with the detail.
     """
 
     type: ClassVar[str] = "send_email"
     reach: ClassVar[Reach] = Reach.OUTSIDE
+    tells_effect: ClassVar[bool] = True
 
     template: Annotated[str, Field(min_length=1, max_length=200)]
     to_field: FieldPath = "email"
@@ -39,9 +44,13 @@ class SendEmail(Action):
 
     async def run(self, context: Context) -> Outcome:
         """Send the e-mail; the result is ``{to, template, language, message_id}``."""
-        to = parse_email_address(value_at(context.entity, self.to_field))
-        if to is None:
+        found = value_at(context.entity, self.to_field)
+        if is_empty(found):
             return Skip("no_email")
+        try:
+            to = read_email_address(found)
+        except UnusableAddress as problem:
+            return Skip("invalid_email", str(problem))
         mailer, templates = context.services.mailer, context.services.templates
         if mailer is None or templates is None:
             return Fail(NO_SERVER)
@@ -50,20 +59,37 @@ class SendEmail(Action):
         return await self._sent(context, mailer, to, template)
 
     async def _sent(self, context: Context, mailer: Mailer, to: EmailAddress, template: Template) -> Outcome:
-        sources = {"subject": template.subject, "text": template.text}
-        if template.html:
-            sources["html"] = template.html
-        parts = await context.services.renderer.render(sources, _values(context))
+        parts = await _rendered(context, template)
         message = build_message(
             mailer.sender, to, context.key, context.now,
             subject=parts["subject"], text=parts["text"], html=parts.get("html"),
         )  # fmt: skip
+        result = {"to": to.text, "template": template.name, "language": template.language}
+        done, effect = Done({**result, "message_id": message.message_id}), context.effect
         try:
-            await mailer.send(message, to.mailbox)
+            await mailer.send(
+                message, to.mailbox,
+                deadline=context.deadline, on_doubt=effect.begin, on_taken=partial(effect.settle, done),
+            )  # fmt: skip
         except MailInDoubt as doubt:
             return Retry(str(doubt)) if self.delivery is Delivery.AT_LEAST_ONCE else Uncertain(str(doubt))
-        result = {"to": to.text, "template": template.name, "language": template.language}
-        return Done({**result, "message_id": message["Message-ID"]})
+        return done
+
+
+async def _rendered(context: Context, template: Template) -> dict[str, str]:
+    """Return the rendered parts. Line breaks that values bring into the subject become blanks.
+
+    Where the subject has some, it is rendered again with values that have none: what is left is the template's own.
+    """
+    sources = {"subject": template.subject, "text": template.text}
+    if template.html:
+        sources["html"] = template.html
+    values = _values(context)
+    parts = await context.services.renderer.render(sources, values)
+    if LINE_BREAK.search(parts["subject"].strip()):
+        values = await asyncio.to_thread(on_one_line, values)  # an entity may be large
+        parts |= await context.services.renderer.render({"subject": template.subject}, values)
+    return parts
 
 
 def _language_of(context: Context) -> str | None:

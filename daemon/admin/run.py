@@ -142,7 +142,7 @@ async def _outcome(step: Step, context: Context) -> Document:
         case Done():
             return {"would": "succeed", "result": dict(outcome.result), "writes": list(map(_shown, outcome.writes))}
         case Skip():
-            return {"would": "skip", "reason": outcome.reason}
+            return {"would": "skip", **outcome.told}
         case _:
             return {"would": "fail", "error": outcome.error}
 

@@ -1,6 +1,7 @@
 """One attempt at a step, from the moment it was taken until it is recorded, and how its action is run."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,7 +33,7 @@ class Attempt:
 
 
 def context_of(attempt: Attempt, entity: Mapping[str, Any], now: datetime, services: Services) -> Context:
-    """Return what the action may see."""
+    """Return what the action may see, with the deadline that ``perform`` sets it from now."""
     job = attempt.job
     return Context(
         entity,
@@ -47,14 +48,14 @@ def context_of(attempt: Attempt, entity: Mapping[str, Any], now: datetime, servi
         job.triggered_at,
         job.trigger,
         services,
+        time.monotonic() + attempt.step.timeout.total_seconds(),
     )
 
 
 async def perform(attempt: Attempt, context: Context) -> Outcome:
     """Run the action under the step's deadline and return its outcome, whatever the action does.
 
-    Only the cancellation of the caller escapes. What was cut off at the deadline may have taken place. Anything that
-    is no outcome is a failure, never a success.
+    Only the cancellation of the caller escapes. Anything that is no outcome is a failure, never a success.
     """
     deadline = asyncio.timeout(attempt.step.timeout.total_seconds())
     try:
@@ -70,18 +71,32 @@ async def perform(attempt: Attempt, context: Context) -> Outcome:
             raise
         return Fail("the action cancelled itself")
     except Exception as error:
-        return _cut_off(attempt) if deadline.expired() else _crashed(attempt, error)
+        if deadline.expired():
+            return cut_off(attempt, context, f"no end within {attempt.step.timeout.total_seconds():g} s")
+        return _crashed(attempt, context, error)
     if isinstance(outcome, Outcome):
         return outcome
-    return _crashed(attempt, TypeError(f"expected an outcome, found {type(outcome).__name__}"))
+    return _crashed(attempt, context, TypeError(f"expected an outcome, found {type(outcome).__name__}"))
 
 
-def _cut_off(attempt: Attempt) -> Outcome:
-    error = f"no end within {attempt.step.timeout.total_seconds():g} s"
-    return Uncertain(error) if attempt.step.action.delivery is Delivery.AT_MOST_ONCE else Retry(error)
+def cut_off(attempt: Attempt, context: Context, error: str) -> Outcome:
+    """Return what it means that the action was cut off: its outcome where that is known, Retry, or Uncertain.
+
+    It is uncertain only where the effect had begun, as far as the action tells, and must not be repeated (promise 2).
+    """
+    action, effect = attempt.step.action, context.effect
+    if effect.outcome is not None:
+        return effect.outcome
+    may_be_repeated = action.delivery is Delivery.AT_LEAST_ONCE
+    has_begun = effect.has_begun or not action.tells_effect
+    return Uncertain(error) if has_begun and not may_be_repeated else Retry(error)
 
 
-def _crashed(attempt: Attempt, error: Exception) -> Outcome:
-    job = attempt.job
+def _crashed(attempt: Attempt, context: Context, error: Exception) -> Outcome:
+    job, effect = attempt.job, context.effect
     emit(Event.ACTION_CRASHED, **job.names, action_type=attempt.step.action_type, error=error)
-    return Fail(f"the action failed unexpectedly: {type(error).__name__}")
+    problem = f"the action failed unexpectedly: {type(error).__name__}"
+    if effect.outcome is not None:
+        return effect.outcome
+    is_in_doubt = effect.has_begun and attempt.step.action.delivery is Delivery.AT_MOST_ONCE
+    return Uncertain(problem) if is_in_doubt else Fail(problem)

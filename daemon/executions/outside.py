@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import aiojobs
 
-from actions.action import Delivery
-from actions.outcome import Fail, Uncertain
+from actions.context import Context
+from actions.outcome import Fail, Retry
 from actions.services import Services
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
-from daemon.executions.attempt import Attempt, context_of, perform
+from daemon.executions.attempt import Attempt, context_of, cut_off, perform
 from daemon.executions.group_commit import Fate, GroupCommit, Receipt
 from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
@@ -159,25 +159,27 @@ class OutsideRunner:
         await self._scheduler.spawn(self._attempt(attempt, entity), name=str(attempt.job.execution_id))
 
     async def _attempt(self, attempt: Attempt, entity: dict[str, Any]) -> None:
-        started: Attempt | None = None
         try:
             started = await self._intend(attempt)
-            if started is None:
-                return
-            if CRASH_AT is not None:
-                reach(CrashPoint.AFTER_INTENT)
-            outcome = await perform(started, context_of(started, entity, self._clock.now(), self._services))
-            if CRASH_AT is not None:
-                reach(CrashPoint.AFTER_EFFECT)
-            self._recorder.record(started, outcome)
-        except asyncio.CancelledError:
             if started is not None:
-                self._cut_off(started)
-            raise
+                await self._perform(started, entity)
         finally:
             self._active -= 1
             self.has_suspect &= not is_suspect(attempt.job)
             self._on_free()
+
+    async def _perform(self, attempt: Attempt, entity: dict[str, Any]) -> None:
+        context = context_of(attempt, entity, self._clock.now(), self._services)
+        try:
+            if CRASH_AT is not None:
+                reach(CrashPoint.AFTER_INTENT)
+            outcome = await perform(attempt, context)
+            if CRASH_AT is not None:
+                reach(CrashPoint.AFTER_EFFECT)
+            self._recorder.record(attempt, outcome)
+        except asyncio.CancelledError:
+            self._cut_off(attempt, context)
+            raise
 
     async def _intend(self, attempt: Attempt) -> Attempt | None:
         """Store the intent; return the attempt as it runs, or None when it must not."""
@@ -210,13 +212,14 @@ class OutsideRunner:
             back = hand_back(unit.following, epoch=attempt.epoch)
             self._recorder.submit(back, attempt.queued)
 
-    def _cut_off(self, attempt: Attempt) -> None:
-        """Record an attempt that outlived the grace of a stop: it may have taken effect."""
-        if attempt.step.action.delivery is Delivery.AT_MOST_ONCE:
-            self._recorder.record(attempt, Uncertain("the daemon stopped while the action was at work"))
-        else:
+    def _cut_off(self, attempt: Attempt, context: Context) -> None:
+        """Record an attempt that outlived the grace of a stop, or queue it again where it may be repeated."""
+        outcome = cut_off(attempt, context, "the daemon stopped while the action was at work")
+        if isinstance(outcome, Retry):
             back = hand_back(attempt.job, epoch=attempt.epoch)
             self._recorder.submit(back, attempt.queued)
+        else:
+            self._recorder.record(attempt, outcome)
 
 
 def is_suspect(job: Job) -> bool:

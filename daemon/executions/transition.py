@@ -162,7 +162,7 @@ def _told(outcome: Outcome) -> Mapping[str, Any]:
         case Done():
             return {"status": StepStatus.SUCCESS, "result": dict(outcome.result)}
         case Skip():
-            return {"status": StepStatus.SKIPPED, "result": {"reason": outcome.reason}}
+            return {"status": StepStatus.SKIPPED, "result": outcome.told}
         case Uncertain():
             return {"status": StepStatus.UNCERTAIN, "error": outcome.error[:_ERROR_CHARACTERS]}
         case Fail() | Retry():

@@ -237,6 +237,34 @@ async def test_an_effect_that_must_not_be_repeated_ends_uncertain_when_a_stop_cu
     assert (run["status"], run["actions_executed"][0]["status"]) == ("failed", "uncertain")
 
 
+async def test_a_stop_asks_an_action_how_far_its_effect_has_come(
+    mongo_uri: str, database: Database, stage: Stage
+) -> None:
+    waiting = asyncio.Event()
+
+    async def tell(context: Context) -> Outcome:
+        if context.entity_id != "not begun":
+            context.effect.begin()
+        if context.entity_id == "known":
+            context.effect.settle(Done({"sent": True}))
+        if len(stage.calls) == 3:
+            waiting.set()
+        await asyncio.Event().wait()
+        return Done({})
+
+    stage.plays("remote", tell)
+    async with staged(mongo_uri, database, stage, grace_s=0) as bench:
+        workflow_id = await bench.add(created(), actions=[{"type": "telling", "at_most_once": True}])
+        await bench.leads.insert_many([{"_id": "not begun"}, {"_id": "in doubt"}, {"_id": "known"}])
+        await waiting.wait()
+    runs = {run["triggered_by_entity_id"]: run async for run in database.workflow_executions.find()}
+    assert {run["workflow_id"] for run in runs.values()} == {workflow_id}
+    assert (runs["not begun"]["status"], runs["not begun"]["refunds"]) == ("waiting", 1)
+    assert runs["in doubt"]["actions_executed"][0]["status"] == "uncertain"
+    assert runs["known"]["status"] == "completed"
+    assert runs["known"]["actions_executed"][0]["result"] == {"sent": True}
+
+
 async def orphan(bench: Bench, workflow_id: Any, **changes: Any) -> ObjectId:
     """Leave an execution as a daemon leaves it that dies while the step is at work; return its id."""
     run = (await bench.runs(workflow_id))[0]

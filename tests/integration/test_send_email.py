@@ -1,34 +1,34 @@
 """Sending e-mails to real servers that accept, refuse, go away and say nothing."""
 
 import asyncio
-import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actions.mailer import Mailer, MailSettings
 from actions.outcome import Done, Fail, Outcome, Retry, Skip, Uncertain
 from actions.registry import parse_action
-from actions.sender import parse_sender
 from actions.services import Services
-from actions.template import Template, TemplateFiles, Templates
+from actions.template import Template, Templates
 from config.error import PermanentActionError, TransientActionError
 from config.settings import SmtpSecurity
-from tests.support.smtp import Behaviour, MailServer, mail_server, silent_server, trusting_context
+from tests.support.mail_reader import read_mail
+from tests.support.smtp import (
+    SHIPPED,
+    Behaviour,
+    MailServer,
+    mail_server,
+    scripted_server,
+    services_for,
+    silent_server,
+    trusting_context,
+)
 from tests.unit.actions.factory import EXECUTION_ID, LEAD, NOW, a_context
 
-SHIPPED = Path(__file__).parents[2] / "config" / "templates"
 PASSWORD = "correct-horse-battery"
 NO_TIME = 0.3
-
-
-def services_for(port: int, tls: ssl.SSLContext | None = None, *, stores: Any = None, **settings: Any) -> Services:
-    options = {"host": "localhost", "security": SmtpSecurity.NONE, "timeout_s": 10.0, **settings}
-    mailer = Mailer(MailSettings(sender=parse_sender("CRM <crm@example.com>"), port=port, **options), tls)
-    return Services(mailer=mailer, templates=Templates(stores or [TemplateFiles(SHIPPED)]))
 
 
 async def send(services: Services, entity: Mapping[str, Any] = LEAD, step: int = 0, **parameters: Any) -> Outcome:
@@ -85,7 +85,7 @@ async def test_template_of_the_admin_comes_before_the_shipped_one() -> None:
             return Template(name, "From the CRM", "Hi {{ lead.name }}") if language is None else None
 
     async with mail_server() as server:
-        await send(services_for(server.port, stores=[Store(), TemplateFiles(SHIPPED)]))
+        await send(services_for(server.port, stores=[Store(), SHIPPED]))
 
     assert server.messages[0]["Subject"] == "From the CRM"
     assert server.messages[0].get_content() == "Hi Ana Souza\r\n"
@@ -108,16 +108,31 @@ async def test_address_with_characters_other_than_ascii_is_served() -> None:
 
 @pytest.mark.parametrize(
     "email",
-    [None, "", "nobody", 5, ["ana@example.com"], "ana@example.com, all@example.com",
-     "ana@example.com\r\nBcc: all@example.com",
-     "Ana <ana@example.com>", "ana@example.com> SIZE=1 <x", "a" * 250 + "@example.com"],
+    ["nobody", 5, ["ana@example.com"], "ana@example.com, all@example.com", "a..b@example.com",
+     "ana@example.com\r\nBcc: all@example.com", "ana@example.com> SIZE=1 <x", "a" * 250 + "@example.com"],
 )  # fmt: skip
-async def test_entity_without_one_valid_address_is_skipped(email: Any) -> None:
+async def test_entity_with_an_address_that_cannot_be_used_is_skipped_with_what_is_wrong(email: Any) -> None:
     async with mail_server() as server:
         outcome = await send(services_for(server.port), {**LEAD, "email": email})
 
-    assert outcome == Skip("no_email")
+    assert isinstance(outcome, Skip)
+    assert outcome.reason == "invalid_email"
+    assert outcome.detail is not None
+    assert outcome.detail.startswith("expected ")
     assert server.connections == 0
+
+
+@pytest.mark.parametrize("entity", [{}, {"email": None}, {"email": ""}, {"email": "\u00a0 \n"}])
+async def test_entity_without_an_address_is_skipped(entity: dict[str, Any]) -> None:
+    assert await send(services_for(1), entity) == Skip("no_email")
+
+
+@pytest.mark.parametrize("email", ["ana@example.com\u00a0", "Ana <ana@example.com>", '"Souza, Ana" <ana@example.com>'])
+async def test_blanks_and_a_name_around_an_address_are_taken_off(email: str) -> None:
+    server = await sent({**LEAD, "email": email})
+
+    assert server.recipients == ["ana@example.com"]
+    assert read_mail(server.wires[0]).to == [("", "ana@example.com")]
 
 
 async def test_address_may_be_in_another_field() -> None:
@@ -126,17 +141,58 @@ async def test_address_may_be_in_another_field() -> None:
     assert server.recipients == ["bo@example.com"]
 
 
-async def test_name_that_means_to_add_a_header_is_refused_before_anything_is_sent() -> None:
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("x\r\nBcc: all@example.net", "x Bcc: all@example.net"),
+        ("Ana\u2028\u3000Souza\n", "Ana  Souza"),
+        ("=?utf-8?q?Hello?=", "=?utf-8?q?Hello?="),
+        ("=?utf-8?q?Ana=0D=0ABcc=3A_all=40example.net?=", "=?utf-8?q?Ana=0D=0ABcc=3A_all=40example.net?="),
+        ("=?utf-8?q?=0D=0A=0D=0ABody?=", "=?utf-8?q?=0D=0A=0D=0ABody?="),
+        ("Ali\u200creza \U0001f469\u200d\U0001f680", "Ali\u200creza \U0001f469\u200d\U0001f680"),
+        ("\u5c71\u7530\u3000\u592a\u90ce", "\u5c71\u7530 \u592a\u90ce"),
+    ],
+)
+async def test_name_of_any_kind_is_shown_as_it_was_typed_and_is_no_header(name: str, shown: str) -> None:
+    server = await sent({**LEAD, "name": name})
+
+    mail = read_mail(server.wires[0])
+    assert mail.subject == f"Welcome, {shown}"
+    assert [field for field, _ in mail.fields] == [
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+    ]  # fmt: skip
+    assert server.recipients == ["ana@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [("Hello\n{{ lead.name }}", "Ana"), ("Hello\n{{ lead.name }}", "Ana\nSouza"), ("{{ lead.name }}", "Ana\x00")],
+)
+async def test_line_break_of_the_template_and_control_character_are_refused_before_anything_is_sent(
+    subject: str, name: str
+) -> None:
+    class Store:
+        async def find(self, name: str, language: str | None) -> Template | None:
+            return Template(name, subject, "Hi")
+
     async with mail_server() as server:
-        with pytest.raises(PermanentActionError, match="subject: expected one line"):
-            await send(services_for(server.port), {**LEAD, "name": "x\r\nBcc: all@example.com"})
+        with pytest.raises(PermanentActionError, match="subject: expected "):
+            await send(services_for(server.port, stores=[Store()]), {**LEAD, "name": name})
 
     assert server.connections == 0
 
 
+async def test_address_that_means_to_be_several_is_one_mailbox() -> None:
+    address = "=?utf-8?q?a=2C_all=40example.net?=@example.com"
+    server = await sent({**LEAD, "email": address})
+
+    assert server.recipients == [address]
+    assert read_mail(server.wires[0]).to == [("", address)]
+
+
 async def test_template_nobody_wrote_names_the_nearest() -> None:
     services = services_for(1)
-    services = Services(mailer=services.mailer, templates=Templates([TemplateFiles(SHIPPED)], ("welcome_email",)))
+    services = Services(mailer=services.mailer, templates=Templates([SHIPPED], ("welcome_email",)))
 
     with pytest.raises(PermanentActionError, match=r"'welcome_mail', found none \(did you mean 'welcome_email'\?\)"):
         await send(services, template="welcome_mail")
@@ -231,15 +287,43 @@ async def test_certificate_nobody_vouches_for_fails_the_step() -> None:
     assert server.messages == []
 
 
-async def test_refused_login_fails_without_telling_the_password() -> None:
-    behaviour = Behaviour(password="another", refuses_login_with="535 5.7.8 bad credentials: {password}")
+SPELLINGS = (
+    PASSWORD, PASSWORD.upper(), PASSWORD[::-1], " ".join(PASSWORD), "\u00a0".join(PASSWORD), PASSWORD.encode().hex(),
+    PASSWORD[::-1].encode().hex(":"), b64encode(PASSWORD.encode()).decode(),
+    b64encode(f"\0crm\0{PASSWORD}".encode()).decode(), b64encode(f"xx{PASSWORD}".encode()).decode(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("spelled", [*SPELLINGS, "\u200b".join(PASSWORD), "rot13 cnffjbeq"])
+async def test_nothing_but_numbers_is_told_of_the_answer_to_a_login(spelled: str) -> None:
+    behaviour = Behaviour(password="another", refuses_login_with=f"535 5.7.8 bad credentials: {spelled}")
     async with mail_server(behaviour) as server:
         with pytest.raises(PermanentActionError) as caught:
             await send(services_for(server.port, username="crm", password=PASSWORD))
 
-    assert "answered 535" in str(caught.value)
-    assert PASSWORD not in str(caught.value)
+    assert str(caught.value) == f"mail server localhost:{server.port} answered 535 5.7.8"
+    assert caught.value.__cause__ is caught.value.__context__ is None
     assert PASSWORD not in repr(services_for(1, username="crm", password=PASSWORD))
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS)
+@pytest.mark.parametrize("phase", ["greeting", "MAIL", "RCPT", "DATA", "message"])
+async def test_other_answers_that_resemble_the_password_are_told_by_their_numbers(phase: str, spelled: str) -> None:
+    async with scripted_server(phase, f"550 5.7.1 not for {spelled}") as server:
+        with pytest.raises(PermanentActionError) as caught:
+            await send(services_for(server.port, username="crm", password=PASSWORD))
+
+    assert str(caught.value) == f"mail server localhost:{server.port} answered 550 5.7.1"
+
+
+@pytest.mark.parametrize("how", ["334 Y29ycmVjdA==", "xyz correct-horse-battery", "250 correct-horse-battery", "drop"])
+async def test_odd_answer_to_a_login_is_not_told(how: str) -> None:
+    async with scripted_server("AUTH", how) as server:
+        with pytest.raises(TransientActionError) as caught:
+            await send(services_for(server.port, username="crm", password=PASSWORD))
+
+    assert "correct" not in str(caught.value)
+    assert "Y29y" not in str(caught.value)
 
 
 async def test_login_that_is_refused_for_now_is_tried_again() -> None:

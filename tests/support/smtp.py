@@ -13,6 +13,13 @@ from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
+from actions.mailer import Mailer, MailSettings
+from actions.sender import parse_sender
+from actions.services import Services
+from actions.template import TemplateFiles, Templates
+from config.settings import SmtpSecurity
+
+SHIPPED = TemplateFiles(Path(__file__).parents[2] / "config" / "templates")
 CERTIFICATE = Path(__file__).with_name("smtp_certificate.pem")  # for localhost; of no use anywhere else
 
 
@@ -34,6 +41,7 @@ class MailServer:
     behaviour: Behaviour
     port: int = 0
     messages: list[EmailMessage] = field(default_factory=list)
+    wires: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     connections: int = 0
     passwords: list[str] = field(default_factory=list)
@@ -50,6 +58,7 @@ class MailServer:
         message = message_from_bytes(envelope.content, policy=default)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
+        self.wires.append(envelope.content)
         self.recipients.extend(envelope.rcpt_tos)
         if self.behaviour.data == "drop":
             cast(asyncio.WriteTransport, server.transport).abort()  # uvloop's are of a class of their own
@@ -93,6 +102,79 @@ async def mail_server(behaviour: Behaviour | None = None) -> AsyncIterator[MailS
         yield server
 
 
+PHASES = ("greeting", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "message", "QUIT")
+
+
+@dataclass
+class ScriptedServer:
+    """A server that takes everything up to a phase, where it does what ``how`` says.
+
+    ``drop`` goes away without an answer, ``stall`` says nothing more; anything else is its answer. ``reached`` is set
+    when it is there, ``messages`` holds what came before a line with nothing but a dot.
+    """
+
+    phase: str
+    how: str
+    port: int = 0
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    messages: list[bytes] = field(default_factory=list)
+    connections: int = 0
+
+
+@asynccontextmanager
+async def scripted_server(phase: str, how: str) -> AsyncIterator[ScriptedServer]:
+    """Run such a server on a free port of loopback; it never speaks TLS."""
+    assert phase in PHASES
+    server = ScriptedServer(phase, how)
+    async with _listening(lambda: _Scripted(server)) as server.port:
+        yield server
+
+
+class _Scripted(asyncio.Protocol):
+    def __init__(self, server: ScriptedServer) -> None:
+        self._server = server
+        self._gathered = b""
+        self._is_message = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server.connections += 1
+        self._act("greeting", b"220 mail.test")
+
+    def data_received(self, data: bytes) -> None:
+        self._gathered += data
+        end = b"\r\n.\r\n" if self._is_message else b"\r\n"
+        while end in self._gathered:
+            found, _, self._gathered = self._gathered.partition(end)
+            if self._is_message:
+                self._server.messages.append(found + b"\r\n")
+                self._act("message", b"250 2.0.0 taken")
+            else:
+                self._obey(found.split()[0].decode())
+            end = b"\r\n.\r\n" if self._is_message else b"\r\n"
+
+    def _obey(self, command: str) -> None:
+        answers = {
+            "EHLO": b"250-mail.test\r\n250-AUTH PLAIN\r\n250 STARTTLS",
+            "AUTH": b"235 2.7.0 welcome",
+            "DATA": b"354 go on",
+            "QUIT": b"221 bye",
+        }
+        self._act(command, answers.get(command, b"250 OK"))
+        self._is_message = command == "DATA"
+
+    def _act(self, phase: str, answer: bytes) -> None:
+        self._is_message = False
+        if phase == self._server.phase:
+            self._server.reached.set()
+            if self._server.how == "drop":
+                self._transport.abort()
+            elif self._server.how != "stall":
+                self._transport.write(self._server.how.encode() + b"\r\n")
+        else:
+            self._transport.write(answer + b"\r\n")
+
+
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[int]:
     """Listen on a free port of loopback and never say a word."""
@@ -127,6 +209,13 @@ async def _listening(factory: Callable[[], asyncio.BaseProtocol]) -> AsyncIterat
         for transport in open_transports:
             transport.close()
         await listener.wait_closed()
+
+
+def services_for(port: int, tls: ssl.SSLContext | None = None, *, stores: Any = None, **settings: Any) -> Services:
+    """Return what send_email needs, with a mail server on this port; ``settings`` are those of MailSettings."""
+    options = {"host": "localhost", "security": SmtpSecurity.NONE, "timeout_s": 10.0, **settings}
+    mailer = Mailer(MailSettings(sender=parse_sender("CRM <crm@example.com>"), port=port, **options), tls)
+    return Services(mailer=mailer, templates=Templates(stores or [SHIPPED]))
 
 
 def trusting_context() -> ssl.SSLContext:

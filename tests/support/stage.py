@@ -12,10 +12,10 @@ Act = Callable[[Context], Awaitable[Any]]
 
 
 class Stage:
-    """Knows two action types besides the real ones: ``remote`` reaches outside MongoDB, ``local`` does not.
+    """Knows some action types besides the real ones: ``remote`` reaches outside MongoDB, ``local`` does not.
 
-    Both take a ``name``, by which ``plays`` says what they do; without it they succeed. ``remote`` takes a
-    ``delivery`` too.
+    Both take a ``name``, by which ``plays`` says what they do; without it they succeed. ``remote`` takes
+    ``at_most_once`` too; ``telling`` is a ``remote`` that tells how far its effect has come.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,11 @@ class Stage:
             async def run(self, context: Context) -> Outcome:
                 return await stage.perform(self.name, context)
 
-        known: dict[str, type[Action]] = {"local": Local, "remote": Remote}
+        class Telling(Remote):
+            type: ClassVar[str] = "telling"
+            tells_effect: ClassVar[bool] = True
+
+        known: dict[str, type[Action]] = {"local": Local, "remote": Remote, "telling": Telling}
         if action_type in known:
             return known[action_type].model_validate(dict(parameters))
         return parse_action(action_type, parameters, path)
