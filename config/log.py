@@ -1,7 +1,7 @@
 """Log set-up: one ECS-JSON line per record for log shippers, or a readable line for a person at a terminal.
 
-It promises that a line never fails on odd values, that no line carries the password of a URI, and that what
-libraries log from WARNING on comes out in the same shape.
+It promises that a line never fails on odd values, that no line carries the password of a URI or anything that steers a
+terminal, and that what libraries log from WARNING on comes out in the same shape, a few lines a second of each.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import orjson
 from loguru import logger
 
+from config.line_budget import BUDGET, LIBRARY_LINES_PER_SECOND
 from config.plain import plain, plain_text, timestamp
+from config.terminal import escaped, escaped_json, escaped_lines
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -56,7 +59,16 @@ def configure_logging(log_format: LogFormat, level: str, version: str, stream: T
     # Neither backtrace nor diagnose: they would print local values, passwords too. The format is a constant because
     # the sink renders the record itself.
     logger.add(write, level=level, format=lambda _: "", colorize=False, backtrace=False, diagnose=False)
+    _written["least"] = logger.level(level).no
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+_written: Final = {"least": 0}  # the number of the level from which on lines are written
+
+
+def is_written(level: str) -> bool:
+    """Return whether lines of ``level`` are written."""
+    return logger.level(level).no >= _written["least"]
 
 
 def _json_renderer(version: str) -> "Callable[[Record], str]":
@@ -80,7 +92,7 @@ def _json_renderer(version: str) -> "Callable[[Record], str]":
             if name != "error":
                 line[f"reflexd.{name}"] = plain(value)
         line.update(_error_of(record, fields))
-        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE).decode()
+        return escaped_json(orjson.dumps(line).decode()) + "\n"
 
     return render
 
@@ -96,7 +108,7 @@ def _console_renderer(*, with_colour: bool) -> "Callable[[Record], str]":
         if "error.message" in error:
             kind = f"{error['error.type']}: " if "error.type" in error else ""
             words.append(f"({kind}{_on_one_line(error['error.message'])})")
-        return "  ".join(words) + "\n" + error.get("error.stack_trace", "")
+        return "  ".join(words) + "\n" + escaped_lines(error.get("error.stack_trace", ""))
 
     return render
 
@@ -135,8 +147,18 @@ def _stack_of(error: BaseException) -> str:
 
 
 def _on_one_line(value: object) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return escaped(value if isinstance(value, str) else orjson.dumps(value).decode())
+
+
+def log_library(name: str, level: str, text: str, error: object = None) -> None:
+    """Write what a library said, unless it says too much: ``name`` is that of its logger."""
+    now = time.monotonic()
+    for each, count in BUDGET.told(now).items():
+        fields = {"left_out": str(each), "count": count}
+        logger.bind(event="log.left_out", fields=fields).info("An event came too often: so many lines were left out.")
+    if BUDGET.take(f"library {name}", LIBRARY_LINES_PER_SECOND, now):
+        fields = {"logger": name} if error is None else {"logger": name, "error": error}
+        logger.bind(event="library", fields=fields).log(level, "{}", text)
 
 
 class _ToLoguru(logging.Handler):
@@ -146,7 +168,6 @@ class _ToLoguru(logging.Handler):
         try:
             text = record.getMessage()
         except Exception:  # a library's wrong format string is not worth losing the line
-            text = str(record.msg)
+            text = str(plain(record.msg))
         level = record.levelname if record.levelname in ("WARNING", "ERROR", "CRITICAL") else "WARNING"
-        bound = logger.bind(event="library", fields={"logger": record.name})
-        bound.opt(exception=record.exc_info, depth=6).log(level, text)
+        log_library(record.name, level, text, record.exc_info[1] if record.exc_info else None)

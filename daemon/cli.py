@@ -7,11 +7,15 @@ from functools import partial
 from typing import Annotated, Final
 
 import typer
+from typer.main import get_command
 
+from config.interpreter import capture_interpreter
+from config.log import LogFormat, configure_logging
 from config.settings import Settings
 from config.version import product_version
 from daemon.commands import execution, installation, workflow
-from daemon.commands.output import print_json
+from daemon.commands.output import print_json, say
+from daemon.commands.program import Program
 from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, perform
 
 _PARTS: Final = ("collections", "indexes", "validators", "images", "presets")
@@ -20,6 +24,7 @@ _PARTS: Final = ("collections", "indexes", "validators", "images", "presets")
 app: Final = typer.Typer(
     name="reflexd",
     help="Run a CRM's if-then workflows beside its MongoDB.",
+    cls=Program,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,7 +33,9 @@ app: Final = typer.Typer(
 
 def main() -> None:
     """Run the command that the arguments name, and exit."""
-    app()
+    configure_logging(LogFormat.AUTO, "INFO", product_version())
+    capture_interpreter()
+    get_command(app)()  # calling `app` would put its own hook for errors in place of ours
 
 
 @app.callback(invoke_without_command=True)
@@ -37,7 +44,7 @@ def about(
 ) -> None:
     """Run a CRM's if-then workflows beside its MongoDB."""
     if version:
-        typer.echo(f"reflexd {product_version()}")
+        say(f"reflexd {product_version()}")
         raise typer.Exit
 
 
@@ -113,9 +120,9 @@ async def _initialise(settings: Settings, *, as_json: bool) -> int:
         print_json({part: list(getattr(report, part)) for part in (*_PARTS, "skipped")})
         return EXIT_FAILURE if report.skipped else 0
     for part in _PARTS:
-        typer.echo(f"{part}: {', '.join(getattr(report, part)) or 'all in place'}")
+        say(f"{part}: {', '.join(getattr(report, part)) or 'all in place'}")
     for skipped in report.skipped:
-        typer.echo(f"left out: {skipped}")
+        say(f"left out: {skipped}")
     return EXIT_FAILURE if report.skipped else 0
 
 

@@ -64,9 +64,20 @@ class Event(StrEnum):
         "uri directory",
         ("MONGODB_URI is not set: an embedded MongoDB runs, for trying things out."),
     )
+    PROCESS_CRASHED = (
+        "process.crashed",
+        Level.ERROR,
+        "error",
+        "The process ended by an error that nothing caught.",
+    )
     CONFIG_REFUSED = "config.refused", Level.ERROR, "error", "A setting is wrong: the daemon does not start."
     LOG_LEFT_OUT = "log.left_out", Level.INFO, "left_out count", "An event came too often: so many lines were left out."
-    LIBRARY = "library", Level.WARNING, "logger", "A library had something to say."
+    LIBRARY = (
+        "library",
+        Level.WARNING,
+        "logger error",
+        "A library, or Python itself, had something to say: ten lines a second of each logger at most.",
+    )
 
     # Preparation of the database
     INIT_DONE = "init.done", Level.INFO, "collections indexes presets images seconds", "The database is prepared."

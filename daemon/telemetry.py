@@ -7,44 +7,39 @@ log shipper, and no loop fills a disk.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from loguru import logger
 
+from config.line_budget import BUDGET, LINES_PER_SECOND, LineBudget
+from config.log import is_written
 from daemon.event import Event, Level
 
-LINES_PER_SECOND: Final = 50  # of one event below error
 NEVER_LEFT_OUT: Final = frozenset({Event.API_CHANGED})  # the audit trail
 TRIED_AGAIN: Final = frozenset({Event.STORE_UNAVAILABLE, Event.READER_REOPENED})
 _TRIED_S: Final = 1.0  # between two lines of those about the same thing
 
 
-class LineBudget:
-    """Counts lines per event within the current second of the monotonic clock."""
+class EventBudget:
+    """Decides which events are written."""
 
-    def __init__(self, lines_per_second: int) -> None:
+    def __init__(self, lines: LineBudget, lines_per_second: int) -> None:
+        self._lines = lines
         self._limit = lines_per_second
-        self._second = 0
-        self._counts: dict[Event, int] = {}
         self._told_at: dict[tuple[Event, str], float] = {}
 
-    def take(self, event: Event, now: float, during: str = "") -> tuple[bool, dict[Event, int]]:
+    def take(self, event: Event, now: float, during: str = "") -> tuple[bool, Mapping[str, int]]:
         """Return whether ``event`` may be written, and what was left out in a second that has ended.
 
         ``during`` names what is tried again.
         """
-        left_out: dict[Event, int] = {}
-        if int(now) != self._second:
-            left_out = {each: count - self._limit for each, count in self._counts.items() if count > self._limit}
-            self._second = int(now)
-            self._counts.clear()
+        left_out = self._lines.told(now)
         if event.level is Level.ERROR or event in NEVER_LEFT_OUT:
             return True, left_out
         if event in TRIED_AGAIN:
             return self._is_due((event, during), now), left_out
-        count = self._counts.get(event, 0) + 1
-        self._counts[event] = count
-        return count <= self._limit, left_out
+        return self._lines.take(event, self._limit, now), left_out
 
     def _is_due(self, tried: tuple[Event, str], now: float) -> bool:
         """Return whether it is a second since ``tried`` was told of."""
@@ -54,7 +49,12 @@ class LineBudget:
         return is_due
 
 
-_budget: Final = LineBudget(LINES_PER_SECOND)
+_budget: Final = EventBudget(BUDGET, LINES_PER_SECOND)
+
+
+def is_logged(event: Event) -> bool:
+    """Return whether ``event`` is of a level that is written: ask before making the fields of many."""
+    return is_written(event.level)
 
 
 def emit(event: Event, **fields: Any) -> None:
@@ -64,8 +64,8 @@ def emit(event: Event, **fields: Any) -> None:
     ``error`` an exception (its stack goes into the line) or a text.
     """
     may_write, left_out = _budget.take(event, time.monotonic(), fields.get("during", ""))
-    for each, count in left_out.items():
-        _write(Event.LOG_LEFT_OUT, {"left_out": each.value, "count": count})
+    for name, count in left_out.items():
+        _write(Event.LOG_LEFT_OUT, {"left_out": str(name), "count": count})
     if may_write:
         _write(event, fields)
 

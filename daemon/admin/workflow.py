@@ -23,7 +23,7 @@ from rules.workflow import OWN_KEYS, Status, Workflow, definition_of, status_of
 
 _TIMEOUT_S: Final = 30.0
 _COUNTERS: Final = {"execution_count": 0, "success_count": 0, "failure_count": 0}
-_SUMMARY: Final = {"name": 1, "status": 1, "execution_count": 1}
+_SUMMARY: Final = {"name": 1, "status": 1, "execution_count": 1, "observed.state": 1, "observed.error": 1}
 ANSWERS: Final = {
     Status.ACTIVE: "activated",
     Status.PAUSED: "paused",
@@ -43,7 +43,9 @@ class WorkflowAdmin:
         self._parse = parse
 
     async def summaries(self) -> list[Document]:
-        """Return ``{id, name, status, execution_count}`` of every workflow, in the order they were made.
+        """Return ``{id, name, status, state, error, execution_count}`` of every workflow, in the order they were made.
+
+        ``status`` is what the document asks for, ``state`` what the daemon made of it, None where none has looked.
 
         The id is what stands for it in a path; whatever a person has written elsewhere is told as text, or as 0.
         """
@@ -52,6 +54,8 @@ class WorkflowAdmin:
                 "id": id_text(document["_id"]),
                 "name": shown_name(document),
                 "status": str(document.get("status", Status.ACTIVE)),
+                "state": _observed(document, "state"),
+                "error": _observed(document, "error"),
                 "execution_count": _count(document.get("execution_count")),
             }
             async for document in self._workflows.find({}, _SUMMARY).sort("_id", 1)
@@ -161,6 +165,13 @@ def shown_name(document: Mapping[str, Any]) -> str:
     """Return the name of a workflow document, whatever stands there."""
     name = document.get("name")
     return name if isinstance(name, str) else found(name)
+
+
+def _observed(document: Mapping[str, Any], key: str) -> str | None:
+    """Return what the daemon wrote into a document, whatever stands there now."""
+    observed = document.get("observed")
+    value = observed.get(key) if isinstance(observed, Mapping) else None
+    return value if value is None or isinstance(value, str) else found(value)
 
 
 def _count(value: Any) -> int:

@@ -1,5 +1,6 @@
 """``reflexd executions …``: see what ran, and retry, cancel or resolve it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -8,7 +9,7 @@ from bson import ObjectId
 
 from daemon.admin.administration import Administration
 from daemon.admin.execution import Filter
-from daemon.commands.output import print_document, print_rows
+from daemon.commands.output import print_document, print_rows, say
 from daemon.commands.work import AsJson, ConfigFile, administer
 from daemon.commands.workflow import workflow_id_of
 from daemon.executions.command import Do
@@ -64,10 +65,13 @@ def show(execution_id: ExecutionId, config: ConfigFile = None, *, as_json: AsJso
         if as_json:
             print_document(document, as_json=True)
             return 0
-        steps = document.pop("actions_executed")
-        print_document(document, as_json=False)
+        steps = document.get("actions_executed")
+        if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):  # edited by hand
+            print_document(document, as_json=False)
+            return 0
+        print_document({key: value for key, value in document.items() if key != "actions_executed"}, as_json=False)
         columns = ("action_type", "status", "attempts", "started_at", "executed_at", "result", "error")
-        typer.echo()
+        say("")
         print_rows(steps, {name: name for name in columns}, as_json=False)
         return 0
 

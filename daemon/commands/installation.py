@@ -8,7 +8,7 @@ import typer
 
 from config.api_token import Scope, hash_of
 from config.settings import Settings
-from daemon.commands.output import print_json, print_rows
+from daemon.commands.output import print_json, print_rows, say
 from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, Database, connect
 
 
@@ -40,5 +40,5 @@ def token(
     if as_json:
         print_json({"token": made, "entry": entry})
         return
-    typer.echo(made)
-    typer.echo(json.dumps(entry))
+    say(made)
+    say(json.dumps(entry))

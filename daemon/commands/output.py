@@ -1,19 +1,29 @@
-"""What commands print: a table for a person, lines with tabs for a pipe, JSON for a program."""
+"""What commands print: a table for a person, lines with tabs for a pipe, JSON for a program.
+
+Nothing else in the commands prints (a test holds that), so nothing gets to a terminal but through the escape of
+``config.terminal``: what stands in documents, arguments and settings was written by anybody.
+"""
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-from unicodedata import category
+from typing import Any, TextIO
 
 import typer
 
+from config.terminal import escaped, escaped_json, escaped_lines
 from daemon.admin.json_form import to_json
+
+
+def say(text: str, *, is_error: bool = False) -> None:
+    """Print text for a person, on as many lines as it has."""
+    typer.echo(escaped_lines(text), err=is_error)
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    typer.echo(json.dumps(to_json(value), ensure_ascii=False, indent=2))
+    text = json.dumps(to_json(value), ensure_ascii=not _is_unicode(sys.stdout), indent=2)
+    typer.echo(escaped_json(text))
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_json: bool) -> None:
@@ -24,7 +34,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *,
     texts = [[_text(row.get(key)) for key in columns] for row in rows]
     if not sys.stdout.isatty():
         for line in (list(columns.values()), *texts):
-            typer.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
+            typer.echo("\t".join(line))
         return
     from rich.console import Console
     from rich.table import Table
@@ -44,9 +54,10 @@ def print_document(document: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(shown)
         return
-    width = max((len(key) for key in shown), default=0)
-    for key, value in shown.items():
-        typer.echo(f"{key:{width}}  {_text(value)}")
+    lines = [(escaped(key), _text(value)) for key, value in shown.items()]
+    width = max((len(key) for key, _ in lines), default=0)
+    for key, value in lines:
+        typer.echo(f"{key:{width}}  {value}")
 
 
 def _text(value: Any) -> str:
@@ -54,16 +65,13 @@ def _text(value: Any) -> str:
     if shown is None:
         return ""
     text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
-    return "".join(_REPLACEMENT if _steers(each) else each for each in text)
+    return escaped(text)
 
 
-def _steers(character: str) -> bool:
-    """Return whether a character acts on the terminal, or on the order of what stands around it."""
-    return character in _TURNING or (category(character) == "Cc" and character not in "\n\t")
+def _is_unicode(stream: TextIO) -> bool:
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "").startswith("utf")
 
 
-_REPLACEMENT: Final = "\ufffd"
-_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _STYLES = {
     "active": "green",
     "completed": "green",
@@ -73,4 +81,5 @@ _STYLES = {
     "warning": "yellow",
     "failed": "red",
     "stopped": "red",
+    "invalid": "red",
 }

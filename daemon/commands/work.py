@@ -19,6 +19,7 @@ from config.settings import LogLevel, Settings, load_settings
 from config.version import product_version
 from daemon.admin.administration import Administration, administration_of
 from daemon.admin.problem import Malformed
+from daemon.commands.output import say
 from daemon.event import Event
 from daemon.telemetry import emit
 
@@ -52,7 +53,7 @@ def perform(
         emit(Event.STORE_REFUSED, error=f"{type(error).__name__}: {error}")
         raise typer.Exit(EXIT_FAILURE) from None
     except ReflexdError as error:
-        typer.echo(f"reflexd: {error}", err=True)
+        say(f"reflexd: {error}", is_error=True)
         raise typer.Exit(EXIT_USAGE if isinstance(error, Malformed) else EXIT_FAILURE) from None
     raise typer.Exit(code)
 
@@ -87,7 +88,7 @@ def connect(config: Path | None, work: Callable[[Settings, Database], Coroutine[
 def _refuse(error: ConfigError) -> None:
     """Say what is wrong: to a person line by line, to a log shipper as one record."""
     if sys.stderr.isatty():
-        typer.echo(f"reflexd: {error}", err=True)
+        say(f"reflexd: {error}", is_error=True)
     else:
         emit(Event.CONFIG_REFUSED, error=str(error))
 

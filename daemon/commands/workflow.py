@@ -13,7 +13,7 @@ from config.error import WorkflowError
 from daemon.admin.administration import Administration
 from daemon.admin.json_form import from_json, parse_instant
 from daemon.admin.problem import Malformed, NotFound
-from daemon.commands.output import print_document, print_rows
+from daemon.commands.output import print_document, print_rows, say
 from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, administer
 from rules.workflow import Status
 
@@ -24,13 +24,22 @@ EntityId = Annotated[str, typer.Argument(metavar="ENTITY_ID", help="Id of the en
 EntityType = Annotated[str | None, typer.Option("--type", help="Type of the entity, where the workflow names none.")]
 
 
+_COLUMNS: Final = {
+    "id": "id",
+    "name": "name",
+    "status": "status",
+    "state": "observed",
+    "execution_count": "executions",
+    "error": "error",
+}
+
+
 @app.command("list")
 def list_workflows(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Show every workflow with its status and how many executions have ended."""
+    """Show every workflow: its status, what the daemon made of it, how many executions have ended, and its error."""
 
     async def work(administration: Administration) -> int:
-        columns = {"id": "id", "name": "name", "status": "status", "execution_count": "executions"}
-        print_rows(await administration.workflows.summaries(), columns, as_json=as_json)
+        print_rows(await administration.workflows.summaries(), _COLUMNS, as_json=as_json)
         return 0
 
     administer(config, work)
@@ -136,7 +145,7 @@ def explain(
         if as_json:
             print_document(told, as_json=True)
             return 0
-        typer.echo(told["summary"])
+        say(str(told["summary"]))
         _section(told["checks"], {"check": "check", "passed": "passed", "says": "says"})
         _section(told["conditions"], {key: key for key in ("path", "field", "operator", "expected", "actual", "met")})
         _section(told["executions"], {key: key for key in ("id", "status", "triggered_at", "reason")})
@@ -219,7 +228,7 @@ def _error_of(administration: Administration, document: Any) -> str:
 
 def _section(rows: list[dict[str, Any]], columns: dict[str, str]) -> None:
     if rows:
-        typer.echo()
+        say("")
         print_rows(rows, columns, as_json=False)
 
 

@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from config.terminal import escaped
+
 _KEPT: Final = 200  # lines of each column; only the newest that fit are seen
 
 
@@ -49,7 +51,7 @@ class LineBoard:
     def tell(self, topic: Topic, text: str) -> None:
         """Write one line."""
         elapsed = time.monotonic() - self._began
-        line = Text(f"{elapsed:6.2f} s  {topic:7}  {text}", style=_STYLES[topic])
+        line = Text(f"{elapsed:6.2f} s  {topic:7}  {escaped(text)}", style=_STYLES[topic])
         self._console.print(line, soft_wrap=True)
 
 
@@ -71,7 +73,7 @@ class LiveBoard:
 
     def tell(self, topic: Topic, text: str) -> None:
         """Show one line from the next refresh on."""
-        self._lines[topic].append(text)
+        self._lines[topic].append(escaped(text))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the columns, and the newest word of the demo below them."""

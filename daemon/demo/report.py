@@ -6,7 +6,9 @@ from typing import Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from config.terminal import escaped, escaped_lines
 from daemon.demo.history import History
 
 _EXECUTION_HEAD: Final = ("workflow", "entity", "status", "steps")
@@ -34,11 +36,11 @@ def _show_table(console: Console, title: str, head: Sequence[str], rows: Sequenc
     if console.is_terminal:
         table = Table(*head, title=title, title_justify="left")
         for row in rows:
-            table.add_row(*row)
-        console.print(table, markup=False)
+            table.add_row(*(Text(escaped(cell)) for cell in row))
+        console.print(table)
         return
     _line(console, f"\n{title}")
-    for line in aligned([head, *rows]):
+    for line in aligned([head, *([escaped(cell) for cell in row] for row in rows)]):
         _line(console, f"  {line}")
     _line(console, "")
 
@@ -51,4 +53,4 @@ def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _line(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(escaped_lines(text), style=style, markup=False, highlight=False, soft_wrap=True)

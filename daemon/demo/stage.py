@@ -12,6 +12,7 @@ from rich.console import Console
 
 from config.preset import load_presets
 from config.settings import Settings
+from config.terminal import escaped
 from daemon.app import Daemon
 from daemon.demo.board import Board, LineBoard, LiveBoard, Topic
 from daemon.demo.expectation import Expectation
@@ -49,7 +50,7 @@ async def perform(settings: Settings, *, once: bool) -> int:
             stage = Stage(chosen, board, console, stop)
             ended = await _until_stopped(stop, stage.play_once() if once else stage.play_for_ever())
     except DemoStuck as error:
-        console.print(f"{error}; the log may say why: {log}", style="bold red", markup=False)
+        console.print(f"{escaped(str(error))}; the log may say why: {log}", style="bold red", markup=False)
         return 1
     if stop.exit_code:
         console.print(f"a part of the daemon died; the log says why: {log}", style="bold red", markup=False)

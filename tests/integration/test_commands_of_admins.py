@@ -45,10 +45,19 @@ def reflexd(*arguments: str, text: str | None = None) -> Result:
 
 def test_workflows_are_listed_as_lines_with_tabs_and_as_json(crm: Crm) -> None:
     lines = reflexd("workflows", "list").stdout.splitlines()
-    assert lines[0] == "id\tname\tstatus\texecutions"
-    assert lines[1].split("\t")[1:] == ["Call new leads", "active", "0"]
+    assert lines[0] == "id\tname\tstatus\tobserved\texecutions\terror"
+    assert lines[1].split("\t")[1:] == ["Call new leads", "active", "", "0", ""]
     (workflow,) = json.loads(reflexd("workflows", "list", "--json").stdout)
-    assert workflow["name"] == "Call new leads"
+    assert (workflow["name"], workflow["state"]) == ("Call new leads", None)
+
+
+def test_a_broken_workflow_is_listed_with_what_was_observed_and_the_error(crm: Crm) -> None:
+    observed = {"state": "invalid", "error": "actions[0].type: expected …, found 'x\x1b[31m'"}
+    crm["workflows"].update_one({}, {"$set": {"observed": observed}})
+    line = reflexd("workflows", "list").stdout.splitlines()[1].split("\t")
+    assert line[1:] == ["Call new leads", "active", "invalid", "0", "actions[0].type: expected …, found 'x\\x1b[31m'"]
+    (workflow,) = json.loads(reflexd("workflows", "list", "--json").stdout)
+    assert (workflow["state"], workflow["error"]) == (observed["state"], observed["error"])
 
 
 @pytest.mark.parametrize(
@@ -170,3 +179,14 @@ def test_a_token_is_printed_with_the_entry_that_lets_it_in(crm: Crm, monkeypatch
     monkeypatch.setenv("REFLEXD_API_TOKENS", f"[{entry}]")
     assert len(token) > 30
     assert reflexd("workflows", "list").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"actions_executed": 7}, {"actions_executed": ["\x1b[31m"]}, {"a\x1b\u202e": None}]
+)
+def test_an_execution_that_somebody_made_is_shown_as_it_is(crm: Crm, document: dict[str, Any]) -> None:
+    made = crm["workflow_executions"].insert_one({**document, "status": {"a\x1b": float("nan")}}).inserted_id
+    shown = reflexd("executions", "show", str(made))
+    assert (shown.exit_code, str(made) in shown.stdout, "\x1b" in shown.stdout) == (0, True, False)
+    assert json.loads(reflexd("executions", "show", str(made), "--json").stdout)["id"] == str(made)
+    assert reflexd("executions", "list").exit_code == 0

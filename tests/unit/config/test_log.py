@@ -3,8 +3,11 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
+from config.line_budget import LineBudget
 from config.log import LogFormat, configure_logging
 from config.plain import plain
 from config.redaction import redacted
@@ -255,3 +259,76 @@ def test_a_line_never_fails_on_odd_values(value: object) -> None:
         say(value=value, error=ValueError(value))
         assert lines.text.count("\n") == 1
         assert "thing.happened" in lines.text
+
+
+def test_a_library_gets_a_few_lines_a_second_and_what_was_left_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("config.log.BUDGET", LineBudget())
+    monkeypatch.setattr("config.log.time.monotonic", lambda: now[0])
+    lines = Lines(LogFormat.JSON)
+    for number in range(1000):
+        logging.getLogger("noisy").error("Invalid HTTP request received: %d", number)
+    logging.getLogger("other").warning("heard")
+    assert len(lines.text.splitlines()) == 11
+    now[0] += 1
+    logging.getLogger("other").warning("heard again")
+    told = [json.loads(line) for line in lines.text.splitlines()[11:]]
+    assert [(line["event.action"], line.get("reflexd.count")) for line in told] == [
+        ("log.left_out", 990),
+        ("library", None),
+    ]
+    assert told[0]["reflexd.left_out"] == "library noisy"
+
+
+@pytest.mark.parametrize("log_format", [LogFormat.JSON, LogFormat.CONSOLE])
+def test_nothing_in_a_line_or_in_its_stack_steers_a_terminal(log_format: LogFormat) -> None:
+    lines = Lines(log_format)
+    hostile = "\x1b]0;owned\x07\x7f\x9b31m\u202e\r"
+    try:
+        raise ValueError(hostile)
+    except ValueError as error:
+        say("ERROR", message=hostile, value={hostile: [hostile]}, error=error)
+    assert "Traceback" in lines.text
+    assert [each for each in lines.text if not each.isprintable() and each != "\n"] == []
+
+
+CRASHING = """
+import asyncio, gc, sys, threading, warnings
+from config.interpreter import capture_interpreter
+from config.line_budget import LineBudget
+from config.log import LogFormat, configure_logging
+configure_logging(LogFormat.JSON, "INFO", "1")
+capture_interpreter()
+warnings.warn("mongodb://ana:hunter2@db")
+class Bad:
+    def __del__(self):
+        raise RuntimeError("in del")
+Bad()
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+async def fails():
+    raise RuntimeError("in task")
+async def main():
+    asyncio.get_running_loop().create_task(fails())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gc.collect()
+asyncio.run(main())
+raise RuntimeError("mongodb://ana:hunter2@db")
+"""
+
+
+def test_what_the_interpreter_says_is_a_json_line_each() -> None:
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", CRASHING], cwd=root, capture_output=True, text=True, check=False)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line.get("reflexd.logger", line["event.action"]) for line in lines] == [
+        "python.warnings",
+        "python.unraisable",
+        "python.thread",
+        "asyncio",
+        "process.crashed",
+    ]
+    assert all("error.stack_trace" in line for line in lines[1:])
+    assert (done.returncode, "hunter2" in done.stderr) == (1, False)

@@ -1,0 +1,41 @@
+"""The program as a whole: what it says of wrong usage, which repeats arguments, passes the escape, too."""
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from config.redaction import redacted
+from daemon.commands.output import say
+
+
+class Program(TyperGroup):
+    """All commands."""
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run the command that the arguments name, and exit with its code."""
+        try:
+            code = super().main(*arguments, standalone_mode=False, **options)
+        except typer.TyperException as error:
+            if not standalone_mode:
+                raise
+            _say_usage(error)
+            code = getattr(error, "exit_code", 2)
+        except typer.Abort:
+            if not standalone_mode:
+                raise
+            code = 1
+        if standalone_mode:
+            sys.exit(code if isinstance(code, int) else 0)
+        return code
+
+
+def _say_usage(error: Any) -> None:
+    words = error.format_message().strip()
+    if not words:  # the help was shown instead
+        return
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        say(context.get_usage(), is_error=True)
+    say(f"reflexd: {redacted(words)}", is_error=True)
