@@ -1,6 +1,7 @@
 """The program as a whole: what it says of wrong usage, which repeats arguments, passes the escape, too."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -13,10 +14,18 @@ from daemon.commands.output import say
 class Program(TyperGroup):
     """All commands."""
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run the command that the arguments name, and exit with its code."""
         try:
-            code = super().main(*arguments, standalone_mode=False, **options)
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.TyperException as error:
             if not standalone_mode:
                 raise
