@@ -41,6 +41,7 @@ from daemon.lease.store import READER, lane_name, lane_of_name
 from daemon.metrics import Metrics
 from daemon.mongo.patience import patiently
 from daemon.mongo.upkeep import Upkeep
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Sweep
 from daemon.status import StatusReporter
@@ -80,6 +81,7 @@ class Daemon:
         *,
         on_death: Any,
         parse_action: ParseAction = parse_action,
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``on_death`` is called with the name of a service that died: the daemon cannot go on."""
         self._settings = settings
@@ -144,6 +146,7 @@ class Daemon:
             beat=beat,
             is_reader=self._is_reader,
             on_death=on_death,
+            pace=pace,
         )
         interventions = Interventions(database, names, self.clock.now)
         self._hand_edits = HandEdits(
@@ -155,6 +158,7 @@ class Daemon:
             is_reader=self._is_reader,
             on_settled=self._edited,
             on_death=on_death,
+            pace=pace,
         )
         self._loader = Loader(
             executions,
@@ -172,6 +176,7 @@ class Daemon:
             saturated=lambda: self._outside.saturated,
             on_loaded=self._executor.wake,
             on_death=on_death,
+            pace=pace,
         )
 
         self._index = WorkflowIndex(parse)
@@ -223,6 +228,7 @@ class Daemon:
             on_structure=self._structures_changed,
             on_started=self._reader_started,
             on_death=on_death,
+            pace=pace,
         )
         self._observer = Observer(
             database,
@@ -248,7 +254,7 @@ class Daemon:
             database,
             names,
             self._index,
-            Sweep(database, names, entities, intake, self._index),
+            Sweep(database, names, entities, intake, self._index, pace),
             definitions.one,
             self.clock,
             grace=timedelta(hours=settings.schedule_grace_hours),
@@ -266,7 +272,7 @@ class Daemon:
             is_reader=self._is_reader,
             on_death=on_death,
         )
-        self._upkeep = Upkeep(database, settings, is_reader=self._is_reader, on_death=on_death)
+        self._upkeep = Upkeep(database, settings, is_reader=self._is_reader, on_death=on_death, pace=pace)
         self._api = api_server(
             settings,
             database,
@@ -346,6 +352,16 @@ class Daemon:
             reach(CrashPoint.BEFORE_HANDOVER)
         await self._leases.stop()
         await self._announcements.stop()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether this replica has the stream open, as the gauge ``is_reader`` says."""
+        return self._reader.is_reading
+
+    @property
+    def halted(self) -> str | None:
+        """Why the reader has halted for good, as ``/readyz`` says; None while it has not."""
+        return self._reader.halted
 
     @property
     def api_address(self) -> tuple[str, int] | None:

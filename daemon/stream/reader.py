@@ -23,6 +23,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.service import Background, cancelled, first_failure
 from daemon.stream.checkpoint import Checkpoint, check_at_home, checkpoint_from
 from daemon.stream.cursor import AWAIT_S, ChangeCursor, StreamBatch, pipeline_hash
@@ -37,7 +38,6 @@ from daemon.stream.recovery import Recovery, Resumed
 from daemon.telemetry import emit
 from rules.head import Parse
 
-IDLE_SAVE_S: Final = 10.0
 _GATHER_S: Final = 0.005  # while changes keep coming that start nothing: a getMore has its price, too
 _FLUSH_S: Final = 1.0  # for what was deferred, at a stop
 _BACK_OFF_S: Final = (0.1, 30.0)
@@ -65,6 +65,7 @@ class Reader:
         on_structure: Callable[[Sequence[Event]], None],
         on_started: Callable[[], None],
         on_death: Callable[[str], None],
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``database`` is that of a client of the reader's own: its open getMore holds a connection.
 
@@ -82,6 +83,7 @@ class Reader:
         self._recovery = recovery
         self._placement = Placement(database, names, intake, clock, parse, self._pipeline_hash)
         self._has_room = has_room
+        self._pace = pace
         self._on_structure = on_structure
         self._on_started = on_started
         self._may_read = asyncio.Event()
@@ -261,7 +263,7 @@ class Reader:
 
     def _is_save_due(self, token: Mapping[str, Any]) -> bool:
         """Return whether the position is to be stored although nothing happened."""
-        return time.monotonic() - self._saved_at >= IDLE_SAVE_S and token != self._intake.checkpoint.token
+        return time.monotonic() - self._saved_at >= self._pace.idle_save_s and token != self._intake.checkpoint.token
 
     async def _take(self, events: list[Event], token: Mapping[str, Any] | None) -> None:
         structures = await self._intake.take(events, token)
