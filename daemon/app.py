@@ -446,7 +446,7 @@ class Daemon:
     def _committed(self, committed: Committed) -> None:
         """Pass on what the reader committed: switches first, then work."""
         if committed.rewritten:
-            self._observer.note(committed.rewritten)
+            self._observer.note(committed.rewritten, at_once=False)
         if committed.heads:
             self._states.put(list(committed.heads), committed.commit)
             self._observer.note(head.workflow_id for head in committed.heads)

@@ -14,6 +14,7 @@ from typing import Any
 import bson
 
 from config.error import WorkflowError
+from rules.other_key import other_keys
 from rules.workflow import OWN_KEYS, Status, Workflow, definition_of, status_of
 
 Parse = Callable[[Any, int, Mapping[str, Any]], Workflow]  # (workflow id, version, document); raises WorkflowError
@@ -33,7 +34,8 @@ class Head:
 
     ``workflow`` is the last good one, None if there never was one; ``error`` is the error of the last document
     seen. ``stopped_seq``: executions up to this number end cancelled, -1 for none. ``at_seq``: the number of the
-    last execution made before this version. ``seen`` is a digest of the last document, to tell echoes apart.
+    last execution made before this version. ``seen`` is a digest of the last document, to tell echoes apart, and edits
+    of keys that define nothing.
     ``since``: when the document was written, None where nobody knows any more.
     """
 
@@ -69,7 +71,8 @@ def edited(head: Head | None, workflow_id: Any, document: Mapping[str, Any] | No
     """
     if document is None:
         return _deleted(head)
-    seen = digest_of(document)
+    others = set(other_keys(document))
+    seen = digest_of({key: value for key, value in document.items() if key not in others})
     if head is not None and head.seen == seen and not head.is_deleted:
         return None
     version = 1 if head is None else head.version + 1

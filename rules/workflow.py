@@ -16,6 +16,7 @@ from config.found import found
 from rules.conditions import Conditions, parse_conditions
 from rules.enrollment import Enrollment, parse_enrollment
 from rules.limit import check_limits
+from rules.other_key import DEFINING_KEYS, MOST_KEYS, OWN_KEYS, meant, other_keys
 from rules.step import OnFailure, ParseAction, Step, parse_step
 from rules.trigger import Trigger, parse_trigger
 from rules.validation import OUTSIDE_DATA, Problems, joined, one_of, validated
@@ -30,8 +31,7 @@ class Status(StrEnum):
     STOPPED = "stopped"  # no new executions, what waits is cancelled
 
 
-# What the daemon writes into a workflow document: nobody's definition, and no reason for a new version.
-OWN_KEYS: Final = frozenset({"execution_count", "success_count", "failure_count", "last_executed_at", "observed"})
+# What the daemon writes is nobody's definition, and no reason for a new version.
 _NOT_DEFINING: Final = OWN_KEYS | {"_id", "status"}
 
 
@@ -50,8 +50,9 @@ class Workflow:
 
 
 def definition_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what defines a workflow: the document without ``_id``, ``status`` and what the daemon writes there."""
-    return {key: value for key, value in document.items() if key not in _NOT_DEFINING}
+    """Return what defines a workflow: not ``_id``, ``status``, what the daemon writes there, nor others' keys."""
+    left_out = _NOT_DEFINING.union(other_keys(document))
+    return {key: value for key, value in document.items() if key not in left_out}
 
 
 def status_of(document: Mapping[str, Any]) -> Status:
@@ -87,9 +88,13 @@ def parse_workflow(
     if not isinstance(document, Mapping):
         raise WorkflowError("", f"expected an object, found {found(document)}")
     raw = definition_of(document)
+    if len(document) > MOST_KEYS:
+        raise WorkflowError("", f"expected at most {MOST_KEYS} keys, found {len(document)}")
     check_limits(raw)
     problems = Problems()
-    definition = problems.attempt(validated, _Definition, raw, "")
+    _check_keys(raw, problems)
+    defining = {key: value for key, value in raw.items() if key in DEFINING_KEYS}
+    definition = problems.attempt(validated, _Definition, defining, "")
     trigger = problems.attempt(
         parse_trigger, raw.get("trigger"), "trigger", entity_types=entity_types, timezone=timezone
     )
@@ -113,6 +118,16 @@ def parse_workflow(
         enrollment=enrollment,
         steps=steps,
     )
+
+
+def _check_keys(raw: Mapping[Any, Any], problems: Problems) -> None:
+    """Add a problem for each key that is near a known one, or that no document of Mongo's can have."""
+    for key in raw:
+        if key not in DEFINING_KEYS:
+            near = meant(key) if isinstance(key, str) else None
+            hint = f" (did you mean '{near}'?)" if near else ""
+            known = ", ".join((*DEFINING_KEYS, "status"))
+            problems.add(WorkflowError(joined("", str(key)), f"unknown key{hint}; known here: {known}"))
 
 
 def _parse_steps(raw: object, parse_action: ParseAction, problems: Problems) -> tuple[Step, ...]:

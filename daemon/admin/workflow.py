@@ -19,7 +19,9 @@ from daemon.admin.identifier import id_text, readings
 from daemon.admin.problem import Changed, NotFound
 from daemon.mongo.transaction import in_transaction
 from rules.head import Parse, digest_of
-from rules.workflow import OWN_KEYS, Status, Workflow, definition_of, status_of
+from rules.limit import check_limits
+from rules.other_key import other_keys
+from rules.workflow import OWN_KEYS, Status, Workflow, status_of
 
 _TIMEOUT_S: Final = 30.0
 _COUNTERS: Final = {"execution_count": 0, "success_count": 0, "failure_count": 0}
@@ -130,8 +132,13 @@ class WorkflowAdmin:
         for key in document:
             if key in OWN_KEYS or key in ("_id", "id"):
                 raise WorkflowError(str(key), "expected no such key: the daemon writes it")
+        check_limits({key: document[key] for key in other_keys(document)})
         self._parse(None, 0, document)
-        return {**definition_of(document), "status": str(status_of(document))}
+        return {**document, "status": str(status_of(document))}
+
+    def ignored(self, document: Mapping[str, Any]) -> list[str]:
+        """Return the keys of a document that define nothing: they are stored, and belong to somebody else."""
+        return other_keys(document)
 
     async def _edited(self, workflow_id: str, edit: Callable[[Document], Document], tag: str | None) -> Document:
         document = await self.show(workflow_id)

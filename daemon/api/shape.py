@@ -60,9 +60,10 @@ class WorkflowSummary(BaseModel):
 
 
 class Created(BaseModel):
-    """The id of what was created."""
+    """The id of what was created, and which of its keys define nothing."""
 
     id: str
+    ignored: list[str] = []
 
 
 class Switched(BaseModel):
@@ -76,6 +77,7 @@ class Validity(BaseModel):
 
     valid: bool
     errors: list["FieldProblem"]
+    ignored: list[str] = Field([], description="Top-level keys that define nothing.")
 
 
 class FieldProblem(BaseModel):

@@ -69,12 +69,19 @@ def _add_reading(router: APIRouter, administration: Administration) -> None:
 def _add_editing(router: APIRouter, administration: Administration) -> None:
     workflows = administration.workflows
 
-    @router.post("", status_code=HTTPStatus.CREATED, response_model=Created, responses=errors(422))
+    @router.post(
+        "",
+        status_code=HTTPStatus.CREATED,
+        response_model=Created,
+        response_model_exclude_defaults=True,
+        responses=errors(422),
+    )
     async def create_workflow(document: WorkflowBody, response: Response) -> Any:
         """Create a workflow. Without a status it is active at once."""
-        workflow_id = await workflows.create(from_json(document))
+        given = from_json(document)
+        workflow_id = await workflows.create(given)
         response.headers["Location"] = f"/workflows/{workflow_id}"
-        return {"id": str(workflow_id)}
+        return {"id": str(workflow_id), "ignored": workflows.ignored(given)}
 
     @router.put("/{workflow_id}", response_model=Document, responses=errors(404, 412, 422))
     async def replace_workflow(workflow_id: WorkflowId, document: WorkflowBody, if_match: Tag = None) -> Any:
@@ -97,14 +104,16 @@ def _add_editing(router: APIRouter, administration: Administration) -> None:
         """Delete a workflow: what waits is cancelled. If-Match works as with PUT."""
         await workflows.delete(workflow_id, _tag(if_match))
 
-    @router.post("/validate", response_model=Validity, responses=errors())
+    @router.post("/validate", response_model=Validity, response_model_exclude_defaults=True, responses=errors())
     async def validate_workflow(document: Document) -> Any:
         """Whether a document is a valid workflow; nothing is saved."""
+        ignored = workflows.ignored(document)
         try:
             workflows.checked(from_json(document))
         except (WorkflowError, Malformed) as error:
-            return {"valid": False, "errors": [{"field": error.path, "problem": error.problem}]}
-        return {"valid": True, "errors": []}
+            problem = {"field": error.path, "problem": error.problem}
+            return {"valid": False, "errors": [problem], "ignored": ignored}
+        return {"valid": True, "errors": [], "ignored": ignored}
 
 
 def _add_switches(router: APIRouter, administration: Administration) -> None:

@@ -145,9 +145,13 @@ def _workflow_schema(entity_types: Sequence[str]) -> Schema:
     properties = {**_HEAD, "trigger": {"anyOf": triggers}, "conditions": _conditions(), "actions": actions}
     return {
         **_closed(properties, ["name", "trigger", "actions"]),
+        # Other keys are stored and define nothing; no schema can say which are too near a known one.
+        "propertyNames": _OBJECT["propertyNames"],
+        "additionalProperties": _VALUE,
         "title": "Workflow",
         "description": "More operators: matches, with an RE2 pattern; changed, changed_from and changed_to, with "
-        "triggers by a change. Groups of conditions may be nested.",
+        "triggers by a change. Groups of conditions may be nested. Other keys are ignored, as long as none is nearly "
+        "one of these.",
         "examples": [_EXAMPLE],
     }
 

@@ -70,9 +70,10 @@ def validate(
 
     async def work(administration: Administration) -> int:
         documents = _documents_in(file)
-        verdicts = [{"name": _name_in(each), "error": _error_of(administration, each)} for each in documents]
+        verdicts = [{"name": _name_in(each), **_verdict_on(administration, each)} for each in documents]
         rows = [{**each, "verdict": "failed" if each["error"] else "ok"} for each in verdicts]
-        print_rows(rows, {"verdict": "verdict", "name": "name", "error": "error"}, as_json=as_json)
+        columns = {"verdict": "verdict", "name": "name", "error": "error", "ignored": "ignored"}
+        print_rows(rows, columns, as_json=as_json)
         return EXIT_FAILURE if any(each["error"] for each in verdicts) else 0
 
     administer(config, work)
@@ -216,14 +217,16 @@ def _name_in(document: Any) -> str:
     return str(document.get("name", ""))[:80] if isinstance(document, dict) else ""
 
 
-def _error_of(administration: Administration, document: Any) -> str:
+def _verdict_on(administration: Administration, document: Any) -> dict[str, Any]:
+    """Return what is wrong with a document, and which of its keys define nothing."""
     if not isinstance(document, dict):
-        return "expected an object"
+        return {"error": "expected an object", "ignored": []}
+    ignored = administration.workflows.ignored(document)
     try:
         administration.workflows.checked(from_json(document))
     except (WorkflowError, Malformed) as error:
-        return str(error)
-    return ""
+        return {"error": str(error), "ignored": ignored}
+    return {"error": "", "ignored": ignored}
 
 
 def _section(rows: list[dict[str, Any]], columns: dict[str, str]) -> None:

@@ -52,7 +52,7 @@ class Plan:
     causes: OpenCauses = field(default_factory=OpenCauses)
     last: Event | None = None  # the last event handled completely
     structures: list[Event] = field(default_factory=list)
-    rewritten: list[Any] = field(default_factory=list)  # workflows whose answers a replace may have wiped out
+    rewritten: list[Any] = field(default_factory=list)  # workflows of which only the answers may be others now
     writes: int = 0
     most_writes: int = MAX_WRITES
     judged: int = 0  # conditions
@@ -156,7 +156,7 @@ class Planner:
         if head is not None:
             plan.items.append(replace(head, since=event.at))
             plan.writes += 4 + event.size // BYTES_AN_EDIT
-        elif event.operation == "replace":
+        else:
             plan.rewritten.append(event.document_id)
 
     def _add_request(self, plan: Plan, event: Event, current: Current) -> None:

@@ -1,11 +1,11 @@
 """Answer back in the workflow documents: what the daemon observed, and the counters (promise 5).
 
-``observed`` is ``{state, version, error, in_flight, held, at}``, written after the commit from workflow_versions,
-and reconciled when this replica becomes the reader. Counters are mirrored at most once a second.
+``observed`` is ``{state, version, error, ignored, in_flight, held, at}``, written after the commit from
+workflow_versions, and reconciled when this replica becomes the reader. Counters are mirrored at most once a second.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -24,12 +24,18 @@ from daemon.mongo.failure import is_transient, may_pass
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
+from rules.other_key import MOST_KEYS, other_keys
 
 _PAUSE_S: Final = 1.0
 _ELSEWHERE_S: Final = 3.0  # how often counters are looked at that other replicas may have moved
 _PAGE: Final = 500
+_LIVING: Final = {"latest": True, "is_deleted": {"$ne": True}}
 # Of a definition only whether there is one: the largest take milliseconds to decode.
 _FIELDS: Final = {"workflow_id": 1, "version": 1, "status": 1, "error": 1, "definition.name": 1}
+_KEYS: Final = {
+    "$slice": [{"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.k"}}, MOST_KEYS + 1]
+}  # of the document as it is; with more keys it is invalid
+_KEY_CHARACTERS: Final = 100
 _LOGGED: Final = 10  # refusals of one bulk write
 _OVERLAP: Final = timedelta(seconds=5)
 
@@ -74,11 +80,12 @@ class Observer:
         """Stop; the next reader reconciles."""
         await self._task.stop()
 
-    def note(self, workflow_ids: Iterable[Any]) -> None:
-        """Answer back for these workflows soon."""
+    def note(self, workflow_ids: Iterable[Any], *, at_once: bool = True) -> None:
+        """Answer back for these workflows, at once or within a second: a program may save a document all the time."""
         for workflow_id in workflow_ids:
             self._changed[bson_bytes(workflow_id)] = workflow_id
-        self._nudge.set()
+        if at_once:
+            self._nudge.set()
 
     def reconcile(self) -> None:
         """Compare all documents with the versions: an answer may have been lost with the reader before us."""
@@ -100,7 +107,7 @@ class Observer:
 
     async def _answer(self) -> None:
         if self._must_reconcile:
-            async for version in self._versions.find({"latest": True}, {"workflow_id": 1}):
+            async for version in self._versions.find(_LIVING, {"workflow_id": 1}):
                 self._changed.setdefault(bson_bytes(version["workflow_id"]), version["workflow_id"])
             self._must_reconcile = False
         while self._changed:
@@ -116,13 +123,15 @@ class Observer:
 
     async def _answer_page(self, ids: list[Any]) -> None:
         counts = await self._counts(ids)
-        found = self._workflows.find({"_id": {"$in": ids}}, {"observed": 1})
-        stored = {bson_bytes(document["_id"]): document.get("observed") async for document in found}
+        found = self._workflows.find({"_id": {"$in": ids}}, {"observed": 1, "keys": _KEYS})
+        stored = {bson_bytes(document["_id"]): document async for document in found}
         writes = []
         async for version in self._versions.find({"workflow_id": {"$in": ids}, "latest": True}, _FIELDS):
             key = bson_bytes(version["workflow_id"])
-            observed = observed_of(version, counts.get(key, {}))
-            if key in stored and not _says(stored[key], observed):
+            if key not in stored:
+                continue
+            observed = observed_of(version, counts.get(key, {}), stored[key]["keys"])
+            if not _says(stored[key].get("observed"), observed):
                 observed["at"] = self._clock.now()
                 writes.append(UpdateOne({"_id": version["workflow_id"]}, {"$set": {"observed": observed}}))
         if writes and CRASH_AT is not None:
@@ -196,16 +205,18 @@ class Observer:
                 emit(Event.STORE_UNAVAILABLE, during="answer to admins", error=f"refused: code {failure.get('code')}")
 
 
-def observed_of(version: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
+def observed_of(version: Mapping[str, Any], counts: Mapping[str, int], keys: Sequence[str]) -> dict[str, Any]:
     """Return what the daemon says of a workflow, without the time it says so.
 
-    ``state`` is the status in force, or ``invalid`` where no version is; ``error`` is that of the document as it is.
+    ``state`` is the status in force, or ``invalid`` where no version is; ``error`` is that of the document as it is,
+    ``ignored`` those of its ``keys`` that define nothing.
     """
     error = version["error"]
     return {
         "state": version["status"] if version.get("definition") is not None else "invalid",
         "version": version["version"],
         "error": f"{error['path']}: {error['problem']}" if error and error["path"] else (error or {}).get("problem"),
+        "ignored": [key[:_KEY_CHARACTERS] for key in other_keys(dict.fromkeys(keys))],
         "in_flight": sum(counts.get(status, 0) for status in (Status.PENDING, Status.RUNNING, Status.WAITING)),
         "held": counts.get(Status.HELD, 0),
     }

@@ -109,6 +109,8 @@ async def test_a_workflow_that_is_wrong_is_refused_with_the_path_of_the_error(cl
 
 async def test_validating_saves_nothing(client: httpx2.AsyncClient) -> None:
     assert (await client.post("/workflows/validate", json=TASK_FOR_LEADS)).json() == {"valid": True, "errors": []}
+    theirs = await client.post("/workflows/validate", json={**TASK_FOR_LEADS, "__v": 1})
+    assert theirs.json() == {"valid": True, "errors": [], "ignored": ["__v"]}
     wrong = (await client.post("/workflows/validate", json={**TASK_FOR_LEADS, "trigger": 7})).json()
     assert (wrong["valid"], wrong["errors"][0]["field"]) == (False, "trigger")
     assert (await client.get("/workflows")).json() == []

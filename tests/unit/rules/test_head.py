@@ -32,6 +32,13 @@ def test_what_the_daemon_writes_makes_no_version() -> None:
     assert edited(first, "w", echo, parsed) is None
 
 
+def test_a_key_that_defines_nothing_makes_no_version_however_often_it_changes() -> None:
+    first = after({**GOOD, "__v": 0, "updatedAt": 1})
+    assert first.workflow is not None
+    assert edited(first, "w", {**GOOD, "__v": 1, "updatedAt": 2, "tags": ["a"]}, parsed) is None
+    assert edited(after(GOOD), "w", {**GOOD, "__v": 1}, parsed) is None
+
+
 def test_an_edit_makes_a_version_and_takes_effect() -> None:
     head = after(GOOD, {**GOOD, "name": "New"})
     assert (head.version, head.workflow.name if head.workflow else None) == (2, "New")

@@ -195,7 +195,7 @@ def nested(levels: int, wrap: str) -> Any:
 @pytest.mark.parametrize("wrap", ["object", "list"])
 @pytest.mark.parametrize("levels", [21, 150, 5_000])
 def test_what_is_too_deep_is_refused_naming_the_limit(levels: int, wrap: str) -> None:
-    for key in ("trigger", "conditions", "enrollment", "actions", "name", "odd"):
+    for key in ("trigger", "conditions", "enrollment", "actions", "name", "description"):
         assert "expected a depth of at most 20, found more" in str(refusal(changed(**{key: nested(levels, wrap)})))
 
 
