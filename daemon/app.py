@@ -41,7 +41,6 @@ from daemon.lease.store import READER, lane_name, lane_of_name
 from daemon.metrics import Metrics
 from daemon.mongo.patience import patiently
 from daemon.mongo.upkeep import Upkeep
-from daemon.pace import AS_SHIPPED, Pace
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Sweep
 from daemon.status import StatusReporter
@@ -53,6 +52,7 @@ from daemon.stream.immediate import Immediate
 from daemon.stream.intake import Committed, Intake
 from daemon.stream.late_request import LateRequests
 from daemon.stream.manual import Manual
+from daemon.stream.past import Past
 from daemon.stream.plan import Planner
 from daemon.stream.reader import Reader
 from daemon.stream.recovery import Recovery
@@ -81,7 +81,6 @@ class Daemon:
         *,
         on_death: Any,
         parse_action: ParseAction = parse_action,
-        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``on_death`` is called with the name of a service that died: the daemon cannot go on."""
         self._settings = settings
@@ -146,7 +145,6 @@ class Daemon:
             beat=beat,
             is_reader=self._is_reader,
             on_death=on_death,
-            pace=pace,
         )
         interventions = Interventions(database, names, self.clock.now)
         self._hand_edits = HandEdits(
@@ -158,7 +156,6 @@ class Daemon:
             is_reader=self._is_reader,
             on_settled=self._edited,
             on_death=on_death,
-            pace=pace,
         )
         self._loader = Loader(
             executions,
@@ -176,7 +173,6 @@ class Daemon:
             saturated=lambda: self._outside.saturated,
             on_loaded=self._executor.wake,
             on_death=on_death,
-            pace=pace,
         )
 
         self._index = WorkflowIndex(parse)
@@ -185,6 +181,7 @@ class Daemon:
             database,
             names,
             self._index,
+            Past(versions, database[names.requests], parse),
             Planner(self._index, manual, max_depth=settings.max_depth),
             manual,
             Enroller(
@@ -200,6 +197,7 @@ class Daemon:
             self.clock,
             self.metrics,
             on_commit=self._committed,
+            on_replayed=self._replayed,
         )
         recovery = Recovery(
             database,
@@ -227,8 +225,8 @@ class Daemon:
             has_room=lambda: len(self.lanes) < COMFORTABLE_JOBS,
             on_structure=self._structures_changed,
             on_started=self._reader_started,
+            on_halted=self._reader_halted,
             on_death=on_death,
-            pace=pace,
         )
         self._observer = Observer(
             database,
@@ -254,11 +252,11 @@ class Daemon:
             database,
             names,
             self._index,
-            Sweep(database, names, entities, intake, self._index, pace),
+            Sweep(database, names, entities, intake, self._index),
             definitions.one,
             self.clock,
             grace=timedelta(hours=settings.schedule_grace_hours),
-            is_reader=self._is_reader,
+            is_reader=lambda: self._is_reader() and not intake.is_replaying,
             on_death=on_death,
         )
         self._status = StatusReporter(
@@ -272,14 +270,13 @@ class Daemon:
             is_reader=self._is_reader,
             on_death=on_death,
         )
-        self._upkeep = Upkeep(database, settings, is_reader=self._is_reader, on_death=on_death, pace=pace)
+        self._upkeep = Upkeep(database, settings, is_reader=self._is_reader, on_death=on_death)
         self._api = api_server(
             settings,
             database,
             parse,
             self.clock,
             self.metrics,
-            halted=lambda: self._reader.halted,
             lag_s=self._status.lag_s,
             gauges=self._gauges,
             on_death=on_death,
@@ -352,16 +349,6 @@ class Daemon:
             reach(CrashPoint.BEFORE_HANDOVER)
         await self._leases.stop()
         await self._announcements.stop()
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether this replica has the stream open, as the gauge ``is_reader`` says."""
-        return self._reader.is_reading
-
-    @property
-    def halted(self) -> str | None:
-        """Why the reader has halted for good, as ``/readyz`` says; None while it has not."""
-        return self._reader.halted
 
     @property
     def api_address(self) -> tuple[str, int] | None:
@@ -468,6 +455,12 @@ class Daemon:
         self._observer.reconcile()
         self._switcher.nudge()
         self._scheduler.reload()
+
+    def _replayed(self) -> None:
+        self._scheduler.reload()
+
+    def _reader_halted(self, pause_s: float) -> None:
+        self._leases.give_up(READER, pause_s)
 
     def _switched(self, workflow_id: Any) -> None:
         self._observer.note([workflow_id])

@@ -25,13 +25,12 @@ def api_server(
     clock: ServerClock,
     metrics: Metrics,
     *,
-    halted: Callable[[], str | None],
     lag_s: Callable[[], float | None],
     gauges: Gauges,
     on_death: Callable[[str], None],
 ) -> ApiServer:
-    """Return the server of one daemon; ``halted`` and ``lag_s`` speak of its reader."""
-    readiness = Readiness(database, settings.collections, halted=halted, lag_s=lag_s)
+    """Return the server of one daemon; ``lag_s`` speaks of its reader."""
+    readiness = Readiness(database, settings.collections, lag_s=lag_s)
     administration = administration_of(database, settings, parse, clock.now)
     tokens = settings.all_api_tokens
     sessions = Sessions(tokens, administration.session_secret.get)

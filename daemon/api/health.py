@@ -11,33 +11,31 @@ from pymongo.errors import PyMongoError
 from config.collection_names import Collections
 from config.plain import timestamp
 from daemon.status import BEHIND
+from daemon.stream.checkpoint import CHECKPOINT_ID
+from daemon.stream.halt import HALT_ID
 
 _ANSWER_S: Final = 2.0
 
 
 class Readiness:
-    """Asks MongoDB and the reader of this process."""
+    """Asks MongoDB, and the reader of this process how late it is: every replica tells what holds for all of them."""
 
     def __init__(
         self,
         database: AsyncDatabase[dict[str, Any]],
         names: Collections,
         *,
-        halted: Callable[[], str | None],
         lag_s: Callable[[], float | None],
     ) -> None:
-        """``halted`` tells why the reader here has stopped for good, ``lag_s`` how far behind it is."""
+        """``lag_s`` tells how far behind the reader here is."""
         self._database = database
         self._state = database[names.state]
-        self._halted = halted
         self._lag_s = lag_s
 
     async def reasons(self) -> list[str]:
         """Return why the daemon cannot do its job; nothing when it can."""
         reasons: list[str] = []
-        halted, lag_s = self._halted(), self._lag_s()
-        if halted is not None:
-            reasons.append(f"the reader has halted: {halted}")
+        lag_s = self._lag_s()
         if lag_s is not None and lag_s > BEHIND.total_seconds():
             reasons.append(f"the stream is read {lag_s:.0f} s late")
         try:
@@ -53,10 +51,23 @@ class Readiness:
         if gap is not None:
             lost = f"from {_clock(gap.get('from'))} to {_clock(gap.get('to'))}"
             reasons.append(f"history was lost {lost}, and nobody has acknowledged it")
+        halt = await self._state.find_one({"_id": HALT_ID})
+        if halt is not None:
+            reasons.append(f"the reader has halted: {halt.get('error')}")
+        idle_s = await self._idle_s()
+        if idle_s is not None and idle_s > BEHIND.total_seconds():
+            reasons.append(f"nothing was read from the change stream for {idle_s:.0f} s")
         live = {"_id": "lease/reader", "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
         if await self._state.find_one(live, {"_id": 1}) is None:
             reasons.append("no replica reads the change stream")
         return reasons
+
+    async def _idle_s(self) -> float | None:
+        """Return the age of the stored position in seconds: who reads stores it at least every 30 s, idle or not."""
+        age = {"$cond": [{"$eq": [{"$type": "$saved_at"}, "date"]}, {"$subtract": ["$$NOW", "$saved_at"]}, None]}
+        found = await self._state.aggregate([{"$match": {"_id": CHECKPOINT_ID}}, {"$project": {"age_ms": age}}])
+        ages = [each["age_ms"] async for each in found]
+        return ages[0] / 1000 if ages and ages[0] is not None else None
 
 
 def _clock(at: object) -> str:

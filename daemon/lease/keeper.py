@@ -84,6 +84,7 @@ class LeaseKeeper:
         self._next_end = 0.0  # see Holdings
         self._held: dict[str, Hold] = {}
         self._retiring: set[str] = set()
+        self._declined: dict[str, float] = {}  # the monotonic time in seconds until which a lease is not wanted
         self._renewed_at = 0.0
         self._lock = asyncio.Lock()
         self._task = Background("lease keeper", self._run, on_death)
@@ -132,6 +133,15 @@ class LeaseKeeper:
         if names:
             emit(Event.LEASE_RELEASED, count=len(names))
 
+    def give_up(self, name: str, for_s: float) -> None:
+        """Free a lease with the next beat, and do not claim it for so many seconds: others may do what we cannot."""
+        self._declined[name] = time.monotonic() + for_s
+        if name in self._held:
+            self._retiring.add(name)
+
+    def _wants(self, name: str) -> bool:
+        return time.monotonic() >= self._declined.get(name, 0.0)
+
     def hear(self) -> None:
         """Look with the next beat: others may have given up leases."""
         self._has_heard = True
@@ -152,6 +162,8 @@ class LeaseKeeper:
             with pymongo.timeout(self._lease_s / 2):
                 if time.monotonic() - self._renewed_at >= self._lease_s / 3 - _BEAT_S / 2:
                     await self._rebalance(await self._renew())
+                elif READER in self._retiring:
+                    await self._give_up_idle()
                 elif len(self._held) <= self._lanes and await self._may_have_more():
                     await self._rebalance(None)
 
@@ -210,7 +222,7 @@ class LeaseKeeper:
             if name not in self._held and (not lease.is_live or lease.holder in (None, self._replica))
         ]
         lanes = sorted(name for name in free if name != READER)
-        wanted = [READER] if READER in free else []
+        wanted = [READER] if READER in free and self._wants(READER) else []
         others = [count for replica, count in found.replicas.items() if replica != self._replica]
         wanted += lanes_to_claim(lanes, len(self._held_lanes()), self._lanes, others)
         holders = {name: holder for name in wanted if (holder := found.leases[name].holder) is not None}

@@ -1,9 +1,10 @@
 """The stored position of the stream: one document, moved only by compare-and-set on its commit number.
 
 ``{_id: "checkpoint", kind, commit, seq, token, cluster_time, done, causes, transaction, due_floor, pipeline,
-replica_set, replica_set_id, collection, saved_at}``. ``commit`` counts the transactions, ``seq`` the executions made.
-``done``: how many workflows of the change after ``token`` were handled already. Correctness rests on the
-compare-and-set, not on who holds the reader's lease (DESIGN section 4).
+replica_set, replica_set_id, collection, replayed_until, saved_at}``. ``commit`` counts the transactions, ``seq`` the
+executions made. ``done``: how many workflows of the change after ``token`` were handled already. ``replayed_until``:
+after a reset into the past, the text of the position up to which everything was read before; empty otherwise.
+Correctness rests on the compare-and-set, not on who holds the reader's lease (DESIGN section 4).
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,12 @@ class Checkpoint:
     due_floor: datetime  # due_at of an immediate step never runs backwards
     pipeline: str
     origin: Origin
+    replayed_until: str = ""
+
+    @property
+    def position(self) -> str:
+        """The text of the position: the tokens of all events behind it sort after it."""
+        return str(self.token["_data"]) if self.token is not None else position_of(self.cluster_time)
 
     def to_document(self, saved_at: datetime) -> dict[str, Any]:
         """Return the stored form."""
@@ -50,8 +57,14 @@ class Checkpoint:
             "due_floor": self.due_floor,
             "pipeline": self.pipeline,
             **self.origin.to_document(),
+            "replayed_until": self.replayed_until,
             "saved_at": saved_at,
         }
+
+
+def position_of(cluster_time: Timestamp) -> str:
+    """Return a text that sorts before the tokens of all events at or after a time, and after all others."""
+    return f"82{cluster_time.time:08X}{cluster_time.inc:08X}"
 
 
 def cluster_time_of(token: Mapping[str, Any]) -> Timestamp | None:
@@ -92,6 +105,7 @@ def checkpoint_from(document: Mapping[str, Any]) -> Checkpoint:
         raise CheckpointCorrupt(f"checkpoint: transaction and causes cannot be read: {error}") from error
     if token is not None and cluster_time_of(token) is None:
         raise CheckpointCorrupt(f"checkpoint: token is no resume token, found {token!r:.60}")
+    replayed_until = document.get("replayed_until", "")
     return Checkpoint(
         document["commit"],
         document["seq"],
@@ -102,6 +116,7 @@ def checkpoint_from(document: Mapping[str, Any]) -> Checkpoint:
         document["due_floor"],
         document["pipeline"],
         origin_from(document),
+        replayed_until if isinstance(replayed_until, str) else "",
     )
 
 

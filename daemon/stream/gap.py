@@ -31,7 +31,7 @@ async def record_gap(
     read_from: Timestamp | None,
     rescan: dict[str, Any] | None = None,
 ) -> None:
-    """Store a gap, or how far it reaches by now, and raise the alarm.
+    """Store a gap, or how far it reaches by now, and raise the alarm, once.
 
     ``read_from``: the operation time from which the stream is read on, None where it is not.
     """
@@ -41,9 +41,10 @@ async def record_gap(
         changes["requests"] = {"at": read_from, "is_done": False}
     if rescan is not None:
         changes["rescan"] = rescan
-    await state.update_one(
+    result = await state.update_one(
         {"_id": gap_id(lost_since)},
         {"$set": changes, "$setOnInsert": {"kind": "gap", "acknowledged": False}},
         upsert=True,
     )
-    emit(Event.HISTORY_LOST, gap_from=lost_from, gap_to=until, policy=str(policy), error=error)
+    if result.upserted_id is not None or read_from is not None:  # who halts tries again and again: one alarm
+        emit(Event.HISTORY_LOST, gap_from=lost_from, gap_to=until, policy=str(policy), error=error)

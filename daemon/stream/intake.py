@@ -7,6 +7,7 @@ that fails for a reason that waiting does not mend is split down to the workflow
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from itertools import takewhile
 from typing import Any, Final
@@ -36,6 +37,7 @@ from daemon.stream.enroller import Enroller, refused
 from daemon.stream.entrant import Entrant
 from daemon.stream.manual import Manual
 from daemon.stream.page_intake import PageIntake, Write, log_refusals
+from daemon.stream.past import Past
 from daemon.stream.plan import MAX_WRITES, Current, Plan, Planner, edits_in, missing_documents
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
@@ -45,6 +47,7 @@ from rules.identity import bson_bytes
 from rules.workflow import Workflow
 
 _TIMEOUT_S: Final = 30.0
+_SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Intake:
         database: AsyncDatabase[dict[str, Any]],
         names: Collections,
         index: WorkflowIndex,
+        past: Past,
         planner: Planner,
         manual: Manual,
         enroller: Enroller,
@@ -75,8 +79,11 @@ class Intake:
         metrics: Metrics,
         *,
         on_commit: Callable[[Committed], None],
+        on_replayed: Callable[[], None],
     ) -> None:
-        """``on_commit`` is told of every transaction that was committed, in order."""
+        """``on_commit`` is told of every transaction that was committed, in order; ``on_replayed`` when the stream,
+        after a reset into the past, is where it was before.
+        """
         self._database = database
         self._names = names
         self._index = index
@@ -89,6 +96,8 @@ class Intake:
         self.caution = Caution(database[names.state], clock)
         self._store = BatchStore(database, names, interventions)
         self._on_commit = on_commit
+        self._on_replayed = on_replayed
+        self._past = past
         self._checkpoint: Checkpoint | None = None
         self._deferral = Deferral()
         self._vague = (-1, 0)  # how often what follows a commit number failed
@@ -121,7 +130,11 @@ class Intake:
     async def load(self, checkpoint: Checkpoint) -> None:
         """Start from ``checkpoint``, with the workflows as they are stored; raise CheckpointCorrupt if they differ."""
         self._deferral.taken_back()
-        await self._index.load(self._database[self._names.versions])
+        if checkpoint.replayed_until:
+            at = checkpoint.cluster_time.as_datetime()  # to a second: the checkpoint knows no more
+            self._index.replace(await self._past.heads(at if checkpoint.token is None else at + _SECOND))
+        else:
+            await self._index.load(self._database[self._names.versions])
         self._enroller.forget()
         if checkpoint.done > sum(1 for _ in self._index):
             raise CheckpointCorrupt(f"checkpoint: done is {checkpoint.done}, more than there are workflows")
@@ -139,11 +152,14 @@ class Intake:
             remaining = list(events)
             try:
                 while remaining:
-                    if self.caution.covers(remaining[0]):
+                    events, behind = await self._without_unread(remaining)
+                    where = None if behind else token
+                    if self.caution.covers(events[0]):
                         await self._flush()
-                        remaining = await self._take_with_care(remaining, token, structures)
+                        left = await self._take_with_care(events, where, structures)
                     else:
-                        remaining = await self._take_some(remaining, token, structures)
+                        left = await self._take_some(events, where, structures)
+                    remaining = [*left, *behind]
             except BaseException:
                 self._index.take_back()  # a sweep may look at it before everything is loaded again
                 raise
@@ -158,6 +174,8 @@ class Intake:
         """Move the checkpoint to a position before which nothing happened that concerns us."""
         async with self.lock:
             await self._flush()
+            if self.ends_replay(token):
+                await self._end_replay()
             # Where the token can one day not be used, the stream is opened at this time: it must not grow old.
             cluster_time = cluster_time_of(token) or self.checkpoint.cluster_time
             await self._commit(Batch(), replace(self.checkpoint, token=token, cluster_time=cluster_time))
@@ -188,6 +206,33 @@ class Intake:
                 answer = refused(event.document_id, str(Reason.INTAKE_ERROR), self._clock.now())
                 await self._commit(Batch(answers=[answer]), self.checkpoint)
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the stream is read again, with the workflows as they were, after a reset into the past."""
+        return self._checkpoint is not None and self._checkpoint.replayed_until != ""
+
+    def ends_replay(self, token: Mapping[str, Any]) -> bool:
+        """Return whether everything that was read before lies before ``token``."""
+        return self.is_replaying and str(token["_data"]) > self.checkpoint.replayed_until
+
+    async def _without_unread(self, events: list[Event]) -> tuple[list[Event], list[Event]]:
+        """Return ``events``, of which none was read before or all were, and the others behind them."""
+        if not self.is_replaying:
+            return events, []
+        count = sum(event.token <= self.checkpoint.replayed_until for event in events)
+        if count:
+            return events[:count], events[count:]
+        await self._flush()
+        await self._end_replay()
+        return events, []
+
+    async def _end_replay(self) -> None:
+        """Take up the workflows as they are: what follows was not read before."""
+        await self._index.load(self._database[self._names.versions])
+        self._enroller.forget()
+        self._checkpoint = replace(self.checkpoint, replayed_until="")
+        self._on_replayed()
+
     async def _current(self, events: Sequence[Event]) -> Current:
         """Read what the events do not carry: entities and workflows without after-image, entities of requests."""
         entities, workflows = missing_documents(events)
@@ -197,7 +242,8 @@ class Intake:
         if workflows:
             async for document in self._database[self._names.workflows].find({"_id": {"$in": workflows}}):
                 documents[bson_bytes(document["_id"])] = document
-        return Current(found, documents)
+        is_read_again = self.is_replaying and bool(events) and events[-1].token <= self.checkpoint.replayed_until
+        return Current(found, documents, await self._past.replayed(events) if is_read_again else None)
 
     async def _take_some(
         self,

@@ -59,11 +59,22 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """Of events that are read again: what their edits had made of the workflows, by token, and the requests among
+    them that were answered.
+    """
+
+    heads: Mapping[str, Head]
+    answered: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Current:
     """Documents as they are now, for events that came without an after-image, and for requests."""
 
     entities: Mapping[tuple[str, Any], Mapping[str, Any]]
     workflows: Mapping[bytes, Mapping[str, Any]]
+    replayed: Replayed | None = None
 
 
 class Planner:
@@ -149,6 +160,10 @@ class Planner:
             return given_up(workflow, problem_of(error))
 
     def _add_edit(self, plan: Plan, event: Event, current: Current) -> None:
+        if current.replayed is not None:
+            if event.token in current.replayed.heads:
+                self._index.put(current.replayed.heads[event.token])
+            return
         document = _edit_of(event, current)
         if document is None and event.operation != "delete":
             return  # deleted since: that event follows
@@ -161,6 +176,8 @@ class Planner:
 
     def _add_request(self, plan: Plan, event: Event, current: Current) -> None:
         if event.document is None:
+            return
+        if current.replayed is not None and bson_bytes(event.document_id) in current.replayed.answered:
             return
         plan.writes += 3
         try:

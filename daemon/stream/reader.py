@@ -6,6 +6,7 @@ jittered back-off. What cannot be resumed stops the reader loudly; the queue of 
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +23,13 @@ from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.metrics import Metrics
-from daemon.mongo.failure import is_transient
-from daemon.pace import AS_SHIPPED, Pace
+from daemon.mongo.failure import may_pass
 from daemon.service import Background, cancelled, first_failure
 from daemon.stream.checkpoint import Checkpoint, check_at_home, checkpoint_from
 from daemon.stream.cursor import AWAIT_S, ChangeCursor, StreamBatch, pipeline_hash
 from daemon.stream.decode import Decoder, Event
 from daemon.stream.downtime import note_downtime
+from daemon.stream.halt import note_halt
 from daemon.stream.intake import Intake
 from daemon.stream.opening import Reading, ReadOtherwise, explained, open_stream
 from daemon.stream.origin import present_origin
@@ -38,12 +39,14 @@ from daemon.stream.recovery import Recovery, Resumed
 from daemon.telemetry import emit
 from rules.head import Parse
 
+IDLE_SAVE_S: Final = 10.0
+_LONGEST_SAVE_S: Final = 30.0  # also where the position does not move: its age tells every replica that it is read
+_HALT_BACK_OFF_S: Final = (5.0, 60.0)  # until a replica that met what a person has to decide wants to try again
 _GATHER_S: Final = 0.005  # while changes keep coming that start nothing: a getMore has its price, too
 _FLUSH_S: Final = 1.0  # for what was deferred, at a stop
 _BACK_OFF_S: Final = (0.1, 30.0)
 _ROOM_S: Final = 0.5  # how long at the most a commit waits for an executor that is behind
 _ROOM_LOOK_S: Final = 0.005
-_EXPECTED: Final = (HistoryLost, CheckpointCorrupt, LeaseLost, ReadOtherwise, Resumed)
 
 
 class Reader:
@@ -64,13 +67,14 @@ class Reader:
         has_room: Callable[[], bool],
         on_structure: Callable[[Sequence[Event]], None],
         on_started: Callable[[], None],
+        on_halted: Callable[[float], None],
         on_death: Callable[[str], None],
-        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``database`` is that of a client of the reader's own: its open getMore holds a connection.
 
         ``has_room`` tells whether the executor keeps up; ``on_structure`` is told of dropped and renamed
-        collections, ``on_started`` whenever the workflow index has been loaded.
+        collections, ``on_started`` whenever the workflow index has been loaded. ``on_halted`` is called when a person
+        has to decide, with the seconds for which this replica does not want to read: any other may try.
         """
         self._database = database
         self._names = names
@@ -83,9 +87,10 @@ class Reader:
         self._recovery = recovery
         self._placement = Placement(database, names, intake, clock, parse, self._pipeline_hash)
         self._has_room = has_room
-        self._pace = pace
         self._on_structure = on_structure
         self._on_started = on_started
+        self._on_halted = on_halted
+        self._halt_s = _HALT_BACK_OFF_S[0]
         self._may_read = asyncio.Event()
         self._stream: asyncio.Task[None] | None = None
         self._task = Background("reader", self._run, on_death)
@@ -136,6 +141,7 @@ class Reader:
             self.is_reading = False
             if isinstance(error, (HistoryLost, CheckpointCorrupt)):
                 await self._halt(error)
+                continue
             if error is None or isinstance(error, LeaseLost):
                 await self._placement.keep()
             if error is None:
@@ -165,18 +171,26 @@ class Reader:
             return None
         if error is not None and not isinstance(error, Exception):
             raise error
-        if error is None or isinstance(error, _EXPECTED) or is_transient(error):
-            return error
-        if isinstance(error, OperationFailure):
-            return error
-        raise error
+        return error  # also one that no code expected: whatever a document holds, the queue goes on (promise 8)
 
     async def _halt(self, error: Exception) -> None:
-        """Stop for good: a person has to decide. The queue of executions goes on."""
-        self.halted = str(error)
-        if isinstance(error, CheckpointCorrupt):
+        """Give the role back, because a person has to decide; the queue of executions goes on.
+
+        Whoever has decided may have started another replica, so any may try again, this one after a pause. What is
+        wrong is said once, and kept in MongoDB for the health of all replicas.
+        """
+        if isinstance(error, CheckpointCorrupt) and self.halted != str(error):
             emit(LogEvent.CHECKPOINT_CORRUPT, error=error)
-        await asyncio.Event().wait()
+        self.halted = str(error)
+        try:
+            await note_halt(self._database[self._names.state], self.halted, self._clock.now())
+        except PyMongoError as failure:
+            if not may_pass(failure):
+                raise
+        self._may_read.clear()
+        emit(LogEvent.READER_STOPPED, reason="a person has to decide")
+        self._on_halted(self._halt_s)
+        self._halt_s = min(self._halt_s * 2, _HALT_BACK_OFF_S[1])
 
     async def _read(self) -> None:
         try:
@@ -194,6 +208,8 @@ class Reader:
                 first, seen = await open_stream(cursor, checkpoint, self._pipeline_hash, self._reading)
             except OperationFailure as error:
                 raise self._explained(error) from error
+            self.halted, self._halt_s = None, _HALT_BACK_OFF_S[0]
+            await note_halt(self._database[self._names.state], None, self._clock.now())
             self.is_reading = True
             self._on_started()
             ahead = ReadAhead(self._decoder)
@@ -213,7 +229,7 @@ class Reader:
         await note_downtime(self._database[self._names.state], document.get("saved_at"), self._clock.now())
         await self._intake.load(replace(checkpoint, pipeline=self._pipeline_hash))
         self._placement.is_known = True
-        self._saved_at = time.monotonic()
+        self._saved_at = -math.inf  # stored anew as soon as the stream is open: then everybody knows that it is read
         return checkpoint
 
     def _explained(self, error: OperationFailure) -> Exception:
@@ -263,7 +279,10 @@ class Reader:
 
     def _is_save_due(self, token: Mapping[str, Any]) -> bool:
         """Return whether the position is to be stored although nothing happened."""
-        return time.monotonic() - self._saved_at >= self._pace.idle_save_s and token != self._intake.checkpoint.token
+        if self._intake.ends_replay(token):
+            return True
+        idle_s = time.monotonic() - self._saved_at
+        return idle_s >= _LONGEST_SAVE_S or (idle_s >= IDLE_SAVE_S and token != self._intake.checkpoint.token)
 
     async def _take(self, events: list[Event], token: Mapping[str, Any] | None) -> None:
         structures = await self._intake.take(events, token)

@@ -1,7 +1,8 @@
 """Put the stream's position where a person wants it: the way out when the checkpoint is corrupt or history is lost.
 
 A position ahead of the present one leaves a gap, which is recorded; one behind it reads changes again, and what they
-made already is found by its id. Readers that are at work notice: their next commit is fenced.
+made already is found by its id; edits that were read before, or that are in the workflows as they are now, switch
+nothing once more. Readers that are at work notice: their next commit is fenced.
 """
 
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from config.error import CheckpointCorrupt, ConfigError
 from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.event import Event
-from daemon.stream.checkpoint import AHEAD_S, CHECKPOINT_ID, Checkpoint, checkpoint_from
+from daemon.stream.checkpoint import AHEAD_S, CHECKPOINT_ID, Checkpoint, checkpoint_from, position_of
 from daemon.stream.first_start import begin
 from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
@@ -49,7 +50,8 @@ async def reset_checkpoint(
         await record_gap(state, before.cluster_time, _instant(position), "reset", why, min(position, at))
     if before is None:
         await state.delete_one({"_id": CHECKPOINT_ID})
-    if before is None or to is None:
+    is_ahead = before is not None and position > before.cluster_time
+    if before is None or to is None or is_ahead:
         await begin(
             database,
             names,
@@ -63,6 +65,7 @@ async def reset_checkpoint(
         )
     if to is not None:
         fields = {"token": None, "cluster_time": position, "done": 0, **origin.to_document()}
+        fields["replayed_until"] = _read_before(None if is_ahead else before, at)
         fields |= NO_CAUSES.to_document()
         await state.update_one({"_id": CHECKPOINT_ID}, {"$set": fields, "$inc": {"commit": 1}})
     emit(Event.CHECKPOINT_RESET, position=_instant(position))
@@ -76,6 +79,13 @@ def parse_position(text: str) -> datetime | None:
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     Timestamp(int(at.timestamp()), 1)  # raises ValueError for a time that no position can have
     return at
+
+
+def _read_before(before: Checkpoint | None, now: Timestamp) -> str:
+    """Return the position up to which edits were taken in: before the reset, or with the workflows as they are now."""
+    if before is None:
+        return position_of(Timestamp(now.time, now.inc + 1))
+    return max(before.position, before.replayed_until)
 
 
 def _readable(document: dict[str, Any], now: Timestamp) -> Checkpoint | None:

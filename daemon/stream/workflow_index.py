@@ -123,10 +123,15 @@ class WorkflowIndex:
 
     async def load(self, versions: AsyncCollection[dict[str, Any]]) -> None:
         """Replace everything by what is stored; raise the driver's error if the database does not answer."""
-        heads = [
-            await head_from(document, self._parse)
-            async for document in versions.find({"latest": True}).batch_size(_LOADED_AT_ONCE)
-        ]
+        self.replace(
+            [
+                await head_from(document, self._parse)
+                async for document in versions.find({"latest": True}).batch_size(_LOADED_AT_ONCE)
+            ]
+        )
+
+    def replace(self, heads: Iterable[Head]) -> None:
+        """Replace everything by ``heads``."""
         self._heads.clear()
         self._of_kind.clear()
         self._matcher = Matcher()

@@ -9,9 +9,12 @@ from bson import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.error import ConfigError
+from daemon.api.health import Readiness
+from daemon.stream import reader
 from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.workflows.parsing import parser_for
-from tests.support.daemon import halted, reading, running_daemon
+from tests.support.bench import TASK, Bench, created, is_reading, running_bench, workflow_document
+from tests.support.daemon import running_daemon
 from tests.support.invariants import violations
 from tests.support.load import Load, prepared_load
 from tests.support.poll import eventually
@@ -24,7 +27,7 @@ Database = AsyncDatabase[dict[str, Any]]
 async def seen_before(load: Load, uri: str) -> None:
     """Let a daemon handle ten leads and go."""
     async with running_daemon(uri, load.database.name) as daemon:
-        await reading(daemon)
+        await eventually(lambda: is_reading(daemon))
         await load.write(10)
         await load.done()
 
@@ -52,18 +55,59 @@ async def test_now_records_the_gap_and_reads_on(broken: dict[str, Any], mongo_ur
     await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": broken})
     await database.leads.insert_one({"is": "lost"})
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await halted(daemon)
-    assert str(daemon.halted).startswith("checkpoint")
+        await eventually(lambda: daemon._reader.halted)
+    assert str(daemon._reader.halted).startswith("checkpoint")
     assert await database.workflow_state.count_documents({"_id": "checkpoint", **broken}) == 1
     await reset(mongo_uri, database, None)
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await reading(daemon)
+        await eventually(lambda: is_reading(daemon))
         await load.write(10)
         await load.done()
     assert await violations(database, None, load.expected()) == []
     (gap,) = await database.workflow_state.find({"kind": "gap"}).to_list()
     assert gap["policy"] in ("reset", "began anew")
     assert not gap["acknowledged"]
+
+
+async def test_a_halted_reader_gives_the_role_back_and_every_replica_says_so_until_one_reads(
+    mongo_uri: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_HALT_BACK_OFF_S", (0.2, 0.5))
+    load = await prepared_load(database)
+    await seen_before(load, mongo_uri)
+    await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": {"_data": "zz"}}})
+    said = Readiness(database, settings_for(mongo_uri, database.name).collections, lag_s=lambda: None)
+    async with running_daemon(mongo_uri, database.name) as daemon:
+        await eventually(lambda: database.workflow_state.find_one({"_id": "lease/reader", "holder": None}))
+        assert any(reason.startswith("the reader has halted: checkpoint") for reason in await said.reasons())
+        await reset(mongo_uri, database, None)
+        await eventually(lambda: is_reading(daemon))
+        await load.write(10)
+        await load.done()
+        gap = (await said.reasons())[0]
+        assert gap.startswith("history was lost")
+        await database.workflow_state.update_many({"kind": "gap"}, {"$set": {"acknowledged": True}})
+        assert await said.reasons() == []
+    assert await violations(database, None, load.expected()) == []
+
+
+async def test_a_stream_that_nobody_reads_is_not_ready_whoever_holds_the_role(
+    mongo_uri: str, database: Database
+) -> None:
+    load = await prepared_load(database)
+    said = Readiness(database, settings_for(mongo_uri, database.name).collections, lag_s=lambda: None)
+    async with running_daemon(mongo_uri, database.name) as daemon:
+        await eventually(lambda: is_reading(daemon))
+        await load.write(1)
+        await load.done()
+        assert await said.reasons() == []
+        long_ago = datetime.now(UTC) - timedelta(minutes=2)
+        await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"saved_at": long_ago}})
+        (reason,) = await said.reasons()
+        assert reason.startswith("nothing was read from the change stream for 1")
+        await load.write(1)
+        await load.done()
+        assert await said.reasons() == []
 
 
 @pytest.mark.parametrize("kept", [20, 48, 76, 97])
@@ -76,8 +120,8 @@ async def test_a_token_cut_off_anywhere_is_corrupt_or_replaced_by_its_time(
     cut = {"_data": stored["token"]["_data"][:kept]}
     await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": cut}})
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: daemon.halted or daemon.is_reading)
-        if daemon.is_reading:
+        await eventually(lambda: daemon._reader.halted or is_reading(daemon))
+        if is_reading(daemon):
             await load.write(1)
             await load.done()
     assert await violations(database, None, load.expected()) == []
@@ -93,8 +137,8 @@ async def test_data_restored_beside_its_checkpoint_is_not_read_on_in_silence(
         await database[name].drop()
         await database[name].insert_many(documents)
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await halted(daemon)
-    assert "restored" in str(daemon.halted)
+        await eventually(lambda: daemon._reader.halted)
+    assert "restored" in str(daemon._reader.halted)
 
 
 async def test_a_time_in_the_past_reads_again_and_makes_nothing_twice(mongo_uri: str, database: Database) -> None:
@@ -158,3 +202,65 @@ async def test_a_time_that_has_not_come_is_refused_and_the_position_kept(mongo_u
         await reset(mongo_uri, database, datetime.now(UTC) + timedelta(hours=2))
     assert await database.workflow_state.find_one({"_id": "checkpoint"}) == before
     assert await database.workflow_state.find_one({"kind": "gap"}) is None
+
+
+async def _pause_stop_and_remake(bench: Bench) -> dict[str, dict[str, Any]]:
+    """Let leads wait for two days under workflows that are paused, stopped or deleted meanwhile, and active again."""
+    waiting = [{**TASK, "delay": "2d"}]
+    workflows = {name: workflow_document(created(), actions=waiting, name=name) for name in ("pause", "stop", "remake")}
+    await bench.workflows.insert_many(list(workflows.values()))
+    await bench.leads.insert_one({"_id": 1})
+    await bench.workflows.update_one({"_id": workflows["pause"]["_id"]}, {"$set": {"status": "paused"}})
+    await bench.workflows.update_one({"_id": workflows["stop"]["_id"]}, {"$set": {"status": "stopped"}})
+    await bench.workflows.delete_one({"_id": workflows["remake"]["_id"]})
+    await bench.leads.insert_one({"_id": 2})
+    for name in ("pause", "stop"):
+        await bench.workflows.update_one({"_id": workflows[name]["_id"]}, {"$set": {"status": "active"}})
+    await bench.workflows.insert_one(workflows["remake"])
+    await bench.leads.insert_one({"_id": 3})
+    return workflows
+
+
+async def _kept(bench: Bench, *waiting: int) -> dict[str, Any]:
+    """Return everything that a switch would change, once the switches made so far have been applied."""
+    await bench.taken_in()
+
+    async def is_applied() -> bool:
+        queued = {"status": "waiting", "due_at": {"$type": "date"}, "triggered_by_entity_id": {"$in": [1, 2, 3]}}
+        switching = await bench.database.workflow_versions.count_documents({"transition": {"$exists": True}})
+        return not switching and await bench.executions.count_documents(queued) == waiting[0]
+
+    await eventually(is_applied)
+    leads = {"triggered_by_entity_id": {"$in": [1, 2, 3]}}
+    runs = await bench.executions.find(leads, {"held_due_at": 0, "held_status": 0}).sort("_id", 1).to_list()
+    versions = bench.database.workflow_versions.find({}, {"_id": 1, "status": 1, "stopped_seq": 1, "is_deleted": 1})
+    requests = await bench.database.workflow_requests.find().to_list()
+    return {"runs": runs, "versions": await versions.sort("_id", 1).to_list(), "requests": requests}
+
+
+async def test_old_edits_and_requests_of_a_span_that_is_read_again_switch_nothing(
+    mongo_uri: str, database: Database
+) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    async with running_bench(mongo_uri, database) as bench:
+        workflows = await _pause_stop_and_remake(bench)
+        (run, *_) = await bench.runs(workflows["pause"]["_id"])
+        await database.workflow_requests.insert_one({"execution_id": run["_id"], "do": "cancel"})
+        before = await _kept(bench, 3)
+        assert [each["status"] for each in before["runs"]].count("cancelled") == 3
+    lost: Any = await bench.executions.find_one_and_delete({"triggered_by_entity_id": 3})
+    await reset(mongo_uri, database, began)
+    async with running_bench(mongo_uri, database) as bench:
+        after = await _kept(bench, 3)
+        made_again = next(each for each in after["runs"] if each["_id"] == lost["_id"])
+        assert made_again["workflow_version"] == lost["workflow_version"]
+        known = [each for each in before["runs"] if each["_id"] != lost["_id"]]
+        assert [each for each in after["runs"] if each is not made_again] == known
+        assert (after["versions"], after["requests"]) == (before["versions"], before["requests"])
+        await bench.leads.insert_one({"_id": 4})
+        for document in workflows.values():
+            assert (await bench.ran_for(document["_id"]))[-1] == 4
+        await bench.workflows.update_one({"_id": workflows["stop"]["_id"]}, {"$set": {"status": "stopped"}})
+        await bench.observed(workflows["stop"]["_id"], state="stopped")
+        stored = await database.workflow_state.find_one({"_id": "checkpoint"}) or {}
+        assert stored["replayed_until"] == ""

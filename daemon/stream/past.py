@@ -1,0 +1,85 @@
+"""The workflows as they were in a span of the stream that is read again.
+
+A reset of the checkpoint into the past reads old edits again. What they made is in ``workflow_versions`` already, so
+they switch nothing now: changes of the span are judged by the versions that were in force, and nothing is written of
+any workflow (FAILURES.md, "--reset-checkpoint into the past"). Where old versions have been dropped, the oldest one
+that is left stands for them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from daemon.stream.decode import Event, Subject
+from daemon.stream.plan import Replayed
+from daemon.stream.version import head_from
+from rules.head import Head, Parse
+from rules.identity import bson_bytes
+from rules.workflow import Status
+
+_FIELDS: Final = {"workflow_id": 1, "version": 1, "since": 1, "at": 1, "status": 1, "is_deleted": 1}
+
+
+class Past:
+    """Finds the versions that were in force at a time, and what was answered since."""
+
+    def __init__(
+        self,
+        versions: AsyncCollection[dict[str, Any]],
+        requests: AsyncCollection[dict[str, Any]],
+        parse: Parse,
+    ) -> None:
+        self._versions = versions
+        self._requests = requests
+        self._parse = parse
+
+    async def heads(self, at: datetime) -> list[Head]:
+        """Return every workflow as it was just before ``at``; raise the driver's error if MongoDB does not answer."""
+        known: dict[bytes, list[Mapping[str, Any]]] = {}
+        async for found in self._versions.find({}, _FIELDS).sort([("workflow_id", 1), ("version", 1)]):
+            known.setdefault(bson_bytes(found["workflow_id"]), []).append(found)
+        heads = [await self._head(versions, at) for versions in known.values()]
+        return [head for head in heads if head is not None]
+
+    async def replayed(self, events: Sequence[Event]) -> Replayed:
+        """Return what the edits and requests among events that are read again had come to."""
+        heads: dict[str, Head] = {}
+        for event in events:
+            head = await self._edited(event.document_id, event.at) if event.subject is Subject.WORKFLOW else None
+            heads |= {event.token: head} if head is not None else {}
+        ids = [event.document_id for event in events if event.subject is Subject.REQUEST]
+        answered: list[dict[str, Any]] = []
+        if ids:
+            wanted = {"_id": {"$in": ids}, "answered_at": {"$exists": True}}
+            answered = await self._requests.find(wanted, {"_id": 1}).to_list()
+        return Replayed(heads, frozenset(bson_bytes(request["_id"]) for request in answered))
+
+    async def _edited(self, workflow_id: Any, at: datetime) -> Head | None:
+        """Return a workflow as an edit ``at`` that time left it, None if nothing is known of it."""
+        found = await self._versions.find({"workflow_id": {"$eq": workflow_id}}, _FIELDS).sort("version", 1).to_list()
+        return await self._head(found, at, is_included=True) if found else None
+
+    async def _head(
+        self, versions: Sequence[Mapping[str, Any]], at: datetime, *, is_included: bool = False
+    ) -> Head | None:
+        chosen = _in_force(versions, at, is_included=is_included)
+        document = await self._versions.find_one({"_id": chosen["_id"]}) if chosen is not None else None
+        if document is None:
+            return None
+        head = await head_from(document, self._parse)
+        newest = versions[-1]
+        is_over = newest.get("is_deleted") or newest.get("status") == Status.STOPPED
+        return replace(head, status=Status.STOPPED) if is_over else head  # nothing is begun that is ended by now
+
+
+def _in_force(versions: Sequence[Mapping[str, Any]], at: datetime, *, is_included: bool) -> Mapping[str, Any] | None:
+    """Return the newest version that was written before ``at``, or just then; None if there was no workflow yet."""
+    chosen = versions[0] if versions[0]["version"] > 1 else None
+    for version in versions:
+        since = version.get("since") or version.get("at")
+        if not isinstance(since, datetime) or since < at or (is_included and since == at):
+            chosen = version
+    return chosen
