@@ -108,14 +108,15 @@ async def _initialise(settings: Settings, *, as_json: bool) -> int:
     from daemon.mongo.client import open_client
     from daemon.mongo.embedded import with_mongodb
     from daemon.mongo.initialise import initialise
-    from daemon.mongo.topology import check_topology
+    from daemon.mongo.topology import check_server
 
     async with (
         with_mongodb(settings, may_share=True) as connected,
         open_client(connected, "init", is_patient=True) as client,
     ):
-        check_topology(await client.admin.command("hello"))
-        report = await initialise(client[connected.database_name], connected)
+        database = client[connected.database_name]
+        await check_server(database)
+        report = await initialise(database, connected)
     if as_json:
         print_json({part: list(getattr(report, part)) for part in (*_PARTS, "skipped")})
         return EXIT_FAILURE if report.skipped else 0

@@ -11,7 +11,7 @@ from daemon.mongo.client import open_client
 from daemon.mongo.embedded import with_mongodb
 from daemon.mongo.initialise import initialise
 from daemon.mongo.patience import patiently
-from daemon.mongo.topology import check_topology
+from daemon.mongo.topology import check_server
 from daemon.signals import StopRequest
 from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.telemetry import emit
@@ -23,7 +23,7 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
     began = time.monotonic()
     async with with_mongodb(settings) as connected:
         async with open_client(connected, "init", is_patient=True) as client:
-            check_topology(await client.admin.command("hello"))
+            await check_server(client[connected.database_name])
             if connected.init_on_start:
                 await patiently(partial(initialise, client[connected.database_name], connected))
         if reset_to is not None:

@@ -18,13 +18,13 @@ from config.settings import Settings
 from config.version import product_version
 from daemon.admin.privilege import granting_command, missing_privileges, wanted_privileges
 from daemon.mongo.indexes import Step, step_for, wanted_indexes
+from daemon.mongo.topology import RAISE_FEATURES, is_held_back, is_too_old
 from daemon.mongo.validators import is_replaceable, wanted_validators
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.stream.downtime import DOWNTIME_ID
 
 _CONNECT_S: Final = 5.0
 _CLOCK_S: Final = 2.0
-_OLDEST: Final = (6, 0)  # the first version that keeps images
 _INIT: Final = "reflexd init"
 _ENOUGH: Final = 3  # an oplog that lasts this many times the longest downtime is wide enough
 _FULL: Final = 0.9  # of its size: then it drops what is old
@@ -85,16 +85,13 @@ class Doctor:
     async def _server(self, hello: Mapping[str, Any]) -> list[Check]:
         info = await self._database.command("buildInfo")
         version = str(info["version"])
-        is_new = tuple(info["versionArray"][:2]) >= _OLDEST
         replica_set = hello.get("setName")
         return [
             Check("reflexd", Verdict.OK, f"{product_version()} on Python {platform.python_version()}"),
             Check("server", Verdict.OK, f"MongoDB {version} at {hello.get('me', 'a single server')}"),
-            Check("version", Verdict.OK, f"{version} keeps images of documents")
-            if is_new
-            else Check("version", Verdict.WARNING, f"{version}: old values are unknown", "6.0 or later keeps images"),
-            Check("replica set", Verdict.OK, f"member of {replica_set}")
-            if replica_set
+            await self._version(info),
+            Check("replica set", Verdict.OK, f"member of {replica_set}" if replica_set else "reached through mongos")
+            if replica_set or hello.get("msg") == "isdbgrid"
             else Check(
                 "replica set",
                 Verdict.FAILED,
@@ -102,6 +99,16 @@ class Doctor:
                 "start mongod with --replSet rs0, then run rs.initiate() in mongosh",
             ),
         ]
+
+    async def _version(self, info: Mapping[str, Any]) -> Check:
+        version = info["version"]
+        if is_too_old(info):
+            says = f"{version} keeps no images of documents: the daemon does not start"
+            return Check("version", Verdict.FAILED, says, "upgrade the servers to MongoDB 6.0 or later")
+        if await is_held_back(self._database):
+            says = f"{version} with a featureCompatibilityVersion below 6.0: the daemon does not start"
+            return Check("version", Verdict.FAILED, says, f"an admin runs in mongosh: {RAISE_FEATURES}")
+        return Check("version", Verdict.OK, f"{version} keeps images of documents")
 
     def _clock(self, hello: Mapping[str, Any]) -> Check:
         off = (datetime.now(UTC) - hello["localTime"].replace(tzinfo=UTC)).total_seconds()

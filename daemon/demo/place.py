@@ -19,6 +19,7 @@ from daemon.mongo.client import open_client
 from daemon.mongo.embedded import with_mongodb
 from daemon.mongo.initialise import initialise
 from daemon.mongo.private_directory import make_private
+from daemon.mongo.topology import check_server
 
 TIME_SCALE: Final = 20.0  # the minute of the first preset takes three seconds
 # The demo plays a daemon that was down since yesterday; a day may have 25 hours.
@@ -45,6 +46,7 @@ async def prepared_database(settings: Settings) -> AsyncIterator[Settings]:
     async with with_mongodb(settings) as connected:
         async with open_client(connected, "demo", is_patient=True) as client:
             database = client[connected.database_name]
+            await check_server(database)
             if settings.mongodb_uri is None:
                 await client.drop_database(database.name)
             elif found := await _filled(database):

@@ -204,7 +204,7 @@ class _Initialisation:
         except OperationFailure as error:
             if error.code != MISSING_PRIVILEGE_CODE and is_transient(error):
                 raise
-            self._skip(collection, command, str(error.details.get("errmsg", error)) if error.details else str(error))
+            self._skip(collection, command, str((error.details or {}).get("errmsg", error)).strip())
             return False
         return True
 
