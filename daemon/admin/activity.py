@@ -1,5 +1,6 @@
 """What workflows did lately, for people who look: counts by hour, the last error, and what waits for a decision."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -9,7 +10,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ExecutionTimeout
 
 from config.collection_names import Collections
-from daemon.admin.workflow import shown_name
+from daemon.admin.execution import NEWEST
+from daemon.admin.identifier import id_text
+from daemon.admin.weight import light, page_of
+from daemon.admin.workflow import behind, shown_name
 from daemon.executions.status import Status, StepStatus
 from rules.identity import bson_bytes
 from rules.workflow import Status as WorkflowStatus
@@ -29,17 +33,25 @@ _SHOWN: Final = (
 )
 _FAILURE: Final = {
     "workflow_id": 1,
-    "workflow_name": 1,
-    "triggered_by_entity_type": 1,
+    "workflow_name": light("workflow_name"),
+    "triggered_by_entity_type": light("triggered_by_entity_type"),
     "triggered_by_entity_id": 1,
     "completed_at": 1,
-    "reason": 1,
+    "reason": light("reason"),
     "actions_executed.action_type": 1,
     "actions_executed.status": 1,
     "actions_executed.error": 1,
 }
 
+_WORKFLOW: Final = {
+    "name": light("name"),
+    **{name: light(name, 4096) for name in _SHOWN},
+    "trigger": {name: light(f"trigger.{name}") for name in ("type", "entity_type")},
+}
+_MOST_COUNTED: Final = 32  # pages whose counts are kept
+
 Document = dict[str, Any]
+Hours = dict[bytes, list[Document]]
 
 
 class Activity:
@@ -50,20 +62,22 @@ class Activity:
         self._workflows = database[names.workflows]
         self._executions = database[names.executions]
         self._now = now
-        self._counted: tuple[datetime, dict[bytes, list[Document]] | None] | None = None
+        self._counted: OrderedDict[str, tuple[datetime, Hours | None]] = OrderedDict()  # by page
 
-    async def workflows(self) -> list[Document]:
-        """Return every workflow as ``{id, name, status, counters, observed, hours, last_failure}``, as they were made.
+    async def workflows(self, limit: int, after: str | None = None) -> tuple[list[Document], str | None]:
+        """Return a page of workflows in the order of their ids, and the id to go on after if there are more.
 
-        ``hours``: ``{runs, failed}`` of the last 24 hours, oldest first; None where counting took too long.
-        ``last_failure``: the newest failed execution, as ``failures`` tells it, if it is among the newest hundred.
+        Each is ``{id, name, status, counters, observed, trigger, hours, last_failure}``. ``hours``: ``{runs, failed}``
+        of the last 24 hours, oldest first; None where counting took too long. ``last_failure``: the newest failed
+        execution, as ``failures`` tells it, if it is among the newest hundred.
         """
-        hours = await self._hours()
+        pipeline: list[Document] = [*behind(after), {"$sort": {"_id": 1}}, {"$project": _WORKFLOW}]
+        found, has_more = await page_of(self._workflows, pipeline, limit)
+        hours = await self._hours(after or "", [document["_id"] for document in found])
         last: dict[bytes, Document] = {}
         for failure in await self.failures():
             last.setdefault(bson_bytes(failure["workflow_id"]), failure)
-        fields = {"name": 1, **dict.fromkeys(_SHOWN, 1)}
-        return [
+        shown = [
             {
                 "id": document["_id"],
                 "name": shown_name(document),
@@ -72,8 +86,9 @@ class Activity:
                 "hours": None if hours is None else hours.get(bson_bytes(document["_id"]), _quiet()),
                 "last_failure": last.get(bson_bytes(document["_id"])),
             }
-            async for document in self._workflows.find({}, fields).sort("_id", 1)
+            for document in found
         ]
+        return shown, id_text(found[-1]["_id"]) if has_more else None
 
     async def failures(self, *, is_uncertain: bool = False) -> list[Document]:
         """Return the newest failed executions, newest first, each with the steps that failed or are uncertain.
@@ -84,22 +99,28 @@ class Activity:
         wanted: Document = {"status": Status.FAILED}
         if is_uncertain:
             wanted["actions_executed.status"] = StepStatus.UNCERTAIN
-        found = await self._executions.find(wanted, _FAILURE).sort("seq", -1).limit(MOST_FAILURES).to_list()
+        pipeline: list[Document] = [{"$match": wanted}, {"$sort": NEWEST}, {"$project": _FAILURE}]
+        found, _ = await page_of(self._executions, pipeline, MOST_FAILURES)
         return [_failure(document) for document in found]
 
-    async def _hours(self) -> dict[bytes, list[Document]] | None:
+    async def _hours(self, page: str, workflow_ids: list[Any]) -> "Hours | None":
         now = self._now()
-        if self._counted is None or now - self._counted[0] > _COUNTED_FOR:
-            self._counted = (now, await self._count(now))
-        return self._counted[1]
+        counted_at, hours = self._counted.get(page, (None, None))
+        if counted_at is None or now - counted_at > _COUNTED_FOR:
+            hours = await self._count(now, workflow_ids)
+            self._counted[page] = (now, hours)
+            self._counted.move_to_end(page)
+            if len(self._counted) > _MOST_COUNTED:
+                self._counted.popitem(last=False)
+        return hours
 
-    async def _count(self, now: datetime) -> dict[bytes, list[Document]] | None:
+    async def _count(self, now: datetime, workflow_ids: list[Any]) -> "Hours | None":
         """Count by the ids, which begin with the time: the last day is one range of the index every collection has."""
         since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
         is_failed = {"$cond": [{"$eq": ["$status", Status.FAILED]}, 1, 0]}
         hour = {"$dateDiff": {"startDate": since, "endDate": {"$toDate": "$_id"}, "unit": "hour"}}
         pipeline: list[Document] = [
-            {"$match": {"_id": {"$gte": ObjectId.from_datetime(since)}}},
+            {"$match": {"_id": {"$gte": ObjectId.from_datetime(since)}, "workflow_id": {"$in": workflow_ids}}},
             {
                 "$group": {
                     "_id": {"workflow_id": "$workflow_id", "hour": hour},
@@ -108,7 +129,7 @@ class Activity:
                 }
             },
         ]
-        counts: dict[bytes, list[Document]] = {}
+        counts: Hours = {}
         try:
             async for group in await self._executions.aggregate(pipeline, maxTimeMS=_LONGEST_COUNT_MS):
                 row = counts.setdefault(bson_bytes(group["_id"].get("workflow_id")), _quiet())

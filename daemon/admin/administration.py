@@ -18,7 +18,7 @@ from daemon.admin.hindsight import Hindsight
 from daemon.admin.history import History
 from daemon.admin.overview import Overview
 from daemon.admin.run import RunAdmin
-from daemon.admin.session_secret import SessionSecret
+from daemon.admin.session_secret import EndedSessions, SessionSecret
 from daemon.admin.timeline import Timeline
 from daemon.admin.workflow import WorkflowAdmin
 from daemon.executions.intervention import Interventions
@@ -38,17 +38,26 @@ class Administration:
     activity: Activity
     timeline: Timeline
     session_secret: SessionSecret
+    ended_sessions: EndedSessions
     entity_types: tuple[str, ...]
 
 
 def administration_of(
-    database: AsyncDatabase[dict[str, Any]], settings: Settings, parse: Parse, now: Callable[[], datetime]
+    database: AsyncDatabase[dict[str, Any]],
+    settings: Settings,
+    parse: Parse,
+    now: Callable[[], datetime],
+    patient_database: AsyncDatabase[dict[str, Any]] | None = None,
 ) -> Administration:
-    """Return the administration of a database; ``now`` tells the server's time."""
+    """Return the administration of a database; ``now`` tells the server's time.
+
+    ``patient_database``: the same, by a client without a time limit for each operation, which a look into the change
+    history needs: there the limit of an operation is how long the server waits for news.
+    """
     names = settings.collections
     workflows = WorkflowAdmin(database, names, parse)
     entities = EntityAdmin(database, settings.entities)
-    history = History(database, settings.entities)
+    history = History(database if patient_database is None else patient_database, settings.entities)
     hindsight = Hindsight(database, names, history, parse, now, max_runs_per_hour=settings.max_runs_per_hour)
     executions = ExecutionAdmin(database, names, Interventions(database, names, now))
     return Administration(
@@ -61,5 +70,6 @@ def administration_of(
         Activity(database, names, now),
         Timeline(database, names, executions),
         SessionSecret(database, names),
+        EndedSessions(database, names),
         tuple(settings.entities),
     )

@@ -1,25 +1,36 @@
 """What a workflow would have done over the last days: how often it would have fired, and for whom. Reads only.
 
+It is long work on the event loop: it goes on in slices, one at a time, for as long as the caller allows.
+
 Creations are told from the entities that exist, judged as they are now; changes and deletions from the change
 history, as far back as the server still has it; schedules from the entities, at every time it would have fired.
 """
 
+import math
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import bson
 from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from config.collection_names import Collections
 from daemon.admin.history import History
-from daemon.admin.problem import Conflict, Malformed
+from daemon.admin.problem import Busy, Conflict, Malformed
+from daemon.admin.slices import Slices
 from daemon.admin.workflow import WorkflowAdmin
+from daemon.mongo.codec import CODEC, RAW_CODEC
 from daemon.mongo.failure import HISTORY_LOST_CODES
+from daemon.schedule.page import SIMPLE
 from rules.change import Change
 from rules.condition import Subject
 from rules.explain import Reason, Refusal
@@ -34,6 +45,7 @@ _MOST_EXAMINED: Final = 200_000
 _MOST_FIRES: Final = 200
 _SHOWN: Final = 100
 _SHORTEST: Final = timedelta(minutes=1)
+_BATCH: Final = 200  # entities fetched at once
 
 Document = dict[str, Any]
 Progress = Callable[[float], None]
@@ -44,6 +56,7 @@ class Tally:
     """What was found so far."""
 
     workflow: Workflow
+    until: float  # of the monotonic clock
     examined: int = 0
     fired: int = 0
     shown: list[Document] = field(default_factory=list)
@@ -51,8 +64,8 @@ class Tally:
     entered: dict[bytes, Document] = field(default_factory=dict)
 
     def is_full(self) -> bool:
-        """Return whether enough was looked at."""
-        return self.examined >= _MOST_EXAMINED
+        """Return whether enough was looked at, or for long enough."""
+        return self.examined >= _MOST_EXAMINED or time.monotonic() >= self.until
 
     def fire(self, entity_id: Any, entity: Mapping[str, Any] | None, at: datetime) -> None:
         """Count one that met trigger and conditions, unless its enrollment keeps it out."""
@@ -89,19 +102,36 @@ class Backtester:
         self._workflows = workflows
         self._history = history
         self._now = now
+        self._is_busy = False
 
-    async def run(self, workflow_id: str, days: float, on_progress: Progress = lambda done: None) -> Document:
+    async def run(
+        self,
+        workflow_id: str,
+        days: float,
+        on_progress: Progress = lambda done: None,
+        *,
+        longest_s: float = math.inf,
+    ) -> Document:
         """Return ``{since, until, basis, examined, would_fire, entities, refused, ran, is_complete}``.
 
-        ``entities`` are the first hundred. ``on_progress`` is told how much is done, from 0 to 1. Raise NotFound,
-        WorkflowError, or Conflict for a workflow that only people start.
+        ``entities`` are the first hundred. ``on_progress`` is told how much is done, from 0 to 1. After ``longest_s``
+        seconds the answer tells what was found until then. Raise NotFound, WorkflowError, Conflict for a workflow
+        that only people start, or Busy while another backtest is at work.
         """
         if not 0 < days <= LONGEST_DAYS:
             raise Malformed("days", f"expected more than 0 and at most {LONGEST_DAYS:g} days")
-        workflow, _ = await self._workflows.compiled(workflow_id)
-        until = self._now()
+        if self._is_busy:
+            raise Busy("another backtest is at work: they run one at a time", retry_after_s=10)
+        self._is_busy = True
+        try:
+            workflow, _ = await self._workflows.compiled(workflow_id)
+            return await self._run(Tally(workflow, time.monotonic() + longest_s), days, on_progress)
+        finally:
+            self._is_busy = False
+
+    async def _run(self, tally: Tally, days: float, on_progress: Progress) -> Document:
+        workflow, until = tally.workflow, self._now()
         since = until - timedelta(days=days)
-        tally = Tally(workflow)
         match workflow.trigger.type:
             case TriggerType.ENTITY_CREATED:
                 basis = "entities that exist, judged as they are now"
@@ -132,11 +162,13 @@ class Backtester:
         collection = self._database[self._entities[tally.workflow.trigger.entity_type or ""]]
         made = {"$or": [{"_id": {"$gte": ObjectId.from_datetime(since)}}, {"created_at": {"$gte": since}}]}
         total = max(await collection.count_documents(made, limit=_MOST_EXAMINED), 1)
-        async for entity in collection.find(made).limit(_MOST_EXAMINED):
+        async for entity in _each(_raw(collection).find(made).limit(_MOST_EXAMINED)):
+            if tally.is_full():
+                break
             tally.examined += 1
             on_progress(tally.examined / total)
             entity_id = entity["_id"]
-            made_at = entity_id.generation_time if isinstance(entity_id, ObjectId) else entity["created_at"]
+            made_at = entity_id.generation_time if isinstance(entity_id, ObjectId) else _made_at(entity, until)
             if tally.workflow.conditions.judge(Subject(entity, until)) is True:
                 tally.fire(entity_id, entity, made_at)
             else:
@@ -150,7 +182,8 @@ class Backtester:
         while fire_at <= until and count < _MOST_FIRES and not tally.is_full():
             count += 1
             on_progress((fire_at - since) / (until - since))
-            async for entity in collection.find(to_filter(tally.workflow.conditions, fire_at)).sort("_id", 1):
+            wanted = to_filter(tally.workflow.conditions, fire_at)
+            async for entity in _each(_raw(collection).find(wanted).collation(SIMPLE).sort("_id", 1)):
                 tally.examined += 1
                 if tally.workflow.conditions.judge(Subject(entity, fire_at)) is True:
                     tally.fire(entity["_id"], entity, fire_at)
@@ -166,7 +199,7 @@ class Backtester:
             try:
                 async with aclosing(self._history.changes(entity_type, until - span, until)) as batches:
                     async for changes, reached in batches:
-                        _take(tally, changes)
+                        await _take(tally, changes)
                         on_progress(min((reached - (until - span).timestamp()) / span.total_seconds(), 1.0))
                         if tally.is_full():
                             break
@@ -177,7 +210,27 @@ class Backtester:
                 span /= 2
 
 
-def _take(tally: Tally, changes: Sequence[Change]) -> None:
+def _raw(collection: AsyncCollection[Any]) -> AsyncCollection[RawBSONDocument]:
+    return collection.with_options(codec_options=RAW_CODEC)
+
+
+async def _each(found: AsyncCursor[RawBSONDocument]) -> AsyncIterator[Document]:
+    """Yield the documents of a query, each decoded when its turn comes."""
+    slices = Slices()
+    async with found.batch_size(_BATCH) as cursor:
+        async for each in cursor:
+            yield bson.decode(each.raw, CODEC)
+            await slices.go_on()
+
+
+def _made_at(entity: Document, until: datetime) -> datetime:
+    """Return when an entity says it was made; of a list of times the server found one within the days."""
+    made_at = entity.get("created_at")
+    return made_at if isinstance(made_at, datetime) else until
+
+
+async def _take(tally: Tally, changes: Sequence[Change]) -> None:
+    slices = Slices()
     for change in changes:
         tally.examined += 1
         verdict = judge(tally.workflow, Status.ACTIVE, change, max_depth=1)
@@ -185,3 +238,4 @@ def _take(tally: Tally, changes: Sequence[Change]) -> None:
             tally.fire(change.entity_id, change.entity, change.at)
         elif isinstance(verdict, Refusal):
             tally.refused[str(verdict.reason)] += 1
+        await slices.go_on()

@@ -6,7 +6,7 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.error import nearest
-from daemon.admin.identifier import readings
+from daemon.admin.identifier import equal_to, readings
 from daemon.admin.problem import Conflict
 
 
@@ -36,6 +36,10 @@ class EntityAdmin:
             known = ", ".join(self._entities)
             hint = nearest(entity_type[:80], self._entities)
             raise Conflict(f"entity_type '{entity_type[:80]}': expected one of {known}{hint}")
-        wanted = readings(entity_id)
-        found = await self._database[collection].find({"_id": {"$in": wanted}}).to_list()
-        return min(found, key=lambda document: wanted.index(document["_id"]), default=None)
+        for reading in readings(
+            entity_id
+        ):  # which ids are the same is the collection's affair: it may have a collation
+            found = await self._database[collection].find_one({"_id": equal_to(reading)})
+            if found is not None:
+                return found
+        return None

@@ -15,12 +15,14 @@ from config.collection_names import Collections
 from config.plain import timestamp
 from daemon.admin.entity import EntityAdmin
 from daemon.admin.hindsight import NEAR, Asked, Hindsight, Record
-from daemon.admin.identifier import readings
+from daemon.admin.identifier import equal_to, readings
 from daemon.admin.problem import Conflict
 from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
+from daemon.admin.weight import page_of, records_in
 from daemon.admin.workflow import WorkflowAdmin, shown_name
 from rules.condition import Subject
 from rules.trigger import TriggerType
+from rules.value import is_equal
 from rules.workflow import Status, Workflow
 
 _RECENT: Final = 10
@@ -143,27 +145,38 @@ class Explainer:
         """Return the executions; those that a person has left without a time or type are passed over."""
         wanted: Document = {
             "triggered_by_entity_id": {"$in": ids},
-            "workflow_id": workflow_id,
+            "workflow_id": equal_to(workflow_id),
             "triggered_at": {"$type": "date"} if at is None else {"$gte": at - NEAR, "$lte": at + NEAR},
             "triggered_by_entity_type": kind,
         }
         fields = {"status": 1, "reason": 1, "triggered_at": 1, "cause": 1}
-        found = await self._executions.find(wanted, fields).sort("triggered_at", -1).limit(_RECENT).to_list()
+        found = (
+            await self._executions.find(wanted, fields)
+            .sort([("triggered_at", -1), ("seq", -1)])
+            .limit(_RECENT)
+            .to_list()
+        )
         return [
             {"id": run["_id"], **{name: run.get(name) for name in ("status", "triggered_at", "reason", "cause")}}
             for run in found
         ]
 
     async def _refusals(self, workflow_id: Any, kind: str, ids: Sequence[Any], at: datetime | None) -> list[Document]:
-        wanted: Document = {"entity_id": {"$in": ids}, "entity_type": kind, "entries.workflow_id": workflow_id}
+        wanted: Document = {
+            "entity_id": {"$in": ids},
+            "entity_type": kind,
+            "entries.workflow_id": equal_to(workflow_id),
+        }
         if at is not None:
             wanted["at"] = {"$gte": at - NEAR, "$lte": at + NEAR}
-        found = await self._decisions.find(wanted).sort("at", -1).limit(_RECENT).to_list()
+        newest: list[Document] = [{"$match": wanted}, {"$sort": {"at": -1}}]
+        found, _ = await page_of(self._decisions, newest, _RECENT)
         return [
             {"at": decision["at"], "change": decision.get("change"), **entry}
             for decision in found
-            for entry in decision["entries"]
-            if entry.get("workflow_id") == workflow_id
+            if isinstance(decision.get("at"), datetime)
+            for entry in records_in(decision.get("entries"))
+            if is_equal(entry.get("workflow_id"), workflow_id)
         ]
 
 
@@ -183,8 +196,8 @@ def _verdict(checks: Sequence[Document], record: Record) -> bool | None:
 
 def _story(name: str, record: Record) -> str:
     """Return what happened last, in a sentence; nothing where nothing is stored."""
-    stories = [("ran", run["triggered_at"], run["status"]) for run in record.executions[:1]]
-    stories += [("did not run", each["at"], each["reason"]) for each in record.decisions[:1]]
+    stories = [("ran", run["triggered_at"], run.get("status")) for run in record.executions[:1]]
+    stories += [("did not run", each["at"], each.get("reason")) for each in record.decisions[:1]]
     if not stories:
         return ""
     what, when, how = max(stories, key=lambda story: story[1])

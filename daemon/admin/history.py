@@ -8,6 +8,7 @@ from typing import Any, Final
 from bson import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon.admin.slices import Slices
 from daemon.stream.cursor import ChangeCursor, Position, StreamBatch
 from daemon.stream.decode import Decoder
 from rules.change import Change
@@ -35,10 +36,13 @@ class History:
         wanted: dict[str, Any] = {"ns.coll": collection, "operationType": {"$in": list(_KINDS)}}
         if entity_ids is not None:
             wanted["documentKey._id"] = {"$in": list(entity_ids)}
-        decoder = Decoder({collection: entity_type}, "", "", "")
+        decoder, slices = Decoder({collection: entity_type}, "", "", ""), Slices()
         async with aclosing(self._batches([{"$match": wanted}], since, until)) as batches:
             async for batch in batches:
-                changes = [decoder.decode(raw).change for raw in batch.events]
+                changes = []
+                for raw in batch.events:
+                    changes.append(decoder.decode(raw).change)
+                    await slices.go_on()
                 yield [change for change in changes if change is not None], _seconds(batch)
 
     async def _batches(

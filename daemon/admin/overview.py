@@ -1,17 +1,24 @@
 """The state of the whole: queue, reader, replicas, gaps. Told from what is stored, so any process can tell it."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.collection_names import Collections
+from daemon.admin.identifier import id_text
 from daemon.admin.problem import NotFound
+from daemon.admin.weight import find_exactly, page_of
 from daemon.executions.status import Status
 from daemon.stream.checkpoint import CHECKPOINT_ID
+from rules.identity import bson_bytes
 
 _MOST_COUNTED: Final = 100_000  # more are told as this number
+
+_MOST_LISTED: Final = 1_000
+_MOST_LANES: Final = 2_000
 
 Document = dict[str, Any]
 
@@ -40,8 +47,12 @@ class Overview:
 
     async def gaps(self) -> list[Document]:
         """Return the parts of the stream that nobody saw, newest first."""
-        found = await self._state.find({"kind": "gap"}).sort("from", -1).to_list()
-        return [{"id": gap["_id"].removeprefix("gap/"), **_without(gap, "_id", "kind", "changed_at")} for gap in found]
+        pipeline: list[Document] = [{"$match": {"kind": "gap"}}, {"$sort": {"from": -1}}]
+        found, _ = await page_of(self._state, pipeline, _MOST_LISTED)
+        return [
+            {"id": id_text(gap["_id"]).removeprefix("gap/"), **_without(gap, "_id", "kind", "changed_at")}
+            for gap in found
+        ]
 
     async def acknowledge(self, gap_id: str) -> None:
         """Note that a person knows of a gap; raise NotFound."""
@@ -50,29 +61,32 @@ class Overview:
             raise NotFound(f"gap {gap_id[:80]}: there is none")
 
     async def _reader(self) -> Document:
-        checkpoint = await self._state.find_one({"_id": CHECKPOINT_ID}) or {}
-        lease = await self._state.find_one({"_id": "lease/reader"}) or {}
+        checkpoint = await find_exactly(self._state, CHECKPOINT_ID) or {}
+        lease = await find_exactly(self._state, "lease/reader") or {}
         saved_at = checkpoint.get("saved_at")
+        age_s = round((self._now() - saved_at).total_seconds(), 1) if _is_instant(saved_at) else None
         return {
             "replica": lease.get("holder"),
             "checkpoint_at": saved_at,
-            "checkpoint_age_s": round((self._now() - saved_at).total_seconds(), 1) if saved_at is not None else None,
+            "checkpoint_age_s": age_s,
             "executions_made": checkpoint.get("seq"),
         }
 
     async def _replicas(self) -> list[Document]:
-        lanes: dict[str, int] = {}
-        async for lease in self._state.find({"kind": "lease", "name": {"$ne": "reader"}}):
-            if lease.get("holder") is not None:
-                lanes[lease["holder"]] = lanes.get(lease["holder"], 0) + 1
+        """Return who takes part. Documents that somebody has edited are told as far as they tell anything."""
+        leases: list[Document] = [{"$match": {"kind": "lease", "name": {"$ne": "reader"}}}, {"$project": {"holder": 1}}]
+        lanes = Counter(
+            bson_bytes(lease.get("holder")) for lease in (await page_of(self._state, leases, _MOST_LANES))[0]
+        )
         now = self._now()
-        found = await self._state.find({"kind": "replica"}).sort("_id", 1).to_list()
+        replicas: list[Document] = [{"$match": {"kind": "replica"}}, {"$sort": {"_id": 1}}]
+        found, _ = await page_of(self._state, replicas, _MOST_LISTED)
         return [
             {
-                "name": replica["holder"],
-                "is_live": replica["expires_at"] > now,
-                "lanes": lanes.get(replica["holder"], 0),
-                "expires_at": replica["expires_at"],
+                "name": replica.get("holder", id_text(replica["_id"]).removeprefix("replica/")),
+                "is_live": _is_instant(replica.get("expires_at")) and replica["expires_at"] > now,
+                "lanes": lanes[bson_bytes(replica["holder"])] if "holder" in replica else 0,
+                "expires_at": replica.get("expires_at"),
             }
             for replica in found
         ]
@@ -88,9 +102,13 @@ class Overview:
         return {
             "due": overdue,
             "later": waiting - overdue,
-            "oldest_due_at": oldest[0]["due_at"] if oldest else None,
+            "oldest_due_at": oldest[0].get("due_at") if oldest else None,
             "running": await self._executions.count_documents(running, limit=_MOST_COUNTED),
         }
+
+
+def _is_instant(value: Any) -> TypeGuard[datetime]:
+    return isinstance(value, datetime)
 
 
 def _without(document: Mapping[str, Any], *names: str) -> Document:

@@ -15,6 +15,14 @@ class Changed(ReflexdError):
     """Somebody else has changed it meanwhile: read it again first."""
 
 
+class Busy(ReflexdError):
+    """It cannot be done now; after ``retry_after_s`` seconds it may be."""
+
+    def __init__(self, problem: str, *, retry_after_s: int) -> None:
+        super().__init__(problem)
+        self.retry_after_s = retry_after_s
+
+
 class Malformed(ReflexdError):
     """What was sent makes no sense; ``path`` says where."""
 

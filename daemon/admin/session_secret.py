@@ -1,4 +1,6 @@
-"""The secret that signs the cookies of the dashboard: made once, kept in workflow_state, the same on all replicas."""
+"""What the replicas share of the dashboard's sessions, in workflow_state: the secret that signs cookies, made once, and
+which sessions were ended before their time.
+"""
 
 import secrets
 from typing import Any, Final
@@ -29,3 +31,22 @@ class SessionSecret:
             assert found is not None
             self._value = bytes(found["value"])
         return self._value
+
+
+class EndedSessions:
+    """Notes and looks up ends: ``{_id: "session/<name>", kind: "session", changed_at}``, until nobody needs them."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], names: Collections) -> None:
+        self._state = database[names.state]
+
+    async def add(self, name: str, lasts_s: int) -> None:
+        """Note that a session has ended, and forget the ends of more than ``lasts_s`` seconds ago."""
+        fresh = {"$setOnInsert": {"kind": "session"}, "$currentDate": {"changed_at": True}}
+        await self._state.update_one({"_id": f"session/{name}"}, fresh, upsert=True)
+        oldest = {"$dateSubtract": {"startDate": "$$NOW", "unit": "second", "amount": lasts_s}}
+        is_old = {"$expr": {"$lt": ["$changed_at", oldest]}}
+        await self._state.delete_many({"kind": "session", "changed_at": {"$type": "date"}, **is_old})
+
+    async def has(self, name: str) -> bool:
+        """Return whether a session has ended."""
+        return await self._state.find_one({"_id": f"session/{name}"}, {"_id": 1}) is not None

@@ -8,6 +8,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.collection_names import Collections
 from daemon.admin.execution import ExecutionAdmin
+from daemon.admin.identifier import equal_to
+from daemon.admin.weight import find_exactly, light, records_in
 from daemon.executions.status import ENDED, Status
 
 _LONGEST_CHAIN: Final = 20
@@ -34,17 +36,18 @@ class Timeline:
         """
         execution = await self._admin.show(execution_id)
         version_id = {"workflow_id": execution.get("workflow_id"), "version": execution.get("workflow_version")}
-        version = await self._versions.find_one({"_id": version_id}) or {}
-        actions = (version.get("definition") or {}).get("actions") or ()
+        version = await find_exactly(self._versions, version_id) or {}
+        definition = version.get("definition")
+        actions = records_in(definition.get("actions")) if isinstance(definition, Mapping) else []
         return {"execution": execution, "causes": await self._causes(execution), "steps": _steps(execution, actions)}
 
     async def _causes(self, execution: Mapping[str, Any]) -> list[Document]:
         """Follow the chain upwards; where an execution is gone by now, the chain begins after it."""
         causes: list[Document] = []
-        fields = {"workflow_id": 1, "workflow_name": 1, "cause": 1}
+        fields = {"workflow_id": 1, "workflow_name": light("workflow_name"), "cause": 1}
         above = _cause_of(execution)
         while above is not None and len(causes) < _LONGEST_CHAIN:
-            found = await self._executions.find_one({"_id": above}, fields)
+            found = await self._executions.find_one({"_id": equal_to(above)}, fields)
             if found is None:
                 break
             causes.insert(

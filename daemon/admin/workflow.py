@@ -17,15 +17,19 @@ from config.error import WorkflowError
 from config.found import found
 from daemon.admin.identifier import id_text, readings
 from daemon.admin.problem import Changed, NotFound
+from daemon.admin.weight import cut_bytes, find_by_id, find_exactly, light, page_of
 from daemon.mongo.transaction import in_transaction
 from rules.head import Parse, digest_of
-from rules.limit import check_limits
+from rules.limit import MOST_BYTES, check_limits
 from rules.other_key import other_keys
 from rules.workflow import OWN_KEYS, Status, Workflow, status_of
 
 _TIMEOUT_S: Final = 30.0
 _COUNTERS: Final = {"execution_count": 0, "success_count": 0, "failure_count": 0}
-_SUMMARY: Final = {"name": 1, "status": 1, "execution_count": 1, "observed.state": 1, "observed.error": 1}
+_SUMMARY: Final = {
+    **{name: light(name) for name in ("name", "status", "execution_count")},
+    "observed": {name: light(f"observed.{name}", 4096) for name in ("state", "error")},
+}
 ANSWERS: Final = {
     Status.ACTIVE: "activated",
     Status.PAUSED: "paused",
@@ -44,14 +48,18 @@ class WorkflowAdmin:
         self._workflows = database[names.workflows]
         self._parse = parse
 
-    async def summaries(self) -> list[Document]:
-        """Return ``{id, name, status, state, error, execution_count}`` of every workflow, in the order they were made.
+    async def summaries(self, limit: int, after: str | None = None) -> tuple[list[Document], str | None]:
+        """Return ``{id, name, status, state, error, execution_count}`` in the order of ids, and how to go on.
 
         ``status`` is what the document asks for, ``state`` what the daemon made of it, None where none has looked.
 
-        The id is what stands for it in a path; whatever a person has written elsewhere is told as text, or as 0.
+        ``after`` is the id of the last workflow of the page before; the second part of the answer is that of this
+        page, None where no more follow. The id is what stands for a workflow in a path; whatever a person has written
+        elsewhere is told as text, or as 0.
         """
-        return [
+        pipeline = [*behind(after), {"$sort": {"_id": 1}}, {"$project": _SUMMARY}]
+        found, has_more = await page_of(self._workflows, pipeline, limit)
+        summaries: list[Document] = [
             {
                 "id": id_text(document["_id"]),
                 "name": shown_name(document),
@@ -60,20 +68,26 @@ class WorkflowAdmin:
                 "error": _observed(document, "error"),
                 "execution_count": _count(document.get("execution_count")),
             }
-            async for document in self._workflows.find({}, _SUMMARY).sort("_id", 1)
+            for document in found
         ]
+        return summaries, str(summaries[-1]["id"]) if has_more else None
+
+    async def named(self, name: str, limit: int) -> list[Any]:
+        """Return the ids of at most ``limit`` workflows of this name."""
+        found = self._workflows.find({"name": {"$eq": name}}, {"_id": 1}).sort("_id", 1).limit(limit)
+        return [document["_id"] async for document in found]
 
     async def show(self, workflow_id: str) -> Document:
-        """Return the whole document; raise NotFound."""
-        wanted = readings(workflow_id)
-        documents = await self._workflows.find({"_id": {"$in": wanted}}).to_list()
-        if not documents:
+        """Return the document, cut where it is larger than any valid one; raise NotFound."""
+        document = await find_by_id(self._workflows, workflow_id)
+        if document is None:
             raise NotFound(f"workflow {workflow_id[:80]}: there is none with this id")
-        return min(documents, key=lambda document: wanted.index(document["_id"]))
+        return document
 
     async def compiled(self, workflow_id: str) -> tuple[Workflow, Status]:
         """Return the workflow as the document defines it now, and its status; raise NotFound or WorkflowError."""
         document = await self.show(workflow_id)
+        _check_whole(document)
         return self._parse(document["_id"], 0, document), status_of(document)
 
     async def create(self, document: Mapping[str, Any]) -> Any:
@@ -101,6 +115,7 @@ class WorkflowAdmin:
         """Apply a JSON merge patch (RFC 7396) and return the new document; raise as ``replace`` does."""
 
         def edit(before: Document) -> Document:
+            _check_whole(before)
             merged: Document = merge_patch({key: value for key, value in before.items() if key not in OWN_KEYS}, patch)
             merged.pop("_id", None)
             return merged
@@ -155,12 +170,25 @@ class WorkflowAdmin:
         return after
 
     async def _before(self, workflow_id: Any, tag: str | None, session: AsyncClientSession) -> Document:
-        before = await self._workflows.find_one({"_id": workflow_id}, session=session)
+        before = await find_exactly(self._workflows, workflow_id, session)
         if before is None:
-            raise NotFound(f"workflow {str(workflow_id)[:80]}: it has just been deleted")
+            raise NotFound(f"workflow {id_text(workflow_id)[:80]}: it has just been deleted")
         if tag is not None and tag != tag_of(before):
             raise Changed("the workflow was changed since it was read: read it again, and repeat the edit")
         return before
+
+
+def behind(after: str | None) -> list[Document]:
+    """Return the stages that find what comes after an id, in the order of all ids, of whatever types."""
+    if after is None:
+        return []
+    return [{"$match": {"$expr": {"$gt": ["$_id", {"$literal": readings(after)[0]}]}}}]
+
+
+def _check_whole(document: Mapping[str, Any]) -> None:
+    size = cut_bytes(document)
+    if size is not None:
+        raise WorkflowError("", f"expected at most {MOST_BYTES} bytes, found {size}")
 
 
 def tag_of(document: Mapping[str, Any]) -> str:

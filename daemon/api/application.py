@@ -10,8 +10,11 @@ from fastapi.security import HTTPBearer
 from config.api_token import ApiToken
 from config.version import product_version
 from daemon.admin.administration import Administration
+from daemon.api.answer import Answers
 from daemon.api.body_limit import BodyLimit
-from daemon.api.dashboard.dashboard import Dashboard
+from daemon.api.capacity import Capacity
+from daemon.api.dashboard.dashboard import STREAMS, Dashboard
+from daemon.api.envelope import Envelope
 from daemon.api.execution_route import execution_router
 from daemon.api.exposition import Exposition
 from daemon.api.guard import Guard
@@ -36,15 +39,22 @@ def application_of(
     app = FastAPI(title="reflexd", version=product_version(), docs_url=None, redoc_url=None, redirect_slashes=False)
     # What the guard does, said to OpenAPI; without tokens there is nothing to say.
     bearer = [Security(HTTPBearer(auto_error=False, description="A token of the API."))] if tokens else []
-    app.include_router(workflow_router(administration), dependencies=bearer)
-    app.include_router(execution_router(administration), dependencies=bearer)
+    answers = Answers()
+    app.include_router(workflow_router(administration, answers), dependencies=bearer)
+    app.include_router(execution_router(administration, answers), dependencies=bearer)
     app.include_router(probe_router(reasons))
     app.include_router(operation_router(administration, exposition), dependencies=bearer)
     dashboard.put_into(app)
     handle_errors(app)
-    app.add_middleware(BodyLimit)
+    # The last is the outermost.
     app.add_middleware(HeadRequests)
-    app.add_middleware(Guard, tokens=tokens, open_paths=PROBES, visitors=dashboard.visitors)
+    app.add_middleware(Capacity, free_paths=(*PROBES, *STREAMS))
+    app.add_middleware(BodyLimit)
+    app.add_middleware(
+        Guard, tokens=tokens, open_paths=PROBES, visitors=dashboard.visitors, patience=dashboard.patience
+    )
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: Envelope(build())  # type: ignore[method-assign]
     app.openapi = lambda: _openapi(app, administration.entity_types)  # type: ignore[method-assign]
     return app
 

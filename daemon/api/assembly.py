@@ -15,6 +15,7 @@ from daemon.api.server import ApiServer
 from daemon.api.session import Sessions
 from daemon.clock import ServerClock
 from daemon.metrics import Metrics
+from daemon.mongo.client import open_client
 from rules.head import Parse
 
 
@@ -31,9 +32,17 @@ def api_server(
 ) -> ApiServer:
     """Return the server of one daemon; ``lag_s`` speaks of its reader."""
     readiness = Readiness(database, settings.collections, lag_s=lag_s)
-    administration = administration_of(database, settings, parse, clock.now)
+    # Readers have connections of their own: whatever they ask for, the daemon's stay free.
+    client = open_client(settings, "api", is_for_readers=True)
+    patient_client = open_client(settings, "history", is_patient=True)
+    administration = administration_of(client[database.name], settings, parse, clock.now, patient_client[database.name])
     tokens = settings.all_api_tokens
-    sessions = Sessions(tokens, administration.session_secret.get)
+    sessions = Sessions(tokens, administration.session_secret.get, administration.ended_sessions)
     dashboard = Dashboard(administration, sessions, clock.now, readiness.reasons, lag_s)
     app = application_of(administration, tokens, readiness.reasons, Exposition(metrics, gauges), dashboard)
-    return ApiServer(app, settings, on_stop=dashboard.close, on_death=on_death)
+
+    async def close() -> None:
+        await client.close()
+        await patient_client.close()
+
+    return ApiServer(app, settings, on_stop=dashboard.close, on_stopped=close, on_death=on_death)

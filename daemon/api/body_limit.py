@@ -1,17 +1,25 @@
-"""No body larger than a workflow may be: refused by its announced length, else as soon as it has grown too long."""
+"""Read the body before the application runs, no larger and for no longer than allowed; drop who has gone away.
 
+A body is refused by its announced length, else as soon as it has grown too long. A client that leaves ends what only
+reads for it; what changes something goes on.
+"""
+
+import asyncio
 from http import HTTPStatus
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daemon.api.problem import problem
+from daemon.service import cancelled
 
 LARGEST: Final = 1024 * 1024  # bytes; a workflow has at most 256 KB
+LONGEST_S: Final = 12.0  # for the whole body; the connection's own limit is a little longer, and answers nothing
+_CLOSE: Final = {"Connection": "close"}
 
 
 class BodyLimit:
-    """ASGI middleware that reads the body, up to a limit, before the application runs."""
+    """ASGI middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,32 +33,71 @@ class BodyLimit:
         if not announced.isdigit() or len(announced) > 15 or int(announced) > LARGEST:
             await _refuse(scope, receive, send)
             return
-        body, is_whole = await _read(receive)
-        if not is_whole:
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                body = await _read(receive)
+        except TimeoutError:
+            words = f"expected the whole body within {LONGEST_S:g} s"
+            await problem(HTTPStatus.REQUEST_TIMEOUT, words, headers=_CLOSE)(scope, receive, send)
+            return
+        except ConnectionError:  # nobody is there to be answered
+            return
+        if body is None:
             await _refuse(scope, receive, send)
             return
+        await self._answer(scope, receive, send, body)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        gone = asyncio.Event()
+        is_answered = False
 
         async def replay() -> Message:
-            return messages.pop() if messages else await receive()
+            if messages:
+                return messages.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
 
-        await self._app(scope, replay, send)
+        async def noting(message: Message) -> None:
+            nonlocal is_answered
+            await send(message)
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body")
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone.set()
+            if not is_answered and not scope.get("is_change"):
+                answering.cancel()
+
+        answering = asyncio.create_task(self._answered(scope, replay, noting), name="answer")
+        watching = asyncio.create_task(watch(), name="client")
+        try:
+            await asyncio.wait([answering])
+        finally:
+            is_left = gone.is_set() and answering.cancelled()
+            await cancelled(answering, watching)
+        if not is_left:
+            answering.result()  # or what it raised
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
-async def _read(receive: Receive) -> tuple[bytes, bool]:
-    """Return the body, and whether that is all of it."""
+async def _read(receive: Receive) -> bytes | None:
+    """Return the body, None where it is too large; raise ConnectionError where the client went away before its end."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return bytes(body), True
+            raise ConnectionError("the client has gone away")
         body += message.get("body", b"")
         if len(body) > LARGEST:
-            return b"", False
+            return None
         if not message.get("more_body"):
-            return bytes(body), True
+            return bytes(body)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     detail = f"expected a body of at most {LARGEST} bytes"
-    await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"Connection": "close"})(scope, receive, send)
+    await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers=_CLOSE)(scope, receive, send)

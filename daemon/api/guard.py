@@ -1,35 +1,38 @@
 """Who may do what over HTTP: bearer tokens in constant time, and no request that a foreign page had a browser send.
 
 Every request passes here before its body is read. Without any token the API is on loopback only (the settings see to
-that), and then the Host must be a loopback name too: a foreign name that resolves to us is somebody else's page.
+that), and then the Host must be a loopback name too, and no other site's page may even read.
 """
 
 import hmac
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.api_token import ApiToken, hash_of
 from config.api_token import Scope as TokenScope
+from daemon.api.host import host_of, is_from_another_site, is_loopback
+from daemon.api.patience import Patience
 from daemon.api.problem import problem
 from daemon.event import Event
 from daemon.telemetry import emit
 
-_FOREIGN: Final = frozenset({"cross-site", "same-site"})  # same-site: another port of this host, or a sister domain
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+READ_ONLY_ROUTES: Final = (  # of the method POST: they change nothing
+    "/workflows/validate",
+    "/workflows/{workflow_id}/dry-run",
+    "/workflows/{workflow_id}/backtest",
+    "/dashboard/logout",
+)
+_READ_ONLY: Final = tuple(compile_path(route)[0] for route in READ_ONLY_ROUTES)
+TOO_MANY: Final = (HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens were sent: try again later")
+RETRY_AFTER: Final = "5"  # seconds
 _NOBODY: Final = "nobody"  # the name of who comes without a token where none is needed
-_READ_ONLY: Final = (
-    "/validate",
-    "/dry-run",
-    "/backtest",
-    "/logout",
-)  # what changes nothing although it is asked by POST
 
 
 class Visitors(Protocol):
@@ -52,10 +55,16 @@ class Guard:
     """ASGI middleware that lets a request through or answers it; ``scope["token"]`` is whose it is, if anybody's."""
 
     def __init__(
-        self, app: ASGIApp, tokens: Sequence[ApiToken], open_paths: Collection[str], visitors: Visitors
+        self,
+        app: ASGIApp,
+        tokens: Sequence[ApiToken],
+        open_paths: Collection[str],
+        visitors: Visitors,
+        patience: Patience,
     ) -> None:
-        """``open_paths`` need no token: what probes ask for."""
+        """``open_paths`` need no token: what probes ask for. ``patience`` slows down who tries wrong tokens."""
         self._visitors = visitors
+        self._patience = patience
         self._app = app
         self._tokens = tuple(tokens)
         self._open_paths = frozenset(open_paths)
@@ -66,11 +75,16 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        is_change = request.method not in _SAFE and not request.url.path.endswith(_READ_ONLY)
-        token = await self._whose(request)
-        scope["token"] = token
-        refusal = self._foreign(request) or self._judge(request.url.path, token, is_change)
+        path, is_change = scope["path"], changes_something(scope["method"], scope["path"])
+        scope["is_change"] = is_change
+        refusal, token = self._foreign(request), None
+        if refusal is None:
+            token = scope["token"] = await self._whose(request)
+            refusal = self._judge(path, token, is_change)
         if refusal is not None:
+            is_guess = refusal[0] == HTTPStatus.UNAUTHORIZED and not self._visitors.is_page(path) and _given(request)
+            if is_guess and not await self._patience.wait(client_of(request)):
+                refusal = TOO_MANY
             await self._refused(request, *refusal)(scope, receive, send)
             return
         name = token.name if token is not None else _NOBODY
@@ -79,13 +93,12 @@ class Guard:
     async def _whose(self, request: Request) -> ApiToken | None:
         if not self._tokens:
             return None
-        if self._visitors.is_page(request.url.path):
+        if self._visitors.is_page(request.scope["path"]):
             return await self._visitors.token_of(request)
         return self._bearer(request.headers)
 
     def _bearer(self, headers: Mapping[str, str]) -> ApiToken | None:
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        return self._token(given.strip() if kind.lower() == "bearer" else "")
+        return self._token(_given_in(headers))
 
     def _judge(self, path: str, token: ApiToken | None, is_change: bool) -> tuple[int, str] | None:
         """Return the status and words of a refusal, or None."""
@@ -98,13 +111,15 @@ class Guard:
         return None
 
     def _refused(self, request: Request, status: int, detail: str) -> Response:
-        path, is_asked_for = request.url.path, status == HTTPStatus.UNAUTHORIZED
+        path, is_asked_for = request.scope["path"], status == HTTPStatus.UNAUTHORIZED
         if not (is_asked_for and self._visitors.is_page(path)):  # who has not logged in yet is no news
-            client = request.client.host if request.client is not None else ""
-            emit(Event.API_REFUSED, client=client, path=path, status_code=status)
+            emit(Event.API_REFUSED, client=client_of(request), path=path, status_code=status)
         if self._visitors.is_page(path):
             return self._visitors.turn_away(request, status, detail)
-        return problem(status, detail, headers={"WWW-Authenticate": "Bearer"} if is_asked_for else {})
+        headers = {"WWW-Authenticate": "Bearer"} if is_asked_for else {}
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers["Retry-After"] = RETRY_AFTER
+        return problem(status, detail, headers=headers)
 
     def _token(self, given: str) -> ApiToken | None:
         """Return the token of these characters. All are compared, so that time tells nothing."""
@@ -116,35 +131,38 @@ class Guard:
         return found
 
     def _foreign(self, request: Request) -> tuple[int, str] | None:
-        host = _host_of(f"//{request.headers.get('host', '')}")
-        if not self._tokens and host not in _LOOPBACK:
+        host, is_open = host_of(request), not self._tokens
+        if is_open and not is_loopback(host):
             return HTTPStatus.FORBIDDEN, "expected a loopback Host, because no token is set"
-        if request.method not in _SAFE and self._is_from_elsewhere(request):
+        if host is None and (request.headers.getlist("host") or request.scope.get("http_version") != "1.0"):
+            return HTTPStatus.BAD_REQUEST, "expected one Host header: a name or address, and at most a port"
+        is_change, is_by_cookie = (
+            request.method not in SAFE,
+            not is_open and self._visitors.is_page(request.scope["path"]),
+        )
+        if (is_change or is_open) and is_from_another_site(request, is_ours_proven=is_change and is_by_cookie):
             return HTTPStatus.FORBIDDEN, "expected no request from another site's page"
         return None
 
-    def _is_from_elsewhere(self, request: Request) -> bool:
-        """Return whether a page of another origin sent a request; where a cookie counts, ours has to be named."""
-        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-        if origin is None:
-            is_by_cookie = bool(self._tokens) and self._visitors.is_page(request.url.path)
-            return site in _FOREIGN or (is_by_cookie and site != "same-origin")
-        return site in _FOREIGN or _place_of(origin) != request.headers.get("host", "").lower()
+
+def changes_something(method: str, path: str) -> bool:
+    """Return whether a request is for a route that changes something, and so needs a token that may write."""
+    is_read_only = method == "POST" and any(route.match(path) for route in _READ_ONLY)
+    return method not in SAFE and not is_read_only
 
 
-def _host_of(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""
+def client_of(request: Request) -> str:
+    """Return the address that a request comes from."""
+    return request.client.host if request.client is not None else ""
 
 
-def _place_of(origin: str) -> str:
-    """Return host and port as a browser writes them into the Host header too."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
+def _given(request: Request) -> bool:
+    return bool(_given_in(request.headers))
+
+
+def _given_in(headers: Mapping[str, str]) -> str:
+    kind, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if kind.lower() == "bearer" else ""
 
 
 def _audited(send: Send, request: Request, name: str) -> Any:
@@ -156,7 +174,7 @@ def _audited(send: Send, request: Request, name: str) -> Any:
                 Event.API_CHANGED,
                 token=name,
                 method=request.method,
-                path=request.url.path,
+                path=request.scope["path"],
                 status_code=message["status"],
             )
         await send(message)

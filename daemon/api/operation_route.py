@@ -2,16 +2,24 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
+from pydantic import BeforeValidator
 
 from daemon.admin.administration import Administration
 from daemon.admin.json_form import to_json
+from daemon.api.envelope import path_text
 from daemon.api.exposition import CONTENT_TYPE, Exposition
 from daemon.api.responses import errors
 from daemon.api.shape import Document, Health
+from daemon.api.strict_route import StrictRoute
+
+_GAP: Final[dict[str, Any]] = {"pattern": "^[0-9]{1,10}-[0-9]{1,10}$"}  # of those that the daemon records
+
+
+GapId = Annotated[str, BeforeValidator(path_text), Path(min_length=1, max_length=1000, json_schema_extra=_GAP)]
 
 
 def probe_router(reasons: Callable[[], Awaitable[list[str]]]) -> APIRouter:
@@ -35,7 +43,7 @@ def probe_router(reasons: Callable[[], Awaitable[list[str]]]) -> APIRouter:
 
 def operation_router(administration: Administration, exposition: Exposition) -> APIRouter:
     """Return the routes that operators ask."""
-    router = APIRouter(tags=["operation"])
+    router = APIRouter(tags=["operation"], route_class=StrictRoute)
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **errors()})
     async def metrics() -> Response:
@@ -48,7 +56,7 @@ def operation_router(administration: Administration, exposition: Exposition) -> 
         return to_json(await administration.overview.look())
 
     @router.post("/gaps/{gap_id}/acknowledge", response_model=Document, responses=errors(404))
-    async def acknowledge(gap_id: Annotated[str, Path(pattern="^[0-9]{1,10}-[0-9]{1,10}$")]) -> Any:
+    async def acknowledge(gap_id: GapId) -> Any:
         """Note that a person knows of a part of the stream that was lost."""
         await administration.overview.acknowledge(gap_id)
         return {"id": gap_id, "acknowledged": True}

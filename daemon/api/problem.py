@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from config.error import ConfigError, WorkflowError
 from config.found import found
-from daemon.admin.problem import Changed, Conflict, Malformed, NotFound
+from daemon.admin.problem import Busy, Changed, Conflict, Malformed, NotFound
 from daemon.event import Event
 from daemon.executions.command import CommandRefused
 from daemon.mongo.failure import is_transient
@@ -22,6 +22,7 @@ from rules.validation import joined
 
 CONTENT_TYPE: Final = "application/problem+json"
 OURS: Final = "the request failed for a reason that is ours; see the log"
+NO_ANSWER: Final = "MongoDB does not answer, or not within the time that a request has"
 _OF_ADMIN: Final[Mapping[type[Exception], HTTPStatus]] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
@@ -54,6 +55,7 @@ def handle_errors(app: FastAPI) -> None:
     for error, status in _OF_ADMIN.items():
         app.add_exception_handler(error, _answering(status))
     app.add_exception_handler(Malformed, _malformed)
+    app.add_exception_handler(Busy, _busy)
     app.add_exception_handler(WorkflowError, _invalid_workflow)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http)
@@ -76,8 +78,8 @@ def status_and_words(request: Request, error: Exception) -> tuple[HTTPStatus, st
             return status, str(error)
     if is_transient(error):
         emit(Event.STORE_UNAVAILABLE, during="a request over HTTP", error=error)
-        return HTTPStatus.SERVICE_UNAVAILABLE, "MongoDB does not answer"
-    emit(Event.API_FAILED, path=request.url.path, error=error)
+        return HTTPStatus.SERVICE_UNAVAILABLE, NO_ANSWER
+    emit(Event.API_FAILED, path=request.scope["path"], error=error)
     return HTTPStatus.INTERNAL_SERVER_ERROR, OURS
 
 
@@ -91,6 +93,11 @@ def _answering(status: HTTPStatus) -> Any:
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Malformed)
     return problem(HTTPStatus.BAD_REQUEST, str(error), [{"field": error.path, "problem": error.problem}])
+
+
+async def _busy(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Busy)
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), headers={"Retry-After": str(error.retry_after_s)})
 
 
 async def _invalid_workflow(request: Request, error: Exception) -> JSONResponse:
@@ -124,6 +131,8 @@ def _place(location: Sequence[int | str]) -> str:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Malformed):  # what reads the body raised it, and the framework hid it
+        return await _malformed(request, error.__cause__)
     if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that no parser can read
         words = "expected JSON in UTF-8, not nested too deeply"
         return problem(HTTPStatus.BAD_REQUEST, f"body: {words}", [{"field": "body", "problem": words}])
@@ -136,29 +145,29 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 def _allowed(request: Request) -> set[str]:
     """Return the methods of all routes of this path; the framework names those of the first only."""
     paths: dict[str, set[str]] = {}
-    for route in _routes(request.app.router):
-        if route.path_regex.match(request.url.path):
+    for route in routes_of(request.app.router):
+        if route.path_regex.match(request.scope["path"]):
             paths.setdefault(route.path, set()).update(route.methods or ())
-    methods = paths.get(request.url.path) or set().union(*paths.values()) or {"GET"}  # no route of ours: a file
+    methods = paths.get(request.scope["path"]) or set().union(*paths.values()) or {"GET"}  # no route of ours: a file
     return methods | {"HEAD"} if "GET" in methods else methods
 
 
-def _routes(router: APIRouter) -> Iterator[APIRoute]:
+def routes_of(router: APIRouter) -> Iterator[APIRoute]:
     """Yield all routes; the framework keeps those of a router that was included inside that router."""
     for route in router.routes:
         if isinstance(route, APIRoute):
             yield route
         elif isinstance(inner := getattr(route, "original_router", None), APIRouter):
-            yield from _routes(inner)
+            yield from routes_of(inner)
 
 
 async def _store(request: Request, error: Exception) -> JSONResponse:
     if not is_transient(error):
         return await _unexpected(request, error)
     emit(Event.STORE_UNAVAILABLE, during="a request over HTTP", error=error)
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "MongoDB does not answer", headers={"Retry-After": "2"})
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, NO_ANSWER, headers={"Retry-After": "2"})
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    emit(Event.API_FAILED, path=request.url.path, error=error)
+    emit(Event.API_FAILED, path=request.scope["path"], error=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, OURS)

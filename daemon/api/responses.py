@@ -13,12 +13,14 @@ _MEANING: Final[Mapping[int, str]] = {
     404: "There is no such thing.",
     409: "It cannot be done as things stand; `detail` says why.",
     412: "It was changed since it was read.",
+    408: "The body did not come in time.",
     413: "The body is too large.",
     415: "The body is not said to be JSON.",
     422: "It is no valid workflow; `errors` names the path into the document.",
-    503: "MongoDB does not answer.",
+    429: "Too many wrong tokens were sent, or another backtest is at work; see `Retry-After`.",
+    503: "MongoDB does not answer in time, or too many requests are at work; see `Retry-After`.",
 }
-_EVERYWHERE: Final = (400, 401, 403, 413, 415, 503)
+_EVERYWHERE: Final = (400, 401, 403, 408, 413, 415, 429, 503)
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Generator
-from typing import Final
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from typing import Final, cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from config.error import ConfigError
 from config.settings import Settings
+from daemon.api.connection import LARGEST_HEAD, Connection, Connections
 from daemon.beat import is_set_within, until_beat
 from daemon.event import Event
 from daemon.service import Background
@@ -24,10 +26,17 @@ class ApiServer:
     """Listens while it is started. ``address`` is where, None while it does not."""
 
     def __init__(
-        self, app: FastAPI, settings: Settings, *, on_stop: Callable[[], None], on_death: Callable[[str], None]
+        self,
+        app: FastAPI,
+        settings: Settings,
+        *,
+        on_stop: Callable[[], None],
+        on_stopped: Callable[[], Awaitable[None]],
+        on_death: Callable[[str], None],
     ) -> None:
-        """``on_stop`` ends the answers that would go on for ever."""
+        """``on_stop`` ends the answers that would go on for ever; ``on_stopped`` frees what answering has needed."""
         self._on_stop = on_stop
+        self._on_stopped = on_stopped
         self._app = app
         self._settings = settings
         self._server: _Server | None = None
@@ -57,6 +66,8 @@ class ApiServer:
             server_header=False,
             lifespan="off",
             ws="none",
+            http=cast(type[asyncio.Protocol], partial(Connection, Connections())),
+            h11_max_incomplete_event_size=LARGEST_HEAD,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=int(_STOP_S) - 1,
         )
@@ -80,6 +91,7 @@ class ApiServer:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        await self._on_stopped()
 
     async def _run(self) -> None:
         assert self._server is not None

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from daemon.admin.identifier import LONGEST_ID
+
 _OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 
 # Its schema depends on the installation's entity types: the application puts it in place of this reference.
@@ -21,7 +23,7 @@ class _Body(BaseModel):
 class RunBody(_Body):
     """For whom a workflow is to run."""
 
-    entity_id: str = Field(min_length=1, max_length=1000, description="Id of the entity.")
+    entity_id: str = Field(min_length=1, max_length=LONGEST_ID, description="Id of the entity.")
     entity_type: str | None = Field(None, description="Needed where the workflow is open to all types.")
     force: bool = Field(False, description="Whether conditions and enrollment are passed over.")
 
@@ -29,7 +31,7 @@ class RunBody(_Body):
 class DryRunBody(_Body):
     """For whom a workflow is to be played dry."""
 
-    entity_id: str = Field(min_length=1, max_length=1000, description="Id of the entity.")
+    entity_id: str = Field(min_length=1, max_length=LONGEST_ID, description="Id of the entity.")
     entity_type: str | None = Field(None, description="Needed where the workflow is open to all types.")
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
-from bson import ObjectId
 
 from daemon.admin.administration import Administration
 from daemon.admin.execution import Filter
+from daemon.admin.problem import NotFound
 from daemon.commands.output import print_document, print_rows, say
 from daemon.commands.work import AsJson, ConfigFile, administer
 from daemon.commands.workflow import workflow_id_of
@@ -44,11 +44,22 @@ def list_executions(
     """Show executions, newest first."""
 
     async def work(administration: Administration) -> int:
-        workflow_id = workflow
-        if workflow is not None and not ObjectId.is_valid(workflow):  # one of a workflow that is gone finds as well
-            workflow_id = await workflow_id_of(administration, workflow)
-        wanted = Filter(workflow_id, entity_type, entity_id, status, uncertain)
-        items, _ = await administration.executions.page(wanted, limit)
+        workflow_id, missing = workflow, None
+        if workflow is not None:
+            try:
+                workflow_id = await workflow_id_of(administration, workflow)
+            except NotFound as error:  # what ran of a workflow that is gone is found by its id
+                missing = error
+        if missing is not None and not (await administration.executions.page(Filter(workflow), 1))[0]:
+            raise missing
+        items: list[dict[str, Any]] = []
+        before: str | None = None
+        while len(items) < limit:  # a page of large documents ends early
+            wanted = Filter(workflow_id, entity_type, entity_id, status, uncertain, before)
+            page, before = await administration.executions.page(wanted, limit - len(items))
+            items += page
+            if before is None:
+                break
         print_rows(items, _COLUMNS, as_json=as_json)
         return 0
 

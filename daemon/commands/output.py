@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import typer
 
 from config.terminal import escaped, escaped_json, escaped_lines
+from daemon.admin.identifier import record_json
 from daemon.admin.json_form import to_json
 
 
@@ -22,7 +23,7 @@ def say(text: str, *, is_error: bool = False) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    text = json.dumps(to_json(value), ensure_ascii=not _is_unicode(sys.stdout), indent=2)
+    text = json.dumps(_shown(value), ensure_ascii=not _is_unicode(sys.stdout), indent=2)
     typer.echo(escaped_json(text))
 
 
@@ -31,7 +32,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *,
     if as_json:
         print_json(list(rows))
         return
-    texts = [[_text(row.get(key)) for key in columns] for row in rows]
+    shown = [record_json({key: row.get(key) for key in columns}) for row in rows]
+    texts = [
+        ["" if row.get(key) is None else _text(told[key]) for key in columns]
+        for row, told in zip(rows, shown, strict=True)
+    ]
     if not sys.stdout.isatty():
         for line in (list(columns.values()), *texts):
             typer.echo("\t".join(line))
@@ -50,18 +55,24 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *,
 
 def print_document(document: Mapping[str, Any], *, as_json: bool) -> None:
     """Print one document: a line a key, nested values as JSON."""
-    shown = to_json(document)
     if as_json:
-        print_json(shown)
+        print_json(document)
         return
+    shown = record_json(document)
     lines = [(escaped(key), _text(value)) for key, value in shown.items()]
     width = max((len(key) for key, _ in lines), default=0)
     for key, value in lines:
         typer.echo(f"{key:{width}}  {value}")
 
 
-def _text(value: Any) -> str:
-    shown = to_json(value)
+def _shown(value: Any) -> Any:
+    """Return a value as JSON data; in records, ids are their text."""
+    if isinstance(value, Mapping):
+        return record_json(value)
+    return [_shown(each) for each in value] if isinstance(value, list) else to_json(value)
+
+
+def _text(shown: Any) -> str:
     if shown is None:
         return ""
     text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)

@@ -1,9 +1,8 @@
 """``reflexd workflows …``: see, check, switch and run workflows, and ask why."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -11,13 +10,17 @@ import typer
 
 from config.error import WorkflowError
 from daemon.admin.administration import Administration
-from daemon.admin.json_form import from_json, parse_instant
+from daemon.admin.identifier import id_text
+from daemon.admin.json_form import from_json, parse_instant, parse_json
 from daemon.admin.problem import Malformed, NotFound
 from daemon.commands.output import print_document, print_rows, say
 from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, administer
 from rules.workflow import Status
 
 app: Final = typer.Typer(help="See, check, switch and run workflows, and ask why.", no_args_is_help=True)
+
+_PAGE: Final = 1_000
+_MOST_NAMED: Final = 20  # workflows of one name that are told apart in the message
 
 WorkflowName = Annotated[str, typer.Argument(metavar="WORKFLOW", help="Its id, or its name where that is unique.")]
 EntityId = Annotated[str, typer.Argument(metavar="ENTITY_ID", help="Id of the entity.")]
@@ -39,7 +42,14 @@ def list_workflows(config: ConfigFile = None, *, as_json: AsJson = False) -> Non
     """Show every workflow: its status, what the daemon made of it, how many executions have ended, and its error."""
 
     async def work(administration: Administration) -> int:
-        print_rows(await administration.workflows.summaries(), _COLUMNS, as_json=as_json)
+        rows: list[dict[str, Any]] = []
+        after: str | None = None
+        while not rows or after is not None:
+            page, after = await administration.workflows.summaries(_PAGE, after)
+            rows += page
+            if not page:
+                break
+        print_rows(rows, _COLUMNS, as_json=as_json)
         return 0
 
     administer(config, work)
@@ -192,10 +202,9 @@ def _switch(config: Path | None, name: str, status: Status, as_json: bool) -> No
 
 async def workflow_id_of(administration: Administration, name: str) -> str:
     """Return the id of a workflow that is named by id or by name; raise NotFound, or Malformed where several fit."""
-    summaries = await administration.workflows.summaries()
-    if any(each["id"] == name for each in summaries):
-        return name
-    named = [str(each["id"]) for each in summaries if each["name"] == name]
+    with suppress(NotFound, Malformed):
+        return id_text((await administration.workflows.show(name))["_id"])
+    named = [id_text(each) for each in await administration.workflows.named(name, _MOST_NAMED)]
     if len(named) > 1:
         raise Malformed("WORKFLOW", f"expected one workflow, found {len(named)} of this name: {', '.join(named)}")
     if not named:
@@ -205,10 +214,10 @@ async def workflow_id_of(administration: Administration, name: str) -> str:
 
 def _documents_in(file: str) -> list[Any]:
     try:
-        found = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
+        found = parse_json(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise Malformed(file, f"expected a file: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Malformed(file, f"expected JSON: {error}") from error
     return found if isinstance(found, list) else [found]
 

@@ -27,9 +27,13 @@ _OPTIONS: Final = {
     "waitQueueTimeoutMS": 10_000,
     "maxIdleTimeMS": 20_000,  # what a burst or a fault made the pool open is closed again
 }
+# For those who only look: few connections, and each operation, with the wait for one, has its time.
+_FOR_READERS: Final = {"maxPoolSize": 6, "timeoutMS": 5_000}
 
 
-def open_client(settings: Settings, name: str, *, is_patient: bool = False) -> AsyncMongoClient[dict[str, Any]]:
+def open_client(
+    settings: Settings, name: str, *, is_patient: bool = False, is_for_readers: bool = False
+) -> AsyncMongoClient[dict[str, Any]]:
     """Return a client that connects when it is first used; raise ConfigError when the URI is wrong.
 
     ``name`` tells the daemon's clients apart in the server's log (``reflexd-<name>``). A patient client waits as
@@ -46,6 +50,8 @@ def open_client(settings: Settings, name: str, *, is_patient: bool = False) -> A
     options: dict[str, Any] = {key: value for key, value in _OPTIONS.items() if key.lower() not in said}
     if is_patient:
         options.pop("socketTimeoutMS", None)
+    if is_for_readers:
+        options |= _FOR_READERS
     try:
         return AsyncMongoClient(
             uri,

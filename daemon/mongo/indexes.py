@@ -89,6 +89,7 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
             {"status": "cancelled", "completed_at": {"$type": "null"}},
         ),
         Index(names.executions, "queued_again", (("due_at", 1), ("seq", 1)), REQUEUED),
+        Index(names.executions, "newest", (("seq", -1), ("_id", -1))),
         Index(names.executions, "history", (("workflow_id", 1), ("seq", -1))),
         Index(names.executions, "failures", (("seq", -1),), {"status": "failed"}),
         Index(names.executions, "unfinished", (("status", 1), ("workflow_id", 1)), unfinished),

@@ -313,7 +313,7 @@ async def test_what_people_have_broken_is_listed_all_the_same(client: httpx2.Asy
     odd = {"_id": 7, "name": {"a": 1}, "status": ["x"], "execution_count": "many", "trigger": 5}
     await database["workflows"].insert_many([odd, {"_id": "text"}, {"_id": {"a": 1}}])
     listed = (await client.get("/workflows")).json()
-    assert [each["id"] for each in listed] == ["7", "text", "{'a': 1}", workflow_id]
+    assert [each["id"] for each in listed] == ["7", "text", '{"a":1}', workflow_id]
     assert [each["execution_count"] for each in listed] == [0, 0, 0, 0]
     assert (await client.get("/workflows/7")).json()["trigger"] == 5
     await executions(database, workflow_id, 1, status=5, triggered_at="then", actions_executed="all")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -118,6 +119,30 @@ async def test_a_cookie_ends_with_its_token_and_holds_on_every_replica(database:
         async with client_of(application(database, tokens)) as elsewhere:
             elsewhere.cookies.set(COOKIE, cookie)
             assert (await elsewhere.get("/")).status_code == status
+
+
+async def test_logging_out_ends_the_session_on_every_replica_and_no_other(
+    visitor: httpx2.AsyncClient, database: Database
+) -> None:
+    cookies = []
+    for _ in range(2):
+        await log_in(visitor, WRITE)
+        cookies.append(visitor.cookies[COOKIE])
+    await visitor.post("/dashboard/logout", headers=OURS)
+    for cookie, status in zip(cookies, (200, 303), strict=True):
+        async with client_of(application(database, TOKENS)) as elsewhere:
+            elsewhere.cookies.set(COOKIE, cookie)
+            assert (await elsewhere.get("/")).status_code == status
+    assert await database["workflow_state"].count_documents({"kind": "session"}) == 1
+
+
+async def test_ended_sessions_are_forgotten_when_their_cookies_are_too_old(database: Database) -> None:
+    old = {"_id": "session/old", "kind": "session", "changed_at": datetime.now(UTC) - timedelta(hours=13)}
+    await database["workflow_state"].insert_one(old)
+    async with client_of(application(database, TOKENS)) as client:
+        await log_in(client, WRITE)
+        await client.post("/dashboard/logout", headers=OURS)
+    assert await database["workflow_state"].count_documents({"_id": "session/old"}) == 0
 
 
 async def test_a_reading_token_sees_everything_and_switches_nothing(

@@ -34,7 +34,7 @@ def application(database: AsyncDatabase[dict[str, Any]], tokens: Sequence[ApiTok
     async def ready() -> list[str]:
         return []
 
-    sessions = Sessions(tokens, administration.session_secret.get)
+    sessions = Sessions(tokens, administration.session_secret.get, administration.ended_sessions)
     dashboard = Dashboard(administration, sessions, _now, ready, lambda: None)
     return application_of(administration, tokens, ready, Exposition(Metrics(), dict), dashboard)
 

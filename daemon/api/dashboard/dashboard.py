@@ -15,8 +15,10 @@ from daemon.api.dashboard.feed import Feed
 from daemon.api.dashboard.page import Pages
 from daemon.api.dashboard.page_route import LISTED, page_router
 from daemon.api.dashboard.visitor import Visitors, login_router
+from daemon.api.patience import Patience
 from daemon.api.session import Sessions
 
+STREAMS: Final = ("/dashboard/live",)  # answers that go on and on
 _STATIC: Final = Path(__file__).parents[1] / "static"
 
 
@@ -40,8 +42,9 @@ class Dashboard:
 
         self._feed = Feed(newest)
         self.visitors = Visitors(sessions, pages)
+        self.patience = Patience()
         self._routers = (
-            login_router(sessions, pages),
+            login_router(sessions, pages, self.patience),
             page_router(administration, pages, self._feed, reasons, lag_s),
             command_router(administration, pages),
         )

@@ -1,4 +1,4 @@
-"""Render pages: templates with every value escaped, and headers that let the browser run nothing but our own files."""
+"""Render pages: templates with every value escaped. ``daemon.api.envelope`` says what a browser may run of them."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,22 +12,13 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
 from config.api_token import Scope
 from config.version import product_version
+from daemon.admin.identifier import id_text
 from daemon.api.dashboard import presentation
 from rules.workflow import Status
 
-# Pico draws its arrows and ticks as data: images; nothing else comes from anywhere but here.
-POLICY: Final = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
-)
-_HEADERS: Final = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send forms with the Origin "null"
-    "Cache-Control": "no-store",
-}
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _FILTERS: Final[tuple[Callable[..., Any], ...]] = (
+    id_text,
     presentation.exact,
     presentation.machine,
     presentation.relative,
@@ -58,16 +49,16 @@ class Pages:
 
     def show(self, request: Request, template: str, code: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
         """Return a page; it knows where it is, what time it is, and whether who asks may change anything."""
-        token = request.scope.get("token")
+        token, path = request.scope.get("token"), request.scope["path"]
         page = self.text(
             template,
-            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-            path=request.url.path,
+            here=path + (f"?{request.url.query}" if request.url.query else ""),
+            path=path,
             has_login=self._has_login,
             may_write=not self._has_login or (token is not None and token.scope is Scope.WRITE),
             **values,
         )
-        return HTMLResponse(page, code, headers=_HEADERS)
+        return HTMLResponse(page, code)
 
     def problem(self, request: Request, status: int, detail: str, back: str = "/") -> HTMLResponse:
         """Return the page that says why something was not done, with the way back."""

@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from config.error import ReflexdError, WorkflowError
 from daemon.admin.administration import Administration
 from daemon.admin.execution import Filter
+from daemon.admin.identifier import LONGEST_ID, id_text
 from daemon.admin.json_form import parse_instant
 from daemon.admin.problem import Conflict, NotFound
 from daemon.api.dashboard.feed import Feed
@@ -21,8 +22,10 @@ from daemon.executions.status import Status
 from rules.workflow import definition_of
 
 LISTED: Final = 30
-Id = Annotated[str, Query(min_length=1, max_length=1000)]
-Text = Annotated[str, Query(max_length=1000)]
+LISTED_WORKFLOWS: Final = 100
+LONGEST_CHOICE: Final = 200
+Id = Annotated[str, Query(min_length=1, max_length=LONGEST_ID)]
+Text = Annotated[str, Query(max_length=LONGEST_ID)]
 
 
 def page_route(pages: Pages) -> type[APIRoute]:
@@ -63,39 +66,46 @@ def page_router(
         asked: dict[str, Any] = {"entity_id": entity_id, "entity_type": entity_type, "workflow_id": workflow_id}
         asked["at"] = at
         moment = parse_instant(at, "at") if at else None
-        found: dict[str, Any] = {"summaries": await administration.workflows.summaries()}
+        summaries, more = await administration.workflows.summaries(LONGEST_CHOICE)
+        found: dict[str, Any] = {"summaries": summaries, "has_more": more is not None}
         found["entity_types"] = administration.entity_types
         if entity_id:
             kind, workflow = entity_type or None, workflow_id or None
-            found["decisions"] = await administration.executions.decisions(entity_id, kind, workflow)
+            found["decisions"], _ = await administration.executions.decisions(entity_id, kind, workflow)
             if workflow is not None:
                 try:
-                    found["explanation"] = await administration.explainer.explain(workflow, entity_id, kind, moment)
+                    told = await administration.explainer.explain(workflow, entity_id, kind, moment)
+                    found["explanation"], asked["workflow_id"] = told, id_text(told["workflow"]["id"])
                 except (NotFound, Conflict, WorkflowError) as error:
                     found["not_explained"] = str(error)
-        return pages.show(request, "why.html", **asked, **found)
+        return await asyncio.to_thread(pages.show, request, "why.html", **asked, **found)
 
     @router.get("/dashboard/operation")
     async def operation(request: Request) -> Response:
         look = await administration.overview.look()
-        return pages.show(request, "operation.html", **look, reasons=await reasons(), lag_s=lag_s())
+        return await asyncio.to_thread(
+            pages.show, request, "operation.html", **look, reasons=await reasons(), lag_s=lag_s()
+        )
 
     return router
 
 
 def _add_workflows(router: APIRouter, administration: Administration, pages: Pages) -> None:
     @router.get("/")
-    async def workflows(request: Request) -> Response:
-        found = await administration.activity.workflows()
-        # In a thread: for thousands of workflows it takes longer than the event loop may stand still.
-        return await asyncio.to_thread(pages.show, request, "workflows.html", workflows=found)
+    async def workflows(request: Request, after: Text = "") -> Response:
+        found, following = await administration.activity.workflows(LISTED_WORKFLOWS, after or None)
+        # In a thread: it takes longer than the event loop may stand still.
+        shown: dict[str, Any] = {"workflows": found, "following": following, "after": after}
+        return await asyncio.to_thread(pages.show, request, "workflows.html", **shown)
 
     @router.get("/dashboard/workflow")
     async def workflow(request: Request, id: Id) -> Response:
         document = await administration.workflows.show(id)
         executions = await administration.executions.newest(document["_id"], LISTED)
         definition = definition_of(document)
-        return pages.show(request, "workflow.html", workflow=document, definition=definition, executions=executions)
+        return await asyncio.to_thread(
+            pages.show, request, "workflow.html", workflow=document, definition=definition, executions=executions
+        )
 
 
 def _add_executions(router: APIRouter, administration: Administration, pages: Pages, feed: Feed) -> None:
@@ -107,7 +117,8 @@ def _add_executions(router: APIRouter, administration: Administration, pages: Pa
             before=before or None,
         )
         items, following = await administration.executions.page(wanted, LISTED)
-        return pages.show(
+        return await asyncio.to_thread(
+            pages.show,
             request,
             "executions.html",
             executions=items,
@@ -124,7 +135,7 @@ def _add_executions(router: APIRouter, administration: Administration, pages: Pa
 
     @router.get("/dashboard/execution")
     async def execution(request: Request, id: Id) -> Response:
-        return pages.show(request, "execution.html", **await administration.timeline.of(id))
+        return await asyncio.to_thread(pages.show, request, "execution.html", **await administration.timeline.of(id))
 
     @router.get("/dashboard/attention")
     async def attention(request: Request) -> Response:
@@ -132,4 +143,4 @@ def _add_executions(router: APIRouter, administration: Administration, pages: Pa
         uncertain = await administration.activity.failures(is_uncertain=True)
         decided = {execution["id"] for execution in uncertain}
         failed = [each for each in await administration.activity.failures() if each["id"] not in decided]
-        return pages.show(request, "attention.html", uncertain=uncertain, failed=failed)
+        return await asyncio.to_thread(pages.show, request, "attention.html", uncertain=uncertain, failed=failed)

@@ -11,6 +11,8 @@ from config.api_token import ApiToken
 from daemon.api.dashboard.form import form_of
 from daemon.api.dashboard.page import Pages
 from daemon.api.dashboard.page_route import page_route
+from daemon.api.guard import RETRY_AFTER, client_of
+from daemon.api.patience import Patience
 from daemon.api.session import COOKIE, LASTS_S, Sessions
 from daemon.event import Event
 from daemon.telemetry import emit
@@ -53,8 +55,8 @@ class Visitors:
         return RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
 
 
-def login_router(sessions: Sessions, pages: Pages) -> APIRouter:
-    """Return the routes of the way in and out."""
+def login_router(sessions: Sessions, pages: Pages, patience: Patience) -> APIRouter:
+    """Return the routes of the way in and out; ``patience`` slows down who tries wrong tokens."""
     router = APIRouter(include_in_schema=False, route_class=page_route(pages))
 
     @router.get(LOGIN)
@@ -67,16 +69,22 @@ def login_router(sessions: Sessions, pages: Pages) -> APIRouter:
     async def log_in(request: Request) -> Response:
         cookie = await sessions.open((await form_of(request)).get("token", "").strip())
         if cookie is None:
-            client = request.client.host if request.client is not None else ""
-            emit(Event.API_REFUSED, client=client, path=LOGIN, status_code=int(HTTPStatus.UNAUTHORIZED))
-            return pages.show(request, "login.html", HTTPStatus.UNAUTHORIZED, is_wrong=True)
+            client = client_of(request)
+            may_try = await patience.wait(client)
+            status = HTTPStatus.UNAUTHORIZED if may_try else HTTPStatus.TOO_MANY_REQUESTS
+            emit(Event.API_REFUSED, client=client, path=LOGIN, status_code=int(status))
+            page = pages.show(request, "login.html", status, is_wrong=may_try, are_too_many=not may_try)
+            if not may_try:
+                page.headers["Retry-After"] = RETRY_AFTER
+            return page
         response = RedirectResponse(HOME, HTTPStatus.SEE_OTHER)
         is_secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, cookie, LASTS_S, httponly=True, samesite="strict", secure=is_secure)
         return response
 
     @router.post("/dashboard/logout")
-    async def log_out() -> Response:
+    async def log_out(request: Request) -> Response:
+        await sessions.close(request.cookies.get(COOKIE, ""))
         response = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return response

@@ -1,0 +1,77 @@
+"""So many requests are at work at once, and none for longer than allowed; the others wait a little, or come back.
+
+What probes ask is never held up. Answers that go on for ever are counted by those who send them.
+"""
+
+import asyncio
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from daemon.api.problem import problem
+
+AT_WORK: Final = 16
+MOST_WAITING: Final = 60  # with all streams and all who wait for a wrong token, fewer than there are connections
+LONGEST_WAIT_S: Final = 5.0
+LONGEST_S: Final = 45.0  # until an answer begins; the longest, a backtest, ends itself before
+_RETRY: Final = {"Retry-After": "2"}
+
+
+class Capacity:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, free_paths: Collection[str]) -> None:
+        """``free_paths`` are not counted."""
+        self._app = app
+        self._free_paths = frozenset(free_paths)
+        self._room = asyncio.Semaphore(AT_WORK)
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection's request."""
+        if scope["type"] != "http" or scope["path"] in self._free_paths:
+            await self._app(scope, receive, send)
+        elif await self._admitted():
+            await self._answer(scope, receive, send)
+        else:
+            words = f"more than {AT_WORK} requests are at work: try again in a moment"
+            await problem(HTTPStatus.SERVICE_UNAVAILABLE, words, headers=_RETRY)(scope, receive, send)
+
+    async def _admitted(self) -> bool:
+        if self._waiting >= MOST_WAITING:
+            return False
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(LONGEST_WAIT_S):
+                await self._room.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+        return True
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_begun = False
+
+        async def beginning(message: Message) -> None:
+            nonlocal is_begun
+            if not is_begun:
+                is_begun = True
+                deadline.reschedule(None)
+                self._room.release()
+            await send(message)
+
+        deadline = asyncio.timeout(LONGEST_S)
+        try:
+            async with deadline:
+                await self._app(scope, receive, beginning)
+        except TimeoutError:
+            if is_begun or not deadline.expired():
+                raise
+            words = f"the answer took longer than {LONGEST_S:g} s"
+            await problem(HTTPStatus.SERVICE_UNAVAILABLE, words, headers=_RETRY)(scope, receive, beginning)
+        finally:
+            if not is_begun:
+                self._room.release()
