@@ -1,120 +1,160 @@
-"""Renders the Liquid templates that users write, safely: nothing escapes, and nothing runs for ever.
+"""Renders the Liquid templates that users write, in a process apart: nothing escapes, and nothing runs for ever.
 
-Rendering happens in a thread, so that even a template at its limits does not hold up the event loop.
+What a template may cost is counted while it is rendered, and the kernel ends a rendering that takes more processor
+time or memory than any may (``rendering_worker.py``); neither holds up the daemon's loop or its interpreter. The
+renderings of one workflow wait in a line of their own and lines take turns, so a workflow whose templates are heavy
+delays itself. The process is started when there is something to render and ended when there was nothing for a while.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+import contextlib
+import signal
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
-from liquid import BoundTemplate, Environment, Node, RenderContext
-from liquid.builtin.expressions.primitive import RangeLiteral
-from liquid.exceptions import (
-    BlockNestingError,
-    ContextDepthError,
-    LiquidError,
-    LiquidInterrupt,
-    LocalNamespaceLimitError,
-    OutputStreamLimitError,
-)
-from liquid.expression import Expression
+from actions.rendering_frame import ENDED, PROBLEM, TEXTS
+from actions.rendering_limit import PROCESSOR_S
+from actions.rendering_process import CHILDREN, WORKER, ProcessEnded, RenderingProcess
+from actions.rendering_request import request_of
+from config.error import PermanentActionError, TransientActionError
 
-from actions.rendering_budget import BoundedStop, BudgetContext
-from actions.rendering_source import work_of
-from config.error import PermanentActionError
-
-OUTPUT_BYTES: Final = 200_000
-VARIABLE_BYTES: Final = 200_000
-DEPTH: Final = 20
-
-_LIMITS: Final[Mapping[type[LiquidError], str]] = {
-    BlockNestingError: f"nesting limit of {DEPTH} passed",
-    ContextDepthError: f"nesting limit of {DEPTH} passed",
-    LocalNamespaceLimitError: f"variable limit of {VARIABLE_BYTES:,} bytes passed",
-    OutputStreamLimitError: f"output limit of {OUTPUT_BYTES:,} bytes passed",
-}
-
-# What Liquid lets through besides its own errors, when filters meet values they were not written for.
-_FAULTS: Final = (LiquidInterrupt, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+WAIT_S: Final = 10.0  # for a turn, and again for the answer: only a machine that stands still takes so long
+IDLE_S: Final = 60.0  # without anything to render until the process is ended
 
 
 class Renderer:
     """Renders texts as plain text or as HTML; in HTML every value is escaped."""
 
-    def __init__(self) -> None:
-        self._text = _Environment(autoescape=False)
-        self._html = _Environment(autoescape=True)
-        self._parsed = lru_cache(maxsize=64)(self._parse)
+    def __init__(self, on_ended: Callable[[str], None] = lambda _reason: None, *, module: str = WORKER) -> None:
+        """``on_ended`` is told why whenever a rendering, or the process, was ended; ``module`` is what it runs."""
+        self._module = module
+        self._on_ended = on_ended
+        self._lines: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        self._turns = asyncio.Semaphore(CHILDREN)
+        self._free = list(range(CHILDREN))
+        self._process: RenderingProcess | None = None
+        self._starting = asyncio.Lock()
+        self._work: set[asyncio.Task[dict[str, str]]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._idle: asyncio.TimerHandle | None = None
 
-    async def render(self, sources: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
+    async def render(
+        self, sources: Mapping[str, str], values: Mapping[str, Any], *, line: bytes = b""
+    ) -> dict[str, str]:
         """Return every source rendered with ``values``, under its name; the source named ``html`` is HTML.
 
-        Raises PermanentActionError, naming the source and the limit or the mistake.
+        Line breaks that values bring into the source named ``subject`` become blanks. ``line`` tells whose rendering it
+        is. Raises PermanentActionError, naming the source and the limit or the mistake, and TransientActionError where
+        the machine is too busy or has no room for another process.
         """
-        return await asyncio.to_thread(self._render, sources, values)
-
-    def _render(self, sources: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
-        return {name: self._render_one(name, source, values) for name, source in sources.items()}
-
-    def _render_one(self, name: str, source: str, values: Mapping[str, Any]) -> str:
+        request = request_of(sources, values)
+        own = self._lines.get(line) or self._lines.setdefault(line, asyncio.Lock())
         try:
-            return self._parsed(source, name == "html").render(values)
-        except LiquidError as error:
-            raise PermanentActionError(f"{name}: {_problem(error)}") from error
-        except _FAULTS as error:
-            raise PermanentActionError(f"{name}: {type(error).__name__} while rendering") from error
+            async with asyncio.timeout(WAIT_S):
+                await own.acquire()
+                try:
+                    await self._turns.acquire()
+                except BaseException:
+                    own.release()
+                    raise
+        except TimeoutError as error:
+            raise TransientActionError(f"the template did not get its turn within {WAIT_S:g} s") from error
+        # From here on it runs to its end: whoever asked may be cancelled, its answer still has to be read.
+        work = asyncio.create_task(self._rendered(request), name="rendering")
+        self._work.add(work)
+        work.add_done_callback(lambda _: self._turn_over(work, own))
+        return await asyncio.shield(work)
 
-    def _parse(self, source: str, is_html: bool) -> BoundTemplate:
-        work = work_of(source)
-        template = (self._html if is_html else self._text).from_string(source)
-        assert isinstance(template, _Template)
-        template.work = work
-        for expression in _expressions(template):
-            if isinstance(expression, RangeLiteral):
-                expression.stop = BoundedStop(expression.start, expression.stop)
-        return template
+    async def stop(self) -> None:
+        """End the process and what it renders; whatever is asked for later starts another one."""
+        while self._work:
+            for work in self._work:
+                work.cancel()
+            await asyncio.wait(self._work)
+        self._keep()
+        self._close()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _turn_over(self, work: asyncio.Task[dict[str, str]], own: asyncio.Lock) -> None:
+        self._work.discard(work)
+        if not work.cancelled():
+            work.exception()  # or asyncio says that nobody has asked for it
+        self._turns.release()
+        own.release()
+        self._keep()
+        self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._end_if_idle)
+
+    def _keep(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _end_if_idle(self) -> None:
+        if not self._work:
+            self._close()
+
+    def _close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            closing = asyncio.create_task(process.close(), name="rendering process ends")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def _rendered(self, request: bytes) -> dict[str, str]:
+        child = self._free.pop()
+        try:
+            return _texts_of(await self._answer(child, request))
+        finally:
+            self._free.append(child)
+
+    async def _answer(self, child: int, request: bytes) -> Mapping[str, Any]:
+        """Return the answer; asked once more where the process ended beside the rendering, or for no known reason."""
+        reason = ""
+        for _ in range(2):
+            process = await self._running()
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    answer = await process.ask(child, request)
+            except TimeoutError as error:
+                self._lose(process)
+                self._on_ended(reason := f"no answer within {WAIT_S:g} s")
+                raise TransientActionError(f"rendering: {reason}") from error
+            except ProcessEnded as error:
+                self._lose(process)
+                self._on_ended(reason := f"the process ended: {error}")
+                continue
+            if ENDED not in answer:
+                return answer
+            self._on_ended(reason := _reason_of(answer[ENDED]))
+            if answer[ENDED] == signal.SIGPROF:
+                break
+        raise PermanentActionError(f"rendering: {reason}")
+
+    async def _running(self) -> RenderingProcess:
+        async with self._starting:
+            if self._process is None:
+                try:
+                    self._process = await asyncio.to_thread(RenderingProcess, self._module)
+                except OSError as error:
+                    raise TransientActionError(f"the rendering process cannot be started: {error.strerror}") from error
+            return self._process
+
+    def _lose(self, process: RenderingProcess) -> None:
+        if self._process is process:
+            self._close()
 
 
-class _Template(BoundTemplate):
-    context_class = BudgetContext
-
-    def __init__(self, env: Environment, nodes: list[Node], **options: Any) -> None:
-        super().__init__(env, nodes, **options)
-        self.work = 0
-
-
-class _Environment(Environment):
-    block_nesting_limit = DEPTH
-    context_depth_limit = DEPTH
-    local_namespace_limit = VARIABLE_BYTES
-    output_stream_limit = OUTPUT_BYTES
-    template_class = _Template
-
-    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
-        super().setup_tags_and_filters(extra=extra)
-        # Templates stand alone: there is nothing to include, and no value is ever trusted to be HTML.
-        for tag in ("include", "render"):
-            del self.tags[tag]
-        del self.filters["safe"]
+def _reason_of(number: int) -> str:
+    if number == signal.SIGPROF:
+        return f"time limit of {PROCESSOR_S:g} s of processor time passed"
+    with contextlib.suppress(ValueError):
+        return f"the process was ended by {signal.Signals(number).name}"
+    return "the process ended by itself"
 
 
-def _expressions(template: BoundTemplate) -> Iterator[Expression]:
-    """Yield every expression of a template, those inside of others too."""
-    context = RenderContext(template)
-    nodes = list(template.nodes)
-    while nodes:
-        node = nodes.pop()
-        nodes.extend(node.children(context))
-        expressions = list(node.expressions())
-        while expressions:
-            expression = expressions.pop()
-            expressions.extend(expression.children())
-            yield expression
-
-
-def _problem(error: LiquidError) -> str:
-    """Return what is wrong and in which line; without the excerpt that Liquid adds, which may hold anything."""
-    problem = _LIMITS.get(type(error)) or str(error.message)
-    place = error.context()
-    return f"{problem} in line {place[0]}" if place else problem
+def _texts_of(answer: Mapping[str, Any]) -> dict[str, str]:
+    if PROBLEM in answer:
+        raise PermanentActionError(str(answer[PROBLEM]))
+    return dict(answer[TEXTS])

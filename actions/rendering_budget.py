@@ -5,6 +5,7 @@ can be made to work for ever: by loops, by values that double, by filters that m
 expression is weighed, every loop is paid for before it starts, and a filter is refused before it multiplies.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -15,15 +16,21 @@ from liquid.expression import Expression
 from liquid.token import Token
 from liquid.undefined import UNDEFINED
 
+from actions.rendering_limit import LIST_LENGTH, VALUE_SIZE, list_limit, value_limit
+from actions.rendering_value import LeftOut, text_of
+
 LOOP_ITERATIONS: Final = 2_000  # of all loops of a rendering together
-VALUE_SIZE: Final = 200_000  # characters of a text, or of all texts of a list together
-LIST_LENGTH: Final = 20_000
 INTEGER_BITS: Final = 512
 WORK: Final = 3_000_000  # characters and values moved
 
 TAG_WORK: Final = 40
 ENTRY_WORK: Final = 8  # of anything that is not a text
+_IN_PYTHON: Final = frozenset(
+    {"escape_once", "escapejs", "strip_html", "url_encode"}
+)  # they handle one sign after another
 FILTER_WORK: Final = 50
+SIGN_WORK: Final = 5  # of filters that handle one sign of a text after another
+_BY_SIGN: Final = frozenset({"escape_once", "escapejs", "strip_html", "url_encode"})
 
 
 class BudgetContext(RenderContext):
@@ -47,6 +54,12 @@ class BudgetContext(RenderContext):
         self.spend(1 + weight(value))
         return value
 
+    def get_item(self, obj: Any, key: Any) -> Any:
+        """Return what ``obj`` holds under ``key``."""
+        if isinstance(obj, LeftOut):
+            raise ResourceLimitError(obj.limit, token=None)
+        return super().get_item(obj, key)
+
     def assign(self, key: str, val: Any) -> None:
         """Assign a variable; Liquid then measures all of them, which is what is paid for here."""
         self.spend(1 + 10 * len(self.locals))
@@ -67,7 +80,7 @@ class BudgetContext(RenderContext):
         self.spend(FILTER_WORK + sum(map(weight, args)) + sum(map(weight, options.values())))
         self.spend(_extra_work(name, args))
         if _growth(name, args) > VALUE_SIZE:
-            raise ResourceLimitError(f"value limit of {VALUE_SIZE:,} characters passed by filter '{name}'", token=None)
+            raise ResourceLimitError(f"{value_limit()} by filter '{name}'", token=None)
         result = function(*args, **options)
         self.spend(weight(result))
         return result
@@ -119,34 +132,36 @@ def weight(value: Any) -> int:
             waiting.extend(item)
         elif isinstance(item, int) and item.bit_length() > INTEGER_BITS:
             raise ResourceLimitError(f"number limit of {INTEGER_BITS} bits passed", token=None)
+        elif isinstance(item, LeftOut):
+            raise ResourceLimitError(item.limit, token=None)
         total += ENTRY_WORK
         if total + len(waiting) > VALUE_SIZE:
-            raise ResourceLimitError(f"value limit of {VALUE_SIZE:,} characters passed", token=None)
+            raise ResourceLimitError(value_limit(), token=None)
     return total
 
 
 def _growth(name: str, args: Sequence[Any]) -> int:
     """Return the size of what filter ``name`` would make of ``args``, for the filters that multiply; 0 for others."""
     if name == "replace" and len(args) > 2:
-        text, sought, new = (str(arg) for arg in args[:3])
+        text, sought, new = map(text_of, args[:3])
         return text.count(sought) * len(new)
     if name == "join" and len(args) > 1 and isinstance(args[0], Sequence):
-        return len(args[0]) * len(str(args[1]))
+        return len(args[0]) * len(text_of(args[1]))
     return 0
 
 
 def _extra_work(name: str, args: Sequence[Any]) -> int:
     """Return the work of the filters that do more than look at everything once."""
-    if name == "uniq" and args and isinstance(args[0], Sequence):
-        return len(args[0]) ** 2 // 4  # it compares each with each
-    if name in ("date", "strip_html"):
-        return 20 * sum(len(arg) for arg in args if isinstance(arg, str))  # parsers written in Python
+    if name in ("sort", "sort_natural") and args and isinstance(args[0], list):
+        return len(args[0]) * math.ceil(math.log2(len(args[0]) + 1))
+    if name in _BY_SIGN:
+        return SIGN_WORK * sum(len(arg) for arg in args if isinstance(arg, str))
     return 0
 
 
 def _check_length(length: int) -> None:
     if length > LIST_LENGTH:
-        raise ResourceLimitError(f"list limit of {LIST_LENGTH:,} entries passed", token=None)
+        raise ResourceLimitError(list_limit(), token=None)
 
 
 def _whole(value: object) -> int:

@@ -1,13 +1,11 @@
 """The action ``send_email``: sends one e-mail, made from a template, to the person that the entity is about."""
 
-import asyncio
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from actions.action import Action, Delivery, Reach
-from actions.blank import LINE_BREAK, on_one_line
 from actions.context import Context
 from actions.email_address import EmailAddress, UnusableAddress, is_empty, read_email_address
 from actions.mailer import Mailer, MailInDoubt
@@ -15,6 +13,7 @@ from actions.message import build_message
 from actions.outcome import Done, Fail, Outcome, Retry, Skip, Uncertain
 from actions.parameter import FieldPath
 from actions.template import Template, parse_language
+from rules.identity import bson_bytes
 from rules.path import value_at
 
 NO_SERVER = "no mail server is configured: set REFLEXD_SMTP_HOST and REFLEXD_SMTP_FROM"
@@ -77,19 +76,11 @@ class SendEmail(Action):
 
 
 async def _rendered(context: Context, template: Template) -> dict[str, str]:
-    """Return the rendered parts. Line breaks that values bring into the subject become blanks.
-
-    Where the subject has some, it is rendered again with values that have none: what is left is the template's own.
-    """
+    """Return the rendered parts; a workflow's e-mails wait in a line of their own for it."""
     sources = {"subject": template.subject, "text": template.text}
     if template.html:
         sources["html"] = template.html
-    values = _values(context)
-    parts = await context.services.renderer.render(sources, values)
-    if LINE_BREAK.search(parts["subject"].strip()):
-        values = await asyncio.to_thread(on_one_line, values)  # an entity may be large
-        parts |= await context.services.renderer.render({"subject": template.subject}, values)
-    return parts
+    return await context.services.renderer.render(sources, _values(context), line=bson_bytes(context.workflow_id))
 
 
 def _language_of(context: Context) -> str | None:

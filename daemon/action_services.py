@@ -8,13 +8,16 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.enricher import Enricher
 from actions.mailer import Mailer, MailSettings
+from actions.rendering import Renderer
 from actions.scorecard import load_scorecard
 from actions.sender import parse_sender
 from actions.services import Services
 from actions.template import TemplateFiles, Templates
 from config.error import ConfigError
 from config.settings import Settings
+from daemon.event import Event
 from daemon.mongo.template_store import MongoTemplates
+from daemon.telemetry import emit
 
 
 def action_services(settings: Settings, database: AsyncDatabase[dict[str, Any]]) -> Services:
@@ -25,6 +28,7 @@ def action_services(settings: Settings, database: AsyncDatabase[dict[str, Any]])
         templates=Templates([MongoTemplates(database[settings.collections.email_templates]), shipped], shipped.names),
         scorecard=load_scorecard(settings.scorecard),
         enricher=Enricher(settings.phone_region),
+        renderer=Renderer(on_ended=lambda reason: emit(Event.RENDERING_ENDED, error=reason)),
     )
 
 

@@ -94,6 +94,7 @@ class Daemon:
         self.clock = ServerClock(database)
         self.metrics = Metrics()
         services = action_services(settings, database)
+        self._renderer = services.renderer
         beat = Beat(self._is_busy)
 
         self.lanes = Lanes(capacity=MEMORY_JOBS)
@@ -339,6 +340,7 @@ class Daemon:
         ):
             await service.stop()
         await self._executor.stop(self._grace)
+        await self._renderer.stop()
         try:
             async with asyncio.timeout(self._settings.lease_s):
                 await self._commit.drain()

@@ -233,6 +233,12 @@ class Event(StrEnum):
         f"{EXECUTION_FIELDS} action_type error",
         ("An action raised what it should not: its step fails, and the action needs mending."),
     )
+    RENDERING_ENDED = (
+        "rendering.ended",
+        Level.WARNING,
+        "error",
+        ("A rendering was ended at a limit of its process, or the process ended: that step fails, or is tried again."),
+    )
 
     # Replicas
     LEASE_ACQUIRED = "lease.acquired", Level.INFO, "leases", "This replica took over lanes or the reader role."

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +11,12 @@ from actions.rendering import Renderer
 from config.error import PermanentActionError
 
 renderer = Renderer()
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _stopped() -> AsyncIterator[None]:
+    yield
+    await renderer.stop()
 
 
 async def rendered(source: str, values: Mapping[str, Any] | None = None, part: str = "text") -> str:

@@ -1,0 +1,136 @@
+"""What the rendering process is asked: sources and values as BSON, cut to what any rendering may use.
+
+An entity may have 16 MB; a rendering never uses more than its limits allow. What is beyond them is left out here, so
+neither process has to carry it, and a mark in its place lets a template that uses it fail with the limit's name.
+Values near the root go first: what is deep in a heavy document does not push out its plain fields.
+"""
+
+from collections import deque
+from collections.abc import Mapping, MutableMapping, MutableSequence
+from datetime import datetime
+from typing import Any, Final
+
+import bson
+from bson import DBRef, Decimal128, Int64, ObjectId, Regex
+from bson.binary import Binary, UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+
+from actions.rendering_limit import (
+    ALL_CHARACTERS,
+    ALL_VALUES,
+    LIST_LENGTH,
+    SOURCE_CHARACTERS,
+    VALUE_SIZE,
+    entity_limit,
+    list_limit,
+    value_limit,
+)
+from config.error import PermanentActionError
+
+MARK: Final = 255  # the subtype of the binary value that stands where a value was left out
+CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
+    document_class=dict,
+    tz_aware=True,
+    uuid_representation=UuidRepresentation.STANDARD,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
+
+_AS_THEY_ARE: Final = frozenset({int, float, bool, type(None), datetime, ObjectId, Decimal128, Int64})
+_Holder = MutableMapping[Any, Any] | MutableSequence[Any]
+
+
+def request_of(sources: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
+    """Return ``{sources, names, values}`` as BSON; ``names[i]`` are all names under which ``values[i]`` is known.
+
+    Raises PermanentActionError for values that are no BSON.
+    """
+    names: dict[int, list[str]] = {}
+    for name, value in values.items():
+        names.setdefault(id(value), []).append(name)
+    first_of_each = [values[each[0]] for each in names.values()]
+    request = {
+        "sources": {name: source[: SOURCE_CHARACTERS + 1] for name, source in sources.items()},
+        "names": list(names.values()),
+        "values": within_limits(first_of_each),
+    }
+    try:
+        return bson.encode(request, codec_options=CODEC)
+    except (BSONError, OverflowError, TypeError, UnicodeError, RecursionError) as error:
+        raise PermanentActionError(
+            f"expected values that MongoDB can hold, found others: {type(error).__name__}"
+        ) from error
+
+
+def decoded(request: bytes) -> dict[str, Any]:
+    """Return what ``request_of`` was given."""
+    return bson.decode(request, codec_options=CODEC)
+
+
+def within_limits(values: list[Any]) -> list[Any]:
+    """Return a copy of ``values`` in which a mark stands for everything that is beyond the limits."""
+    room = _Room()
+    root: list[Any] = [None]
+    waiting: deque[tuple[Any, _Holder, Any]] = deque([(values, root, 0)])
+    while waiting:
+        container, holder, key = waiting.popleft()
+        mark = room.mark_for(container)
+        if mark is not None:
+            holder[key] = mark
+            continue
+        is_document = isinstance(container, Mapping)
+        copy: Any = dict(container) if is_document else list(container)
+        holder[key] = copy
+        for each, value in container.items() if is_document else enumerate(container):
+            kind = type(value)
+            if kind in _AS_THEY_ARE:
+                continue
+            if kind is DBRef:
+                copy[each] = value = value.id
+            if isinstance(value, dict | list | tuple | Mapping):
+                waiting.append((value, copy, each))
+            else:
+                copy[each] = room.admitted(value)
+    return list(root[0])
+
+
+class _Room:
+    """What is left for the values of one rendering."""
+
+    def __init__(self) -> None:
+        self._values = ALL_VALUES
+        self._characters = ALL_CHARACTERS
+
+    def mark_for(self, container: Any) -> Binary | None:
+        """Take a container's entries from what is left, and return None; or return the mark that says why not."""
+        length = len(container)
+        if length > LIST_LENGTH:
+            return _LONG_LIST
+        characters = sum(map(len, container)) if isinstance(container, Mapping) else 0
+        if length > self._values or characters > self._characters:
+            return _NO_ROOM
+        self._values -= length
+        self._characters -= characters
+        return None
+
+    def admitted(self, value: Any) -> Any:
+        """Return a value that is no container, or the mark that says why it was left out."""
+        if isinstance(value, Regex):
+            value = value.pattern
+        if not isinstance(value, str | bytes):
+            return value
+        if len(value) > VALUE_SIZE:
+            return _LONG_TEXT
+        if len(value) > self._characters:
+            return _NO_ROOM
+        self._characters -= len(value)
+        return bytes(value) if isinstance(value, Binary) and value.subtype == MARK else value
+
+
+def _mark(limit: str) -> Binary:
+    return Binary(limit.encode(), MARK)
+
+
+_LONG_TEXT: Final = _mark(value_limit())
+_LONG_LIST: Final = _mark(list_limit())
+_NO_ROOM: Final = _mark(entity_limit())
