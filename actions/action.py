@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from actions.context import Context
 from actions.outcome import Outcome
+from rules.retry import DEFAULT_POLICY, OUTSIDE_POLICY, RetryPolicy
 
 
 class Reach(StrEnum):
@@ -42,6 +43,11 @@ class Action(BaseModel, ABC):
     def delivery(self) -> Delivery:
         """How the action is delivered when an attempt crashed; only asked of actions that reach outside."""
         return Delivery.AT_LEAST_ONCE
+
+    @property
+    def default_retry(self) -> RetryPolicy:
+        """When a step is tried again that does not say so itself."""
+        return OUTSIDE_POLICY if self.reach is Reach.OUTSIDE else DEFAULT_POLICY
 
     @abstractmethod
     async def run(self, context: Context) -> Outcome:

@@ -1,7 +1,7 @@
 """When a failed step is tried again: the numbers, not the computing of the delay."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Final
 
@@ -32,6 +32,8 @@ class RetryPolicy:
 
 
 DEFAULT_POLICY: Final = RetryPolicy()
+# Two hours in all, for hosts that are away or ask for patience, as greylisting mail servers do for some minutes.
+OUTSIDE_POLICY: Final = RetryPolicy(max_attempts=18, maximum=timedelta(minutes=10))
 ONE_ATTEMPT: Final = RetryPolicy(max_attempts=1)
 
 
@@ -45,22 +47,24 @@ class _Retry(BaseModel):
     jitter: Duration = DEFAULT_POLICY.jitter
 
 
-def parse_retry(raw: object, path: str = "retry") -> RetryPolicy:
+def parse_retry(raw: object, path: str = "retry", default: RetryPolicy = DEFAULT_POLICY) -> RetryPolicy:
     """Return the policy that ``raw`` describes: ``false`` for a single attempt, or an object of its numbers.
 
-    Raises WorkflowError. Where only one of ``initial`` and ``maximum`` is given, the default of the other gives way.
+    What it does not say is as in ``default``; where only one of ``initial`` and ``maximum`` is given, the other gives
+    way. Raises WorkflowError.
     """
     if raw is False:
         return ONE_ATTEMPT
     if not isinstance(raw, Mapping):
         raise WorkflowError(path, f"expected an object or false, found {found(raw)}")
     retry = validated(_Retry, raw, path)
-    initial, maximum = retry.initial, retry.maximum
-    if "maximum" not in retry.model_fields_set:
-        maximum = max(initial, maximum)
-    elif "initial" not in retry.model_fields_set:
-        initial = min(initial, maximum)
-    if initial > maximum:
-        problem = f"expected at least initial, {duration_text(initial)}; found {duration_text(maximum)}"
+    given = retry.model_fields_set
+    policy = replace(default, **{name: getattr(retry, name) for name in given})
+    if "maximum" not in given:
+        policy = replace(policy, maximum=max(policy.initial, policy.maximum))
+    elif "initial" not in given:
+        policy = replace(policy, initial=min(policy.initial, policy.maximum))
+    if policy.initial > policy.maximum:
+        problem = f"expected at least initial, {duration_text(policy.initial)}; found {duration_text(policy.maximum)}"
         raise WorkflowError(joined(path, "maximum"), problem)
-    return RetryPolicy(retry.max_attempts, initial, maximum, retry.multiplier, retry.jitter)
+    return policy

@@ -34,7 +34,8 @@ class Step:
 
     ``delay`` counts from ``triggered_at`` for the first step, from the end of the step before for the others.
     ``conditions`` are judged on the entity as it is when the step runs; None means that it always does.
-    ``timeout`` is the deadline of one attempt. ``action`` is what ``parse_action`` made of the other keys.
+    ``timeout`` is the deadline of one attempt. ``action`` is what ``parse_action`` made of the other keys; what a step
+    does not say of its retries is as in the action's ``default_retry``, if it has one.
     """
 
     action_type: str
@@ -68,16 +69,17 @@ def parse_step(raw: object, path: str, parse_action: ParseAction) -> Step:
     own = {key: value for key, value in raw.items() if key in _Step.model_fields}
     step = validated(_Step, own, path)
     given = step.model_fields_set
-    conditions, retry = None, DEFAULT_POLICY
+    conditions = None
     problems = Problems()
     parameters = {key: value for key, value in raw.items() if key not in own}
     action = problems.attempt(_parse_action, parse_action, step.type, parameters, path)
+    retry: RetryPolicy = getattr(action, "default_retry", DEFAULT_POLICY)
     if "conditions" in given:
         where = joined(path, "conditions")
         conditions = problems.attempt(parse_conditions, step.conditions, where, with_changes=False)
     on_failure = problems.attempt(one_of, step.on_failure, list(OnFailure), joined(path, "on_failure"))
     if "retry" in given:
-        retry = problems.attempt(parse_retry, step.retry, joined(path, "retry")) or retry
+        retry = problems.attempt(parse_retry, step.retry, joined(path, "retry"), retry) or retry
     problems.attempt(_check_timeout, step.timeout, joined(path, "timeout"))
     problems.raise_first()
     return Step(

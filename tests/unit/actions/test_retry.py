@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from actions.registry import parse_action
 from actions.retry import delay_before
-from rules.retry import RetryPolicy
+from rules.retry import DEFAULT_POLICY, OUTSIDE_POLICY, RetryPolicy
 
 EXACT = RetryPolicy(initial=timedelta(seconds=10), maximum=timedelta(minutes=5), multiplier=3, jitter=timedelta())
 
@@ -30,3 +31,17 @@ def test_one_second_of_initial_delay_raises_no_warning() -> None:
     policy = RetryPolicy(initial=timedelta(seconds=1), jitter=timedelta())
 
     assert delay_before(policy, 3) == timedelta(seconds=2)
+
+
+def test_what_reaches_outside_is_tried_for_about_two_hours_and_some_minutes_apart() -> None:
+    policy = parse_action("send_email", {"template": "x"}, "").default_retry
+    delays = [delay_before(policy, attempt) for attempt in range(2, policy.max_attempts + 1)]
+
+    assert policy == OUTSIDE_POLICY
+    assert timedelta(minutes=115) <= sum(delays, timedelta()) <= timedelta(minutes=125)
+    assert max(delays) == timedelta(minutes=10)
+    assert sum(delays[:5], timedelta()) >= timedelta(seconds=300)  # greylisting: try again in 300 s
+
+
+def test_what_stays_in_mongodb_keeps_its_five_attempts() -> None:
+    assert parse_action("create_task", {}, "").default_retry == DEFAULT_POLICY == RetryPolicy(max_attempts=5)

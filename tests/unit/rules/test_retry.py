@@ -23,6 +23,13 @@ def test_every_number_can_be_given() -> None:
     assert parse_retry(raw) == expected
 
 
+def test_what_is_not_given_is_as_in_the_default() -> None:
+    default = RetryPolicy(max_attempts=18, maximum=timedelta(minutes=10))
+    assert parse_retry({"initial": "1m"}, default=default) == RetryPolicy(
+        18, timedelta(minutes=1), timedelta(minutes=10)
+    )
+
+
 def test_a_longer_initial_wait_raises_the_default_maximum() -> None:
     assert parse_retry({"initial": "2h"}).maximum == timedelta(hours=2)
 
