@@ -15,8 +15,9 @@ class EnrichLead(Action):
     """Write ``enrichment: {email?, phone?, company_domain?, name?, provider, enriched_at}``.
 
     ``email`` is ``{normalized, domain, is_free, is_disposable}``, ``phone`` ``{e164, region}``, ``name``
-    ``{first, last}``. Nothing that a person typed is written over, under ``enrichment`` either. ``region`` is for
-    phone numbers that do not say their own; without it the lead's country or language does, else the daemon's default.
+    ``{first, last}``, without titles and degrees. Nothing that a person typed is written over, under ``enrichment``
+    either. ``region`` is for phone numbers that do not say their own; without it the lead's country or language does,
+    else the daemon's default.
     """
 
     type: ClassVar[str] = "enrich_lead"

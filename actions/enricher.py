@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from actions.blank import stripped
 from actions.directory import Directory, load_directory
 from actions.email_address import EmailAddress, parse_email_address
+from actions.person_name import split_name
+from actions.phone_text import phone_readings
 from actions.template import parse_language
 from rules.path import value_at
 
 DERIVED_FIELDS: Final = ("email", "phone", "company_domain", "name")
 
 # How much of a field is looked at: more than that is no name and no number, and must not cost time.
-_LONGEST: Final = {"name": 200, "phone": 50, "website": 2_000}
+_LONGEST: Final = {"name": 200, "website": 2_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,11 @@ def _email(address: EmailAddress, directory: Directory) -> dict[str, Any]:
 
 
 def _phone(entity: Mapping[str, Any], region: str | None, directory: Directory) -> dict[str, str] | None:
-    text = _text(entity, "phone")
-    return directory.phone_number(text, region) if text else None
+    for reading in phone_readings(entity.get("phone"), region):
+        number = directory.phone_number(reading.text, reading.region)
+        if number is not None and reading.expected in (None, number["region"]):
+            return number
+    return None
 
 
 def _company_domain(entity: Mapping[str, Any], address: EmailAddress | None, directory: Directory) -> str | None:
@@ -92,10 +98,7 @@ def _name(entity: Mapping[str, Any]) -> dict[str, str] | None:
     name = _text(entity, "name")
     if not name or _is_given(entity, "first_name") or _is_given(entity, "last_name"):
         return None
-    last, comma, first = name.partition(",")
-    if not comma:
-        first, _, last = " ".join(name.split()).partition(" ")
-    return {"first": " ".join(first.split()), "last": " ".join(last.split())}
+    return split_name(name)
 
 
 def _region_of(entity: Mapping[str, Any]) -> str | None:
@@ -116,9 +119,10 @@ def _host(website: str) -> str:
 
 
 def _is_given(entity: Mapping[str, Any], field: str) -> bool:
-    return entity.get(field) not in (None, "")
+    value = entity.get(field)
+    return bool(stripped(value)) if isinstance(value, str) else value is not None
 
 
 def _text(entity: Mapping[str, Any], field: str) -> str:
     value = entity.get(field)
-    return value.strip() if isinstance(value, str) and len(value) <= _LONGEST[field] else ""
+    return stripped(value) if isinstance(value, str) and len(value) <= _LONGEST[field] else ""

@@ -1,9 +1,11 @@
 """Adding what can be derived from what a lead left."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from bson import Decimal128, Int64
 
 from actions.enrich_lead import EnrichLead
 from actions.enricher import Enricher
@@ -12,6 +14,16 @@ from actions.services import Services
 from tests.unit.actions.factory import NOW, a_context
 
 services = Services(enricher=Enricher(default_region="BR"))
+
+
+SILVA = (
+    "Ana Silva, MD", "Ana Silva MD", "Ana Silva, M.D., Ph. D.", "Ana Silva, PhD", "Ana Silva, Jr.", "Ana Silva Jr.",
+    "Ana Silva, Sr.", "Ana Silva III", "Ana Silva, III", "Ana Silva, Eng.", "Ana Silva, Eng", "Eng. Ana Silva",
+    "Ana Silva, Dr.", "Dr. Ana Silva", "Dr.Ana Silva", "Prof. Dr. h. c. Ana Silva, MBA, PMP", "Mr Ana Silva",
+    "Mrs. Ana Silva", "Ms. Ana Silva", "Sra. Ana Silva", "Dr.ª Ana Silva", "Dipl.-Ing. Ana Silva", "Frau Ana Silva",
+    "Silva, Ana, MD", "Silva, Ana", "Silva Jr., Ana", "Silva, Dra. Ana", "Ana\u00a0Silva,\u3000MD", "Ana Silva (MBA)",
+    "Ana Silva - MD", "Ana Silva,",
+)  # fmt: skip
 
 
 async def enriched(**entity: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -71,6 +83,16 @@ async def test_website_tells_the_company_even_with_a_free_mailbox(website: str) 
         ({"phone": "020 7946 0958", "country": "gb"}, "+442079460958"),
         ({"phone": "020 7946 0958", "locale": "en_GB.UTF-8"}, "+442079460958"),
         ({"phone": "11 98765-4321"}, "+5511987654321"),
+        ({"phone": 11987654321}, "+5511987654321"),
+        ({"phone": Int64(5511987654321)}, "+5511987654321"),
+        ({"phone": 11987654321.0}, "+5511987654321"),
+        ({"phone": Decimal128("1.1987654321E+10")}, "+5511987654321"),
+        ({"phone": 351912345678}, "+351912345678"),
+        ({"phone": 4915112345678, "country": "DE"}, "+4915112345678"),
+        ({"phone": "00351912345678"}, "+351912345678"),
+        ({"phone": "(00351) 912 345 678", "country": "US"}, "+351912345678"),
+        ({"phone": "+351 (0) 912 345 678"}, "+351912345678"),
+        ({"phone": "+ 351\u00a0912 345 678 ext. 12"}, "+351912345678"),
     ],
 )
 async def test_phone_number_is_read_in_the_region_it_is_from(entity: dict[str, Any], e164: str) -> None:
@@ -79,9 +101,21 @@ async def test_phone_number_is_read_in_the_region_it_is_from(entity: dict[str, A
     assert written["phone"]["e164"] == e164
 
 
+@pytest.mark.parametrize("phone", ["00351912345678", 351912345678, "+351 912 345 678"])
+async def test_phone_number_that_says_its_country_needs_no_region(phone: object) -> None:
+    outcome = await EnrichLead().run(a_context({"phone": phone}, services=Services(enricher=Enricher())))
+
+    assert isinstance(outcome, Done)
+    assert isinstance(outcome.writes[0], EntityUpdate)
+    assert outcome.writes[0].set["enrichment"]["phone"] == {"e164": "+351912345678", "region": "PT"}
+
+
 @pytest.mark.parametrize(
     "entity",
-    [{"phone": "12"}, {"phone": "call me"}, {"phone": "1" * 10_000}, {"phone": 5}, {"phone": "123", "country": "??"},
+    [{"phone": math.nan}, {"phone": math.inf}, {"phone": 1e300}, {"phone": True}, {"phone": -5511987654321},
+     {"phone": 11987654321.5}, {"phone": Decimal128("NaN")}, {"phone": Decimal128("1E+6000")}, {"phone": 10**400},
+     {"phone": "00"}, {"phone": "12"}, {"phone": "call me"}, {"phone": "1" * 10_000}, {"phone": 5},
+     {"phone": "123", "country": "??"},
      {"email": "nobody"}, {"email": ["a@b.com"]}, {"website": "http://[::1"}, {"website": "127.0.0.1"},
      {"website": {}}],
 )  # fmt: skip
@@ -97,6 +131,17 @@ async def test_field_that_cannot_be_read_is_reported_and_no_error(entity: dict[s
         ("Ana", {"first": "Ana", "last": ""}),
         ("  Ana   de  Souza ", {"first": "Ana", "last": "de Souza"}),
         ("Souza, Ana Maria", {"first": "Ana Maria", "last": "Souza"}),
+        *((name, {"first": "Ana", "last": "Silva"}) for name in SILVA),
+        ("Dr. med. Hans von der Heide", {"first": "Hans", "last": "von der Heide"}),
+        ("João Silva Neto", {"first": "João", "last": "Silva Neto"}),
+        ("Jack Ma", {"first": "Jack", "last": "Ma"}),
+        ("JACK MA", {"first": "JACK", "last": "MA"}),
+        ("Rahman, Md", {"first": "Md", "last": "Rahman"}),
+        ("Don Draper", {"first": "Don", "last": "Draper"}),
+        ("D. H. Lawrence", {"first": "D.", "last": "H. Lawrence"}),
+        ("Eng Wei Ling", {"first": "Eng", "last": "Wei Ling"}),
+        ("Dr.", {"first": "Dr.", "last": ""}),
+        (", ,", {"first": "", "last": ""}),
     ],
 )
 async def test_name_given_as_one_is_split(name: str, parts: dict[str, str]) -> None:
