@@ -1,18 +1,24 @@
 """One decoded change of one entity, and what can be said of its fields.
 
-A value counts as changed only if before and after differ, where both are known; where they are not, the paths
-that the event names decide, and parents and children of a named path are touched (DESIGN section 4). What
-cannot be known is None, and is never guessed.
+A value counts as changed only if before and after differ (``rules.value.is_equal``), where both are known; where
+they are not, the paths that the event names decide, and parents and children of a named path are touched (DESIGN
+section 4). What cannot be known is None, and is never guessed.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
+from rules.budget import Budget, TooCostly
 from rules.cause import OUTSIDE, Cause
 from rules.path import MISSING, value_at
+from rules.value import is_equal
+
+_ANYWHERE: Final = ""  # in the place of a path
+_LOOKED_AT_FIRST: Final = 20  # of the paths that an event names
 
 
 class Kind(StrEnum):
@@ -50,6 +56,7 @@ class Change:
     cluster_time: tuple[int, int]
     cause: Cause = OUTSIDE
     judged_on: JudgedOn = JudgedOn.EVENT
+    _told: dict[str, bool | None] = field(default_factory=dict, init=False, repr=False, compare=False)  # by path
 
     @property
     def entity(self) -> Mapping[str, Any] | None:
@@ -57,13 +64,19 @@ class Change:
         return self.before if self.kind is Kind.DELETED else self.after
 
     def touched_names(self) -> set[str] | None:
-        """Return the names of the top-level fields that the event names or, for a replace, that differ; else None."""
+        """Return the names of the top-level fields that the event names or, for a replace, that differ; else None.
+
+        None too where telling that would be too costly: then any may have changed.
+        """
         if self.touched is not None:
             return {path.split(".", 1)[0] for path in self.touched}
-        if self.before is None or self.after is None or self.judged_on is not JudgedOn.EVENT:
+        if not self._has_images:
             return None
-        names = self.before.keys() | self.after.keys()
-        return {name for name in names if not is_same(self.before.get(name, MISSING), self.after.get(name, MISSING))}
+        budget = Budget()
+        try:
+            return {name for name in self._names() if self._field_differs(name, budget)}
+        except TooCostly:
+            return None
 
     def has_touched(self, path: str) -> bool | None:
         """Return whether the event names ``path``, a parent or a child of it; None where that is not known."""
@@ -71,21 +84,24 @@ class Change:
             return None
         return any(_is_related(path, named) for named in self.touched)
 
-    def has_changed(self, path: str) -> bool | None:
-        """Return whether the value at ``path`` changed; None where that is not known. Only updates change a value."""
-        if self.kind is not Kind.UPDATED:
-            return False
-        if self.before is not None and self.after is not None and self.judged_on is JudgedOn.EVENT:
-            return not is_same(value_at(self.before, path), value_at(self.after, path))
-        return self.has_touched(path)
+    def has_changed(self, path: str, budget: Budget | None = None) -> bool | None:
+        """Return whether the value at ``path`` changed; None where that is not known. Only updates change a value.
 
-    def has_changed_at_all(self) -> bool | None:
-        """Return whether any field changed; None where that is not known."""
+        Raise TooCostly if telling takes more than ``budget`` has left.
+        """
         if self.kind is not Kind.UPDATED:
             return False
-        if self.before is not None and self.after is not None and self.judged_on is JudgedOn.EVENT:
-            return not _has_same_fields(self.before, self.after)
-        return None if self.touched is None else bool(self.touched)
+        if path not in self._told:
+            self._told[path] = self._has_changed(path, budget or Budget())
+        return self._told[path]
+
+    def has_changed_at_all(self, budget: Budget | None = None) -> bool | None:
+        """Return whether any field changed; None where that is not known. Raise TooCostly as ``has_changed`` does."""
+        if self.kind is not Kind.UPDATED:
+            return False
+        if _ANYWHERE not in self._told:
+            self._told[_ANYWHERE] = self._has_changed_at_all(budget or Budget())
+        return self._told[_ANYWHERE]
 
     def value_before(self, path: str) -> Any:
         """Return the value at ``path`` before the change, MISSING if it had none; raise LookupError if not known."""
@@ -93,28 +109,46 @@ class Change:
             raise LookupError(path)
         return value_at(self.before, path)
 
+    @property
+    def _has_images(self) -> bool:
+        return self.before is not None and self.after is not None and self.judged_on is JudgedOn.EVENT
+
+    def _has_changed(self, path: str, budget: Budget) -> bool | None:
+        if self._has_images:
+            within = (named for named in self._named() if named.startswith(f"{path}."))
+            return any(self._differs(named, budget) for named in within) or self._differs(path, budget)
+        budget.spend(len(self.touched or ()))
+        return self.has_touched(path)
+
+    def _has_changed_at_all(self, budget: Budget) -> bool | None:
+        if not self._has_images:
+            return None if self.touched is None else bool(self.touched)
+        return any(self._differs(path, budget) for path in self._named()) or any(
+            self._field_differs(name, budget) for name in self._names()
+        )
+
+    def _named(self) -> Iterator[str]:
+        """Return some paths that the event names: most often they differ, and no large value is looked through."""
+        return islice(self.touched or (), _LOOKED_AT_FIRST)
+
+    def _names(self) -> Sequence[str]:
+        """Return the names of all top-level fields before and after the change."""
+        return list(dict.fromkeys((*(self.before or ()), *(self.after or ()))))
+
+    def _field_differs(self, name: str, budget: Budget) -> bool:
+        """Return whether a top-level field differs, whose name may have dots in it."""
+        assert self.before is not None
+        assert self.after is not None
+        return not is_equal(self.before.get(name, MISSING), self.after.get(name, MISSING), budget)
+
+    def _differs(self, path: str, budget: Budget) -> bool:
+        """Return whether the value at ``path`` differs between the images; null is as good as none."""
+        return not is_equal(value_at(self.before, path, budget), value_at(self.after, path, budget), budget)
+
 
 def _is_related(path: str, named: str) -> bool:
     """Return whether one path is the other, or leads into it."""
     return path == named or path.startswith(named + ".") or named.startswith(path + ".")
 
 
-def _has_same_fields(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    """Return whether two whole documents hold the same fields, in whatever order a client wrote them."""
-    return left.keys() == right.keys() and all(is_same(left[name], right[name]) for name in left)
-
-
-def is_same(left: Any, right: Any) -> bool:
-    """Return whether two BSON values are the same value: 1 and 1.0 are, 1 and True are not."""
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return list(left) == list(right) and all(is_same(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(is_same, left, right))
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, float) and isinstance(right, float) and left != left and right != right:
-        return True
-    return bool(left == right)
-
-
-__all__ = ["MISSING", "Change", "JudgedOn", "Kind", "is_same"]
+__all__ = ["MISSING", "Change", "JudgedOn", "Kind"]

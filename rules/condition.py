@@ -5,17 +5,20 @@ the type of the value) is not decided again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from typing import Any, Final
 
 from config.error import WorkflowError
 from rules.bounds import Bounds
+from rules.budget import Budget
 from rules.change import Change
 from rules.derived import Derived, comparison, derived_from
 from rules.field import parse_field
 from rules.operators import OPERATORS, Look, Operator
 from rules.path import MISSING, leaves_at, value_at, values_at
+from rules.pattern import PatternBudget
 from rules.validation import joined, one_of
 from rules.value import Test, milliseconds
 
@@ -30,11 +33,13 @@ class Subject:
 
     ``entity`` None means that the document is not known: then every condition is unknown. ``now`` is the
     server's time, for derived fields. ``change`` is what changed, needed by the operators that ask about it.
+    ``budget`` is what judging may take: then TooCostly is raised.
     """
 
     entity: Mapping[str, Any] | None
     now: datetime
     change: Change | None = None
+    budget: Budget = field(default_factory=Budget)
 
 
 Judge = Callable[[Subject], Verdict]
@@ -59,8 +64,13 @@ class Condition:
     actual: Callable[[Subject], Any]
 
 
-def parse_condition(raw: Mapping[str, Any], path: str, *, with_changes: bool) -> Condition:
-    """Read the condition at ``path``, whose keys are known ones; raise WorkflowError if it makes no sense."""
+def parse_condition(
+    raw: Mapping[str, Any], path: str, *, with_changes: bool, patterns: PatternBudget | None = None
+) -> Condition:
+    """Read the condition at ``path``, whose keys are known ones; raise WorkflowError if it makes no sense.
+
+    ``patterns``: how large the patterns of the whole workflow may still be.
+    """
     for key in ("field", "operator"):
         if key not in raw:
             raise WorkflowError(joined(path, key), f"expected the {key} of a condition, found nothing")
@@ -74,6 +84,8 @@ def parse_condition(raw: Mapping[str, Any], path: str, *, with_changes: bool) ->
     if derived is not None:
         return _derived_condition(path, field, operator, derived, value)
     expected = operator.parse(value, joined(path, "value"))
+    if operator.takes_pattern:
+        (patterns or PatternBudget()).check(expected, joined(path, "value"))
     judge = _judge_of(operator, field, expected)
     bounds = None if operator.bounds is None else _bounds_of(operator, field, expected)
     actual = _before_of(field) if operator.look is Look.BEFORE else _now_of(field)
@@ -99,12 +111,18 @@ def _judge_of_values(names: Sequence[str], test: Test, is_negated: bool) -> Judg
         if entity is None:
             return None
         value = entity.get(first, MISSING)
-        is_met = test(value) or (isinstance(value, list) and any(map(test, value)))
+        budget = subject.budget
+        is_met = test(value, budget)
+        if not is_met and isinstance(value, list):
+            budget.spend(len(value))
+            is_met = any(map(test, value, repeat(budget)))
         return is_met is not is_negated
 
     def judge_path(subject: Subject) -> Verdict:
-        entity = subject.entity
-        return None if entity is None else any(map(test, values_at(entity, names))) is not is_negated
+        entity, budget = subject.entity, subject.budget
+        if entity is None:
+            return None
+        return any(map(test, values_at(entity, names, budget), repeat(budget))) is not is_negated
 
     return judge_path if rest else judge_field
 
@@ -114,28 +132,42 @@ def _judge_of_leaves(names: Sequence[str], test: Test, is_negated: bool) -> Judg
 
     def judge_field(subject: Subject) -> Verdict:
         entity = subject.entity
-        return None if entity is None else test(entity.get(first, MISSING)) is not is_negated
+        return None if entity is None else test(entity.get(first, MISSING), subject.budget) is not is_negated
 
     def judge_path(subject: Subject) -> Verdict:
-        entity = subject.entity
+        entity, budget = subject.entity, subject.budget
         if entity is None:
             return None
         # An array without documents has nothing under the name: missing, as $exists says.
-        return any(map(test, leaves_at(entity, names) or (MISSING,))) is not is_negated
+        return any(map(test, leaves_at(entity, names, budget) or (MISSING,), repeat(budget))) is not is_negated
 
     return judge_path if rest else judge_field
 
 
 def _judge_of_change(look: Look, field: str, names: Sequence[str], test: Test) -> Judge:
+    """Return the judge of an operator that asks about a change of ``field``.
+
+    ``changed_to`` is met where the test has become true, ``changed_from`` where it has ceased to be: a tag that an
+    array has held all along was not changed to.
+    """
+
     def judge(subject: Subject) -> Verdict:
-        change = subject.change
-        if change is None or subject.entity is None:
+        change, entity, budget = subject.change, subject.entity, subject.budget
+        if change is None or entity is None:
             return None
-        has_changed = change.has_changed(field)
-        if not has_changed:
+        has_changed = change.has_changed(field, budget)
+        if not has_changed or look is Look.CHANGED:
             return has_changed
-        document = change.before if look is Look.BEFORE else subject.entity
-        return None if document is None else any(map(test, values_at(document, names)))
+        values = values_at(entity, names, budget)
+        is_met = any(map(test, values, repeat(budget)))
+        if is_met is (look is Look.BEFORE):
+            return False
+        if change.before is None:
+            # The event says of a single value that it was another one before; of an array nobody knows what it held.
+            is_single = is_met and len(values) == 1 and not isinstance(value_at(entity, field, budget), list)
+            return True if is_single else None
+        was_met = any(map(test, values_at(change.before, names, budget), repeat(budget)))
+        return was_met is not is_met
 
     return judge
 
@@ -149,25 +181,29 @@ def _bounds_of(operator: Operator, field: str, expected: Any) -> Callable[[datet
 
 
 def _now_of(field: str) -> Callable[[Subject], Any]:
-    return lambda subject: value_at(subject.entity, field)
+    return lambda subject: value_at(subject.entity, field, subject.budget)
 
 
 def _before_of(field: str) -> Callable[[Subject], Any]:
-    return lambda subject: value_at(None if subject.change is None else subject.change.before, field)
+    return lambda subject: value_at(None if subject.change is None else subject.change.before, field, subject.budget)
 
 
 def _derived_condition(path: str, field: str, operator: Operator, derived: Derived, value: Any) -> Condition:
     asked, is_negated = comparison(derived, operator.name, value, path)
 
     def judge(subject: Subject) -> Verdict:
-        entity = subject.entity
-        return None if entity is None else asked.is_met(entity, milliseconds(subject.now)) is not is_negated
+        entity, budget = subject.entity, subject.budget
+        if entity is None:
+            return None
+        return asked.is_met(entity, milliseconds(subject.now), budget) is not is_negated
 
     def bounds(now: datetime) -> Bounds:
         found = asked.bounds(milliseconds(now))
         return found.complement() if is_negated else found
 
     def actual(subject: Subject) -> Any:
-        return MISSING if subject.entity is None else derived.value(subject.entity, milliseconds(subject.now))
+        if subject.entity is None:
+            return MISSING
+        return derived.value(subject.entity, milliseconds(subject.now), subject.budget)
 
     return Condition(path, field, operator.name, value, derived.bases, False, judge, bounds, actual)

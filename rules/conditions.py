@@ -1,22 +1,26 @@
 """Conditions of a workflow: groups of conditions, read once, judged for every event, explained on demand.
 
 Judging follows Kleene's logic: True, False, or None where it cannot be known (the document is not known, or the
-change does not tell). It never raises and never guesses. ``rules.query`` turns the same conditions into a Mongo
-filter.
+change does not tell). It never guesses, and raises nothing but TooCostly, which names the condition. ``rules.query``
+turns the same conditions into a Mongo filter.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 from config.error import WorkflowError, nearest
 from config.found import LONGEST_SHOWN, found, name_of
+from rules.budget import MOST_STEPS_EXPLAINED, Budget, TooCostly
 from rules.condition import KEYS, Condition, Judge, Subject, Verdict, parse_condition
+from rules.pattern import PatternBudget
 from rules.validation import joined
 
 __all__ = ["Combination", "Conditions", "Finding", "Group", "Subject", "parse_conditions"]
 
+MOST_FINDINGS: Final = 10  # that are told and stored of one refusal
 MOST_CONDITIONS: Final = 1_000
 DEEPEST_CONDITION: Final = 20
 
@@ -71,42 +75,67 @@ class Conditions:
         self.fields = frozenset(field for leaf in leaves for field in leaf.fields)
         self.uses_change = any(leaf.uses_change for leaf in leaves)
 
+    def needing_change(self) -> Condition | None:
+        """Return a condition without which nothing is met and that asks what changed, None if there is none."""
+        return next(filter(None, map(_needing_change, self.root.members)), None)
+
     def judge(self, subject: Subject) -> Verdict:
-        """Return whether the conditions are met; None if that cannot be known."""
-        return self._judge(subject)
+        """Return whether the conditions are met; None if that cannot be known.
 
-    def explain(self, subject: Subject) -> tuple[Finding, ...]:
-        """Return the conditions that kept the whole from being met, in document order; nothing if it is met."""
-        return tuple(
-            Finding(leaf.path, leaf.field, leaf.operator, leaf.expected, leaf.actual(subject), verdict)
-            for leaf, verdict in _blamed(self.root, subject, True)
-        )
+        Raise TooCostly with the condition at which the subject's budget was used up.
+        """
+        try:
+            return self._judge(subject)
+        except TooCostly as error:
+            _name(error, self.root)
+            raise
+
+    def explain(self, subject: Subject, most: int = MOST_FINDINGS) -> tuple[Finding, ...]:
+        """Return the first conditions that kept the whole from being met, in document order; nothing if it is met.
+
+        It has a budget of its own: where that is used up, what was found by then is returned.
+        """
+        subject = Subject(subject.entity, subject.now, subject.change, Budget(MOST_STEPS_EXPLAINED))
+        found: list[Finding] = []
+        try:
+            for leaf, verdict in islice(_blamed(self.root, subject, True), most):
+                found.append(_finding(leaf, verdict, subject))
+        except TooCostly:
+            pass
+        return tuple(found)
 
 
-def parse_conditions(raw: object, path: str = "conditions", *, with_changes: bool = True) -> Conditions:
+def parse_conditions(
+    raw: object,
+    path: str = "conditions",
+    *,
+    with_changes: bool = True,
+    patterns: PatternBudget | None = None,
+) -> Conditions:
     """Read the list of conditions at ``path``; raise WorkflowError if it makes no sense or passes a limit.
 
     ``with_changes`` False refuses the operators that ask what changed, where there is no change: in scheduled
-    and manual workflows and in the conditions of steps.
+    and manual workflows and in the conditions of steps. ``patterns``: how large those of the workflow may still be.
     """
     if not isinstance(raw, list):
         raise WorkflowError(path, f"expected a list of conditions, found {found(raw)}")
-    return Conditions(_Parser(path, with_changes).group(Combination.ALL, raw, path, 1))
+    return Conditions(_Parser(path, with_changes, patterns or PatternBudget()).group(Combination.ALL, raw, path, 1))
 
 
 class _Parser:
     """Reads one tree of conditions and counts them; its depth is bounded, so no nesting exhausts the stack."""
 
-    def __init__(self, root: str, with_changes: bool) -> None:
+    def __init__(self, root: str, with_changes: bool, patterns: PatternBudget) -> None:
         self._root = root
         self._with_changes = with_changes
+        self._patterns = patterns
         self._count = 0
 
     def group(self, combination: Combination, raw: Sequence[object], path: str, depth: int) -> Group:
         if depth > DEEPEST_CONDITION:
             raise WorkflowError(self._root, f"expected conditions at most {DEEPEST_CONDITION} levels deep, found more")
         members = tuple(self._member(item, f"{path}[{index}]", depth) for index, item in enumerate(raw))
-        return Group(combination, members, _JUDGES[combination]([member.judge for member in members]))
+        return Group(combination, members, _JUDGES[combination](members))
 
     def _member(self, raw: object, path: str, depth: int) -> Condition | Group:
         self._count += 1
@@ -119,7 +148,7 @@ class _Parser:
         combination = next((each for each in Combination if each in raw), None)
         _refuse_unknown_keys(raw, path, KEYS if combination is None else (combination,))
         if combination is None:
-            return parse_condition(raw, path, with_changes=self._with_changes)
+            return parse_condition(raw, path, with_changes=self._with_changes, patterns=self._patterns)
         return self._inner(combination, raw[combination], joined(path, combination), depth)
 
     def _inner(self, combination: Combination, raw: object, path: str, depth: int) -> Group:
@@ -141,36 +170,55 @@ def _refuse_unknown_keys(raw: Mapping[Any, Any], path: str, known: Sequence[str]
         raise WorkflowError(joined(path, name_of(key)), problem)
 
 
-def _judge_all(judges: Sequence[Judge]) -> Judge:
+Member = Condition | Group
+
+
+def _judge_all(members: Sequence[Member]) -> Judge:
+    judges = [member.judge for member in members]
+
     def judge(subject: Subject) -> Verdict:
         verdict: Verdict = True
-        for member in judges:
-            met = member(subject)
-            if met is False:
-                return False
-            if met is None:
-                verdict = None
+        at = 0
+        try:
+            for member in judges:
+                met = member(subject)
+                if met is False:
+                    return False
+                if met is None:
+                    verdict = None
+                at += 1
+        except TooCostly as error:
+            _name(error, members[at])
+            raise
         return verdict
 
     return judges[0] if len(judges) == 1 else judge
 
 
-def _judge_any(judges: Sequence[Judge]) -> Judge:
+def _judge_any(members: Sequence[Member]) -> Judge:
+    judges = [member.judge for member in members]
+
     def judge(subject: Subject) -> Verdict:
         verdict: Verdict = False
-        for member in judges:
-            met = member(subject)
-            if met:
-                return True
-            if met is None:
-                verdict = None
+        at = 0
+        try:
+            for member in judges:
+                met = member(subject)
+                if met:
+                    return True
+                if met is None:
+                    verdict = None
+                at += 1
+        except TooCostly as error:
+            _name(error, members[at])
+            raise
         return verdict
 
     return judges[0] if len(judges) == 1 else judge
 
 
-def _judge_none(judges: Sequence[Judge]) -> Judge:
-    judge_any = _judge_any(judges)
+def _judge_none(members: Sequence[Member]) -> Judge:
+    judge_any = _judge_any(members)
 
     def judge(subject: Subject) -> Verdict:
         met = judge_any(subject)
@@ -179,7 +227,15 @@ def _judge_none(judges: Sequence[Judge]) -> Judge:
     return judge
 
 
-_JUDGES: Final[Mapping[Combination, Callable[[Sequence[Judge]], Judge]]] = {
+def _name(error: TooCostly, member: Member) -> None:
+    """Tell the error which condition is at fault: ``member``, or the only one within."""
+    while isinstance(member, Group) and len(member.members) == 1:
+        member = member.members[0]
+    if isinstance(member, Condition) and not error.path:
+        error.path = member.path
+
+
+_JUDGES: Final[Mapping[Combination, Callable[[Sequence[Member]], Judge]]] = {
     Combination.ALL: _judge_all,
     Combination.ANY: _judge_any,
     Combination.NONE: _judge_none,
@@ -194,7 +250,30 @@ def _conditions_in(group: Group) -> Iterator[Condition]:
             yield member
 
 
-def _blamed(member: Condition | Group, subject: Subject, wanted: bool) -> Iterator[tuple[Condition, Verdict]]:
+def _finding(leaf: Condition, verdict: Verdict, subject: Subject) -> Finding:
+    try:
+        actual = leaf.actual(subject)
+    except TooCostly:
+        actual = "(too large to be looked up)"
+    return Finding(leaf.path, leaf.field, leaf.operator, leaf.expected, actual, verdict)
+
+
+def _needing_change(member: Member) -> Condition | None:
+    """Return a condition that asks what changed, if ``member`` is not met where nothing did."""
+    if isinstance(member, Condition):
+        return member if member.uses_change else None
+    found = map(_needing_change, member.members)
+    match member.combination:
+        case Combination.ALL:
+            return next(filter(None, found), None)
+        case Combination.ANY:
+            needed = list(found)
+            return needed[0] if all(needed) else None
+        case _:
+            return None
+
+
+def _blamed(member: Member, subject: Subject, wanted: bool) -> Iterator[tuple[Condition, Verdict]]:
     """Return the conditions because of which ``member`` did not come to ``wanted``, and what they came to.
 
     Under ``none`` the blame turns around: there a condition is to blame for being true.

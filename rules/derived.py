@@ -19,6 +19,7 @@ from bson.datetime_ms import DatetimeMS
 
 from config.error import WorkflowError, nearest
 from rules.bounds import NOTHING, Bounds, Filter, all_of, any_of, bounds_of_all, bounds_of_any, exact
+from rules.budget import Budget
 from rules.expected import parse_nothing, parse_presence, shown
 from rules.path import MISSING, values_at
 from rules.value import Bracket, bracket_of, milliseconds
@@ -42,21 +43,21 @@ class Derived:
     sign: int
     names: tuple[Sequence[str], Sequence[str]]  # of the two paths
 
-    def distances(self, entity: Mapping[str, Any], now_ms: int) -> list[int]:
+    def distances(self, entity: Mapping[str, Any], now_ms: int, budget: Budget) -> list[int]:
         """Return the distances from now, in milliseconds, of the dates in the first base field that has any."""
         for names in self.names:
+            values = values_at(entity, names, budget)
+            budget.spend(10 * len(values))
             found = [
-                self.sign * (milliseconds(value) - now_ms)
-                for value in values_at(entity, names)
-                if bracket_of(value) is Bracket.DATE
+                self.sign * (milliseconds(value) - now_ms) for value in values if bracket_of(value) is Bracket.DATE
             ]
             if found:
                 return found
         return []
 
-    def value(self, entity: Mapping[str, Any], now_ms: int) -> Any:
+    def value(self, entity: Mapping[str, Any], now_ms: int, budget: Budget) -> Any:
         """Return the value that a reader is shown: a number of days or hours, or MISSING."""
-        found = self.distances(entity, now_ms)
+        found = self.distances(entity, now_ms, budget)
         return found[0] / self.unit_ms if found else MISSING
 
 
@@ -68,11 +69,12 @@ class Comparison:
     intervals: tuple[Interval, ...]
     or_absent: bool = False
 
-    def is_met(self, entity: Mapping[str, Any], now_ms: int) -> bool:
+    def is_met(self, entity: Mapping[str, Any], now_ms: int, budget: Budget) -> bool:
         """Return whether the entity meets it."""
-        distances = self.derived.distances(entity, now_ms)
+        distances = self.derived.distances(entity, now_ms, budget)
         if not distances:
             return self.or_absent
+        budget.spend(2 * len(distances) * len(self.intervals))
         return any(
             (low is None or low <= distance) and (high is None or distance <= high)
             for distance in distances

@@ -18,12 +18,13 @@ from pydantic import BaseModel
 from config.duration import parse_duration
 from config.error import WorkflowError
 from config.found import found
-from rules.field import parse_field
-from rules.path import MISSING, value_at
+from rules.budget import Budget, TooCostly
+from rules.canonical import canonical
+from rules.field import parse_stored_field
+from rules.path import value_at
 from rules.validation import OUTSIDE_DATA, joined, one_of, validated
 
 _LONGEST_KEY_BYTES: Final = 200
-_LEAST_WHOLE: Final = -(2**63)
 _SCALARS: Final = (bool, int, float, str, bytes, datetime, DatetimeMS, Decimal128, ObjectId, Timestamp)
 _EXPECTED: Final = "'always', 'once', {cooldown: DURATION} or {once_per: FIELD}"
 
@@ -45,23 +46,36 @@ class Enrollment:
     cooldown: timedelta = timedelta()
     field: str = ""
 
-    def key(self, entity: Mapping[str, Any] | None) -> Any:
+    def key(self, entity: Mapping[str, Any] | None, budget: Budget | None = None) -> Any:
         """Return what tells the enrollments of one entity apart: a BSON value, or None where none is kept.
 
         ``once_per`` gives ``{field, value}``; ``{field, hash}`` where the value is no scalar or longer than 200
-        bytes. A missing field and an unknown entity count as null; ``1`` and ``1.0`` are one value.
+        bytes. A missing field and an unknown entity count as null; equal numbers are one value, however they are
+        spelled. Raise TooCostly for a value that is too large to make a key of.
+        """
+        return next(iter(self.keys(entity, budget)), None)
+
+    def keys(self, entity: Mapping[str, Any] | None, budget: Budget | None = None) -> tuple[Any, ...]:
+        """Return ``key``, if there is one, and the keys that earlier versions gave for the same value.
+
+        They hashed values as they were spelled. Plain numbers need none: MongoDB finds Decimal128 10.50 by 10.5.
         """
         if self.mode is Mode.ALWAYS:
-            return None
+            return ()
         if self.mode is not Mode.ONCE_PER:
-            return str(self.mode)
-        value = _one_number(value_at(entity, self.field))
-        if value is MISSING or value is None:
-            return {"field": self.field, "value": None}
+            return (str(self.mode),)
+        budget = budget or Budget()
+        try:
+            found = value_at(entity, self.field, budget)
+            value = canonical(found, budget)
+        except TooCostly as error:
+            error.path = "enrollment.once_per"
+            raise
         encoded = bson.encode({"": value})
-        if isinstance(value, _SCALARS) and len(encoded) <= _LONGEST_KEY_BYTES:
-            return {"field": self.field, "value": value}
-        return {"field": self.field, "hash": blake2b(encoded, digest_size=16).hexdigest()}
+        if value is None or (isinstance(value, _SCALARS) and len(encoded) <= _LONGEST_KEY_BYTES):
+            return ({"field": self.field, "value": value},)
+        spellings = dict.fromkeys((encoded, bson.encode({"": found})))
+        return tuple({"field": self.field, "hash": _digest(spelling)} for spelling in spellings)
 
     def refusal(self, previous: Mapping[str, Any] | None, execution_id: Any, at: datetime) -> str | None:
         """Return why an entity may not enter by a change ``at`` that time: ``already_enrolled``, ``cooldown`` or None.
@@ -80,14 +94,8 @@ class Enrollment:
         return None
 
 
-def _one_number(value: Any) -> Any:
-    """Return whole numbers as plain ones: MongoDB finds ``1`` by ``1.0``, and keys are compared as bytes here.
-
-    A double beyond the whole numbers that BSON knows stays what it is.
-    """
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and _LEAST_WHOLE <= value < -_LEAST_WHOLE else value
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _digest(encoded: bytes) -> str:
+    return blake2b(encoded, digest_size=16).hexdigest()
 
 
 class _Rule(BaseModel):
@@ -107,7 +115,7 @@ def parse_enrollment(raw: object, path: str = "enrollment") -> Enrollment:
     if len(given) != 1:
         raise WorkflowError(path, f"expected {_EXPECTED}, found {found(raw)}")
     if "once_per" in given:
-        return Enrollment(Mode.ONCE_PER, field=parse_field(raw["once_per"], joined(path, "once_per")))
+        return Enrollment(Mode.ONCE_PER, field=parse_stored_field(raw["once_per"], joined(path, "once_per")))
     cooldown = parse_duration(raw["cooldown"], joined(path, "cooldown"))
     if not cooldown:
         raise WorkflowError(

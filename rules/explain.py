@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 import bson
+from bson import Code, DBRef, Regex
 from bson.errors import BSONError
 
-from rules.conditions import Finding
+from rules.conditions import MOST_FINDINGS, Finding
 from rules.path import MISSING
 
 SHOWN_CHARACTERS: Final = 200
@@ -28,8 +29,12 @@ class Reason(StrEnum):
     COOLDOWN = "cooldown"
     REENTRY = "reentry"  # the workflow is in its own cause chain already
     DEPTH = "depth_exceeded"
+    TOO_COSTLY = "too_costly"  # judging was given up at its limit of steps: see rules.budget
     THROTTLED = "throttled"  # too many runs of this workflow for this entity within an hour
     INTAKE_ERROR = "intake_error"
+
+
+GIVEN_UP: Final = frozenset({Reason.INTAKE_ERROR, Reason.TOO_COSTLY})  # nobody knows whether it should have run
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,12 @@ class Refusal:
         """Return ``{workflow_id, workflow_name, workflow_version, reason, conditions?, detail?}``."""
         document: dict[str, Any] = {
             "workflow_id": self.workflow_id,
-            "workflow_name": self.workflow_name,
+            "workflow_name": shown(self.workflow_name),
             "workflow_version": self.workflow_version,
             "reason": str(self.reason),
         }
         if self.findings:
-            document["conditions"] = [finding_document(finding) for finding in self.findings[:10]]
+            document["conditions"] = [finding_document(finding) for finding in self.findings[:MOST_FINDINGS]]
         if self.detail:
             document["detail"] = dict(self.detail)
         return document
@@ -73,15 +78,38 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 
 
 def shown(value: Any) -> Any:
-    """Return a value as it may be stored in an explanation: small ones as they are, others as a cut text."""
+    """Return a value as it may be stored in an explanation: small ones as they are, others as a cut text.
+
+    It takes about as long for the largest value as for a small one.
+    """
     if value is None or isinstance(value, (bool, int, float, bson.ObjectId)):
         return value
+    if isinstance(value, (Code, Regex)):
+        value = str(value) if isinstance(value, Code) else f"/{value.pattern[: SHOWN_CHARACTERS + 1]}/"
     if isinstance(value, str):
         return value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"
+    if isinstance(value, DBRef):
+        value = value.as_doc()
     if isinstance(value, (Mapping, list, tuple)):
-        try:
-            is_small = len(bson.encode({"": value})) <= SHOWN_CHARACTERS
-        except (BSONError, OverflowError):
-            is_small = False
-        return value if is_small else f"{'document' if isinstance(value, Mapping) else 'array'} of {len(value)}"
+        return value if _is_small(value) else f"{'document' if isinstance(value, Mapping) else 'array'} of {len(value)}"
     return value if not isinstance(value, (bytes, bytearray)) else f"{len(value)} bytes"
+
+
+def _is_small(value: Any) -> bool:
+    """Return whether a document or array can be stored, and as shortly as a text that is shown."""
+    left = SHOWN_CHARACTERS
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        left -= len(part) if hasattr(part, "__len__") else 1
+        if left < 0 or isinstance(part, (Regex, DBRef)) or (isinstance(part, Code) and part.scope):
+            return False
+        if isinstance(part, Mapping):
+            left -= sum(map(len, part))
+            parts += part.values()
+        elif isinstance(part, (list, tuple)):
+            parts += part
+    try:
+        return len(bson.encode({"": value})) <= SHOWN_CHARACTERS
+    except (BSONError, OverflowError):
+        return False

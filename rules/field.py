@@ -4,10 +4,22 @@ from typing import Final
 
 from config.error import WorkflowError
 from config.found import found
+from rules.derived import derived_from
 from rules.validation import is_text
 
 LONGEST_PATH: Final = 500
 MOST_NAMES: Final = 100  # MongoDB refuses a path of more than 200
+
+
+def parse_stored_field(raw: object, path: str) -> str:
+    """Return ``raw`` if it is the path of a field that a document can hold: a derived one is nowhere stored."""
+    field = parse_field(raw, path)
+    derived = derived_from(field)
+    if derived is not None:
+        dates = " or ".join(repr(base) for base in derived.bases)
+        problem = f"expected a field that is stored, found {found(field)}, which is derived from the date {dates}"
+        raise WorkflowError(path, f"{problem} as time passes: it never changes by an update")
+    return field
 
 
 def parse_field(raw: object, path: str) -> str:

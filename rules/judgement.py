@@ -6,9 +6,10 @@ Enrollment and throttling need what is stored, and are asked afterwards.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from rules.budget import Budget, TooCostly
 from rules.change import Change
 from rules.condition import Subject
-from rules.conditions import Finding
+from rules.conditions import Conditions, Finding
 from rules.explain import Reason, Refusal
 from rules.workflow import Status, Workflow
 
@@ -26,34 +27,51 @@ class NotConcerned:
 NOT_CONCERNED: Final = NotConcerned()
 
 
-def judge(workflow: Workflow, status: Status, change: Change, max_depth: int) -> Refusal | NotConcerned | None:
+def judge(
+    workflow: Workflow,
+    status: Status,
+    change: Change,
+    max_depth: int,
+    budget: Budget | None = None,
+    *,
+    explains: bool = True,
+) -> Refusal | NotConcerned | None:
     """Return None if ``change`` may start ``workflow``, otherwise why it does not.
 
-    ``max_depth``: how many workflows may set off one another in a chain.
+    ``max_depth``: how many workflows may set off one another in a chain. ``budget``: what judging may take; a verdict
+    that would take more is ``too_costly``. ``explains`` False leaves the findings out, for a refusal that nobody keeps.
     """
-    matched = workflow.trigger.matches(change)
+    subject = Subject(change.entity, change.at, change, budget or Budget())
+    try:
+        return _judge(workflow, status, subject, change, max_depth, explains)
+    except TooCostly as error:
+        error.path = error.path or "trigger"
+        return _refusal(workflow, Reason.TOO_COSTLY, detail=error.detail)
+
+
+def _judge(
+    workflow: Workflow, status: Status, subject: Subject, change: Change, max_depth: int, explains: bool
+) -> Refusal | NotConcerned | None:
+    trigger, conditions = workflow.trigger, workflow.conditions
+    matched = trigger.matches(change, subject.budget)
     if matched is False:
-        return _wrong_transition(workflow, change)
-    subject = Subject(change.entity, change.at, change)
+        # A field that changed, but not from or to the values asked for, is told of.
+        if trigger.transition is None or not trigger.has_changed(change, subject.budget):
+            return NOT_CONCERNED
+        return _refusal(workflow, Reason.TRANSITION, _findings(trigger.transition, subject, explains))
     if matched is None:
-        findings = workflow.trigger.transition.explain(subject) if workflow.trigger.transition is not None else ()
-        return _refusal(workflow, Reason.TRIGGER_UNKNOWN, findings)
-    met = workflow.conditions.judge(subject)
+        return _refusal(workflow, Reason.TRIGGER_UNKNOWN, _findings(trigger.transition, subject, explains))
+    met = conditions.judge(subject)
     if met is not True:
         reason = Reason.CONDITION if met is False else Reason.CONDITION_UNKNOWN
-        return _refusal(workflow, reason, workflow.conditions.explain(subject))
+        return _refusal(workflow, reason, _findings(conditions, subject, explains))
     if status is not Status.ACTIVE:
         return _refusal(workflow, _NOT_RUNNING[status])
     return _loop(workflow, change, max_depth)
 
 
-def _wrong_transition(workflow: Workflow, change: Change) -> Refusal | NotConcerned:
-    """Return the refusal of a field that changed, but not from or to the values asked for."""
-    trigger = workflow.trigger
-    if trigger.transition is None or not trigger.has_changed(change):
-        return NOT_CONCERNED
-    subject = Subject(change.entity, change.at, change)
-    return _refusal(workflow, Reason.TRANSITION, trigger.transition.explain(subject))
+def _findings(conditions: Conditions | None, subject: Subject, explains: bool) -> tuple[Finding, ...]:
+    return conditions.explain(subject) if explains and conditions is not None else ()
 
 
 def _loop(workflow: Workflow, change: Change, max_depth: int) -> Refusal | None:

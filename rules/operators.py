@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from itertools import repeat
 from typing import Any, Final
 
 from rules.bounds import NOTHING, Bounds, Filter, all_of, any_of, exact
+from rules.budget import Budget
 from rules.expected import (
     parse_any,
     parse_list,
@@ -30,8 +32,9 @@ class Look(Enum):
 
     VALUES = auto()  # the values at the path, and the elements of arrays there
     LEAVES = auto()  # the values at the path, arrays as a whole; MISSING where there is nothing
-    BEFORE = auto()  # the values before a change of them
-    AFTER = auto()  # the values after a change of them
+    CHANGED = auto()  # whether there was a change of them
+    BEFORE = auto()  # what a change of them has ended
+    AFTER = auto()  # what a change of them has brought about
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,12 @@ class Operator:
     @property
     def needs_change(self) -> bool:
         """Whether the operator asks about a change, not about the entity alone."""
-        return self.look in (Look.BEFORE, Look.AFTER)
+        return self.look in (Look.CHANGED, Look.BEFORE, Look.AFTER)
+
+    @property
+    def takes_pattern(self) -> bool:
+        """Whether what is expected is a pattern, which has still to be checked."""
+        return self.parse is parse_pattern
 
     def negates(self, expected: Any) -> bool:
         """Return whether the condition is met where the test fails: ``not_…``, or presence expected to be false."""
@@ -62,6 +70,7 @@ class Operator:
 
 # Ends every pattern of ours. A stored regular expression "matches" a pattern that is spelled the same; none is.
 _SIGNATURE: Final = "(?#reflexd)"
+_FIND_SHIFT: Final = 8
 _SPECIAL: Final = re.compile(r"[^0-9A-Za-z\u0080-\U0010ffff]")
 
 
@@ -69,22 +78,35 @@ def _holds_part(expected: Any) -> Test:
     is_member = equal_to(expected)
     is_text = type(expected) is str
 
-    def test(value: Any) -> bool:
+    def test(value: Any, budget: Budget) -> bool:
         if isinstance(value, list):
-            return any(map(is_member, value))
-        return is_text and type(value) is str and expected in value
+            budget.spend(len(value))
+            return any(map(is_member, value, repeat(budget)))
+        if not is_text or type(value) is not str:
+            return False
+        budget.spend(_steps_to_find(len(expected), len(value)))
+        return expected in value
 
     return test
 
 
-def _is_empty(value: Any) -> bool:
+def _steps_to_find(part: int, text: int) -> int:
+    """Return the steps that finding a part of a text takes at the worst, both lengths in characters.
+
+    CPython looks for short parts of texts that are not long in a simple way, in others in linear time.
+    """
+    is_simple = text < 30_000 and part < 100
+    return text * (part + 4 if is_simple else 16) >> _FIND_SHIFT
+
+
+def _is_empty(value: Any, _: Budget) -> bool:
     if type(value) is str or isinstance(value, Mapping | list):
         return len(value) == 0
     return value is None or value is MISSING
 
 
 def _is_text(check: Callable[[str, str], bool]) -> Callable[[Any], Test]:
-    return lambda expected: lambda value: type(value) is str and check(value, expected)
+    return lambda expected: lambda value, _: type(value) is str and check(value, expected)
 
 
 def _bounds_of(operator: str) -> Callable[[str, Any], Bounds]:
@@ -142,7 +164,7 @@ _IN = Operator("in", parse_list, one_of, _bounds_of("$in"))
 _EXISTS = Operator(
     "exists",
     parse_presence,
-    lambda _: lambda value: value is not MISSING,
+    lambda _: lambda value, _: value is not MISSING,
     lambda field, _: exact({field: {"$exists": True}}),
     Look.LEAVES,
 )
@@ -168,7 +190,7 @@ OPERATORS: Final[Mapping[str, Operator]] = {
         Operator("starts_with", parse_text, _is_text(str.startswith), _bounds_of_pattern("^", "")),
         Operator("ends_with", parse_text, _is_text(str.endswith), _bounds_of_pattern("", r"\z")),
         Operator("matches", parse_pattern, matching, _bounds_of_match),
-        Operator("changed", parse_nothing, lambda _: lambda value: True, None, Look.AFTER),
+        Operator("changed", parse_nothing, lambda _: lambda value, _: True, None, Look.CHANGED),
         Operator("changed_from", parse_any, equal_to, None, Look.BEFORE),
         Operator("changed_to", parse_any, equal_to, None, Look.AFTER),
     )

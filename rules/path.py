@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from bson import DBRef
 
+from rules.budget import Budget
+
 
 class _Missing:
     """The one value that stands for a field that is not there; it is false."""
@@ -23,26 +25,27 @@ MISSING: Final = _Missing()
 _LONGEST_POSITION: Final = 9  # digits; no array is longer, and Python refuses to read very long numbers
 
 
-def value_at(document: Any, path: str) -> Any:
-    """Return the value at a dotted path, or MISSING.
+def value_at(document: Any, path: str, budget: Budget | None = None) -> Any:
+    """Return the value at a dotted path, or MISSING; raise TooCostly if that takes more than ``budget`` has left.
 
     Arrays are stepped into by position (``tags.0``); a name applied to an array gives the list of what its
     documents hold under that name, or MISSING if none holds it.
     """
-    value = document
-    names = path.split(".")
-    for depth, name in enumerate(names):
+    return _value(document, path.split("."), 0, budget or Budget())
+
+
+def _value(value: Any, names: Sequence[str], depth: int, budget: Budget) -> Any:
+    for at in range(depth, len(names)):
+        name = names[at]
         if isinstance(value, Mapping):
             value = value.get(name, MISSING)
+        elif isinstance(value, list) and name.isdecimal():
+            position = int(name) if len(name) <= _LONGEST_POSITION else len(value)
+            value = value[position] if position < len(value) else MISSING
         elif isinstance(value, list):
-            if name.isdecimal():
-                position = int(name) if len(name) <= _LONGEST_POSITION else len(value)
-                value = value[position] if position < len(value) else MISSING
-            else:
-                rest = ".".join(names[depth:])
-                found = [value_at(item, rest) for item in value if isinstance(item, Mapping)]
-                found = [item for item in found if item is not MISSING]
-                return found or MISSING
+            budget.spend(len(value) * (4 + len(names) - at))
+            found = [_value(item, names, at, budget) for item in value if isinstance(item, Mapping)]
+            return [item for item in found if item is not MISSING] or MISSING
         else:
             return MISSING
         if value is MISSING:
@@ -50,68 +53,100 @@ def value_at(document: Any, path: str) -> Any:
     return value
 
 
-def leaves_at(document: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+def leaves_at(document: Mapping[str, Any], names: Sequence[str], budget: Budget | None = None) -> list[Any]:
     """Return what a MongoDB query finds at a path, arrays at its end as a whole; an array on the way has many leaves.
 
     Where a document on the way lacks the name, the leaf is MISSING; an array without documents has no leaf at all.
+    Raise TooCostly as ``value_at`` does.
     """
-    leaves: list[Any] = []
-    _walk(document, names, 0, leaves, False)
-    return leaves
+    walk = _Walk(names, budget or Budget(), expands=False)
+    walk.document(document, 0)
+    return walk.found
 
 
-def values_at(document: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    """Return the values a MongoDB query compares at a path: every leaf, and the elements of leaves that are arrays."""
-    values: list[Any] = []
-    _walk(document, names, 0, values, True)
-    return values
+def values_at(document: Mapping[str, Any], names: Sequence[str], budget: Budget | None = None) -> list[Any]:
+    """Return the values a MongoDB query compares at a path: every leaf, and the elements of leaves that are arrays.
+
+    Raise TooCostly as ``value_at`` does.
+    """
+    walk = _Walk(names, budget or Budget(), expands=True)
+    walk.document(document, 0)
+    return walk.found
 
 
-def _walk(document: Mapping[str, Any], names: Sequence[str], depth: int, found: list[Any], expand: bool) -> None:
-    for at in range(depth, len(names)):
-        value = document.get(names[at], MISSING)
-        is_end = at + 1 == len(names)
-        if isinstance(value, list):
-            if not is_end:
-                _walk_array(value, names, at + 1, found, expand)
-                return
-            if expand:
-                found.extend(value)
-        elif not is_end:
-            inner = _as_document(value)
+class _Walk:
+    """One walk along a path.
+
+    Where a name is a number, it is both a position and a name: each array would be met twice as often as the one
+    around it, so no array is looked through twice for the same rest of the path.
+    """
+
+    __slots__ = ("_budget", "_expands", "_names", "_seen", "found")
+
+    def __init__(self, names: Sequence[str], budget: Budget, *, expands: bool) -> None:
+        self._names = names
+        self._budget = budget
+        self._expands = expands
+        self._seen: set[tuple[int, int]] = set()  # identity of an array, depth
+        self.found: list[Any] = []
+
+    def document(self, document: Mapping[str, Any], depth: int) -> None:
+        """Look for ``names[depth:]`` in a document."""
+        names = self._names
+        self._budget.spend(len(names) - depth)
+        for at in range(depth, len(names)):
+            value = document.get(names[at], MISSING)
+            is_end = at + 1 == len(names)
+            if isinstance(value, list):
+                if not is_end:
+                    self.array(value, at + 1)
+                    return
+                if self._expands:
+                    self._budget.spend(2 * len(value))
+                    self.found.extend(value)
+            elif not is_end:
+                inner = _as_document(value)
+                if inner is not None:
+                    document = inner
+                    continue
+                value = MISSING
+            self.found.append(value)
+            return
+
+    def array(self, array: list[Any], depth: int) -> None:
+        """Look for ``names[depth:]`` in an array: in its documents, and at a position if the name is a number.
+
+        An element reached by its position is compared as a whole, also when it is an array, as a server does it.
+        """
+        place = (id(array), depth)
+        if place in self._seen:
+            return
+        self._seen.add(place)
+        self._budget.spend(3 * len(array) + 5)
+        position = _position(self._names[depth])
+        for index, item in enumerate(array):
+            inner = _as_document(item)
             if inner is not None:
-                document = inner
-                continue
-            value = MISSING
-        found.append(value)
-        return
+                self.document(inner, depth)
+            if index == position:
+                self._element(item, inner, depth)
 
-
-def _walk_array(array: list[Any], names: Sequence[str], depth: int, found: list[Any], expand: bool) -> None:
-    """Look for ``names[depth:]`` in an array: in its documents, and at a position if the name is a number.
-
-    An element reached by its position is compared as a whole, also when it is an array, as a server does it.
-    """
-    name = names[depth]
-    position = int(name) if name.isascii() and name.isdecimal() and len(name) <= _LONGEST_POSITION else -1
-    if str(position) != name:
-        position = -1
-    is_end = depth + 1 == len(names)
-    for index, item in enumerate(array):
-        inner = _as_document(item)
-        if inner is not None:
-            _walk(inner, names, depth, found, expand)
-        if index != position:
-            continue
-        if is_end:
-            found.append(item)
+    def _element(self, item: Any, inner: Mapping[str, Any] | None, depth: int) -> None:
+        if depth + 1 == len(self._names):
+            self.found.append(item)
         elif inner is not None:
-            _walk(inner, names, depth + 1, found, expand)
+            self.document(inner, depth + 1)
         elif isinstance(item, list):
-            _walk_array(item, names, depth + 1, found, expand)
+            self.array(item, depth + 1)
+
+
+def _position(name: str) -> int:
+    """Return the position in an array that a name stands for, -1 for none: ``00`` is a name only."""
+    is_number = name.isascii() and name.isdecimal() and len(name) <= _LONGEST_POSITION
+    return int(name) if is_number and str(int(name)) == name else -1
 
 
 def _as_document(value: Any) -> Mapping[str, Any] | None:
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return value
     return value.as_doc() if isinstance(value, DBRef) else None

@@ -12,6 +12,7 @@ from config.duration import duration_text
 from config.error import WorkflowError
 from config.found import found
 from rules.conditions import Conditions, parse_conditions
+from rules.pattern import PatternBudget
 from rules.retry import DEFAULT_POLICY, RetryPolicy, parse_retry
 from rules.validation import OUTSIDE_DATA, Duration, Problems, joined, one_of, validated
 
@@ -58,11 +59,11 @@ class _Step(BaseModel):
     timeout: Duration = timedelta(seconds=30)
 
 
-def parse_step(raw: object, path: str, parse_action: ParseAction) -> Step:
+def parse_step(raw: object, path: str, parse_action: ParseAction, patterns: PatternBudget | None = None) -> Step:
     """Return the step at ``path``, for example ``actions[1]``; raise WorkflowError if it is none.
 
     The keys that are not a step's own are the parameters of its action. Step conditions are judged when no change
-    is at hand any more, so they cannot ask what changed.
+    is at hand any more, so they cannot ask what changed. ``patterns``: how large those of the workflow may still be.
     """
     if not isinstance(raw, Mapping):
         raise WorkflowError(path, f"expected an object, found {found(raw)}")
@@ -76,7 +77,7 @@ def parse_step(raw: object, path: str, parse_action: ParseAction) -> Step:
     retry: RetryPolicy = getattr(action, "default_retry", DEFAULT_POLICY)
     if "conditions" in given:
         where = joined(path, "conditions")
-        conditions = problems.attempt(parse_conditions, step.conditions, where, with_changes=False)
+        conditions = problems.attempt(parse_conditions, step.conditions, where, with_changes=False, patterns=patterns)
     on_failure = problems.attempt(one_of, step.on_failure, list(OnFailure), joined(path, "on_failure"))
     if "retry" in given:
         retry = problems.attempt(parse_retry, step.retry, joined(path, "retry"), retry) or retry

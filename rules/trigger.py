@@ -11,13 +11,15 @@ from typing import Any, Final
 
 from config.error import WorkflowError, nearest
 from config.found import LONGEST_SHOWN, found
+from rules.budget import Budget
 from rules.change import Change, Kind
 from rules.condition import Subject
 from rules.conditions import Conditions, parse_conditions
-from rules.field import parse_field
+from rules.field import parse_stored_field
 from rules.path import MISSING
 from rules.schedule import Schedule, parse_schedule
 from rules.validation import Problems, joined, one_of
+from rules.value import is_equal
 
 _MOST_FIELDS: Final = 100
 
@@ -67,25 +69,29 @@ class Trigger:
     transition: Conditions | None = None
     schedule: Schedule | None = None
 
-    def matches(self, change: Change) -> bool | None:
-        """Return whether the change starts this trigger; None where that cannot be known."""
+    def matches(self, change: Change, budget: Budget | None = None) -> bool | None:
+        """Return whether the change starts this trigger; None where that cannot be known.
+
+        Raise TooCostly if telling takes more than ``budget`` has left.
+        """
         if _KINDS.get(self.type) is not change.kind or change.entity_type != self.entity_type:
             return False
         if self.type is not TriggerType.FIELD_UPDATED:
             return True
-        touched = self.has_changed(change)
+        budget = budget or Budget()
+        touched = self.has_changed(change, budget)
         if touched is False or self.transition is None:
             return touched
-        moved = self.transition.judge(Subject(change.entity, change.at, change))
+        moved = self.transition.judge(Subject(change.entity, change.at, change, budget))
         if moved is False:
             return False
         return True if touched and moved else None
 
-    def has_changed(self, change: Change) -> bool | None:
+    def has_changed(self, change: Change, budget: Budget | None = None) -> bool | None:
         """Return whether one of ``fields`` changed (any field where there are none), whatever its values."""
         if not self.fields:
-            return change.has_changed_at_all()
-        verdicts = [change.has_changed(field) for field in self.fields]
+            return change.has_changed_at_all(budget)
+        verdicts = [change.has_changed(field, budget) for field in self.fields]
         return True if True in verdicts else None if None in verdicts else False
 
 
@@ -143,14 +149,22 @@ def _parse_fields(raw: Mapping[str, Any], path: str) -> tuple[str, ...]:
     if "field" in raw and "fields" in raw:
         raise WorkflowError(joined(path, "fields"), "expected either field or fields, found both")
     if "field" in raw:
-        return (parse_field(raw["field"], joined(path, "field")),)
+        return (_parse_changing(raw["field"], joined(path, "field")),)
     if "fields" not in raw:
         return ()
     several = raw["fields"]
     where = joined(path, "fields")
     if not isinstance(several, list) or not 1 <= len(several) <= _MOST_FIELDS:
         raise WorkflowError(where, f"expected a list of 1 to {_MOST_FIELDS} field paths, found {found(several)}")
-    return tuple(parse_field(field, joined(where, index)) for index, field in enumerate(several))
+    return tuple(_parse_changing(field, joined(where, index)) for index, field in enumerate(several))
+
+
+def _parse_changing(raw: object, path: str) -> str:
+    """Return the path of a field that an update can change; raise WorkflowError for one that none ever does."""
+    field = parse_stored_field(raw, path)
+    if field.split(".", 1)[0] == "_id":
+        raise WorkflowError(path, "expected a field that can change, found '_id', which MongoDB never changes")
+    return field
 
 
 def _parse_transition(raw: Mapping[str, Any], path: str, fields: tuple[str, ...]) -> Conditions | None:
@@ -162,6 +176,8 @@ def _parse_transition(raw: Mapping[str, Any], path: str, fields: tuple[str, ...]
     problems = Problems()
     conditions = [problems.attempt(_value_condition, raw[key], key, fields[0], joined(path, key)) for key in given]
     problems.raise_first()
+    if len(given) == len(_VALUE_OPERATORS) and is_equal(raw["from"], raw["to"], Budget()):
+        raise WorkflowError(joined(path, "to"), "expected another value than in from: no change leads to the same one")
     return parse_conditions(conditions, path)
 
 

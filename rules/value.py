@@ -6,24 +6,29 @@ dates; a boolean is not a number. Nothing here raises, whatever a document holds
 
 import operator
 import re
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from itertools import repeat
 from typing import Any, Final
 
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
+from rules.budget import Budget
 from rules.path import MISSING
 
-Test = Callable[[Any], bool]
+Test = Callable[[Any, Budget], bool]  # of a value; what a test takes is counted, but not the call itself
 
 NAN: Final = "NaN"  # stands for every NaN: they are equal to each other and in no order
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NATIVE_NUMBERS: Final = frozenset({int, float, Int64})
+_COMPARED_BY_PYTHON: Final = frozenset({bool, int, Int64, str, ObjectId, type(None)})
+_TEXT_SHIFT: Final = 8  # 256 bytes are compared or hashed in a step
 
 
 class Bracket(Enum):
@@ -126,56 +131,72 @@ def comparable(value: Any, bracket: Bracket) -> Any:
             return value
 
 
-def is_equal(left: Any, right: Any) -> bool:
-    """Return whether two values are equal; embedded documents also in the order of their fields."""
+def is_equal(left: Any, right: Any, budget: Budget | None = None) -> bool:
+    """Return whether two values are equal: the one notion for conditions, changes, transitions and enrollment.
+
+    Numbers are compared across their types, every NaN equals every other, dates count to the millisecond, a missing
+    value equals null, and embedded documents are compared in the order of their fields, as MongoDB does it. Raise
+    TooCostly if that takes more than ``budget`` has left.
+    """
+    budget = budget or Budget()
+    kind = type(left)
+    if kind is type(right) and kind in _COMPARED_BY_PYTHON:
+        budget.spend(1 + (len(left) >> _TEXT_SHIFT if kind is str else 0))
+        return bool(left == right)
     bracket = bracket_of(right)
     if bracket_of(left) is not bracket:
+        budget.spend(5)
         return False
-    match bracket:
-        case Bracket.DOCUMENT:
-            return _are_equal_documents(_document(left), _document(right))
-        case Bracket.ARRAY:
-            return len(left) == len(right) and all(map(is_equal, left, right))
-        case Bracket.SCOPED_CODE:
-            return str(left) == str(right) and _are_equal_documents(left.scope, right.scope)
-        case Bracket.FOREIGN:
-            return False
-        case _:
-            return bool(comparable(left, bracket) == comparable(right, bracket))
+    if bracket not in _COMPARED_BY_PARTS:
+        return bool(_key(left, bracket, budget) == _key(right, bracket, budget))
+    if bracket is Bracket.ARRAY:
+        budget.spend(5 + len(left))
+        return len(left) == len(right) and all(map(is_equal, left, right, repeat(budget)))
+    if bracket is Bracket.DOCUMENT:
+        return _are_equal_documents(_document(left), _document(right), budget)
+    if bracket is Bracket.SCOPED_CODE:
+        return str(left) == str(right) and _are_equal_documents(left.scope, right.scope, budget)
+    return False  # no BSON type at all
 
 
 def equal_to(expected: Any) -> Test:
     """Return the test whether a value equals ``expected``; a missing value equals null."""
     bracket = bracket_of(expected)
     if bracket is Bracket.STRING:
-        return lambda value: isinstance(value, str) and value == expected
+        return lambda value, _: isinstance(value, str) and value == expected
     if bracket is Bracket.BOOLEAN:
-        return lambda value: value is expected
+        return lambda value, _: value is expected
     if bracket is Bracket.NULL:
-        return lambda value: value is None or value is MISSING
+        return lambda value, _: value is None or value is MISSING
     if type(expected) in _NATIVE_NUMBERS and expected == expected:
-        return lambda value: value == expected if type(value) in _NATIVE_NUMBERS else is_equal(value, expected)
-    return lambda value: is_equal(value, expected)
+
+        def equals_number(value: Any, budget: Budget) -> bool:
+            return value == expected if type(value) in _NATIVE_NUMBERS else is_equal(value, expected, budget)
+
+        return equals_number
+    return lambda value, budget: is_equal(value, expected, budget)
 
 
 def one_of(expected: list[Any]) -> Test:
     """Return the test whether a value equals one of ``expected``, at the cost of one look-up for scalars."""
     if all(type(item) is str for item in expected):
         texts = frozenset(expected)
-        return lambda value: type(value) is str and value in texts
+        longest = max(map(len, expected), default=0)  # a longer text is not even hashed
+        return lambda value, _: type(value) is str and len(value) <= longest and value in texts
     brackets = [bracket_of(item) for item in expected]
     composites = [item for item, bracket in zip(expected, brackets, strict=True) if bracket in _COMPARED_BY_PARTS]
+    unlimited = Budget(sys.maxsize)
     keys = frozenset(
-        (bracket, comparable(item, bracket))
+        (bracket, _key(item, bracket, unlimited))
         for item, bracket in zip(expected, brackets, strict=True)
         if bracket not in _COMPARED_BY_PARTS
     )
 
-    def test(value: Any) -> bool:
+    def test(value: Any, budget: Budget) -> bool:
         bracket = bracket_of(value)
         if bracket in _COMPARED_BY_PARTS:
-            return any(is_equal(value, item) for item in composites)
-        return (bracket, comparable(value, bracket)) in keys
+            return any(is_equal(value, item, budget) for item in composites)
+        return (bracket, _key(value, bracket, budget)) in keys
 
     return test
 
@@ -185,13 +206,15 @@ def ordered_to(expected: Any, order: Callable[[Any, Any], bool]) -> Test:
     bracket = bracket_of(expected)
     key = comparable(expected, bracket)
     is_native = type(expected) in _NATIVE_NUMBERS
+    steps = 0 if is_native else 20  # a Decimal is compared with a float digit by digit
 
-    def test(value: Any) -> bool:
+    def test(value: Any, budget: Budget) -> bool:
         if is_native and type(value) in _NATIVE_NUMBERS:
             return order(value, expected)
         if bracket_of(value) is not bracket:
             return False
-        found = comparable(value, bracket)
+        budget.spend(steps)
+        found = _key(value, bracket, budget)
         return not (found is NAN and bracket is Bracket.NUMBER) and order(found, key)
 
     return test
@@ -211,10 +234,20 @@ def _document(value: Any) -> Mapping[str, Any]:
     return value.as_doc() if isinstance(value, DBRef) else value
 
 
-def _are_equal_documents(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+def _key(value: Any, bracket: Bracket, budget: Budget) -> Any:
+    """Return what ``comparable`` does, and count what that takes."""
+    if type(value) is Decimal128:
+        budget.spend(40)
+    else:
+        budget.spend(10 + (len(value) >> _TEXT_SHIFT if isinstance(value, (str, bytes)) else 0))
+    return comparable(value, bracket)
+
+
+def _are_equal_documents(left: Mapping[str, Any], right: Mapping[str, Any], budget: Budget) -> bool:
+    budget.spend(15 + 6 * len(left))
     if len(left) != len(right):
         return False
     return all(
-        name == other and is_equal(value, right[other])
+        name == other and is_equal(value, right[other], budget)
         for (name, value), other in zip(left.items(), right, strict=True)
     )

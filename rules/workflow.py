@@ -17,8 +17,9 @@ from rules.conditions import Conditions, parse_conditions
 from rules.enrollment import Enrollment, parse_enrollment
 from rules.limit import check_limits
 from rules.other_key import DEFINING_KEYS, MOST_KEYS, OWN_KEYS, meant, other_keys
+from rules.pattern import PatternBudget
 from rules.step import OnFailure, ParseAction, Step, parse_step
-from rules.trigger import Trigger, parse_trigger
+from rules.trigger import Trigger, TriggerType, parse_trigger
 from rules.validation import OUTSIDE_DATA, Problems, joined, one_of, validated
 
 
@@ -100,9 +101,14 @@ def parse_workflow(
     )
     # While the trigger is not known, changed_to and its like get the benefit of the doubt.
     with_changes = trigger is None or trigger.type.follows_change
-    conditions = problems.attempt(parse_conditions, raw.get("conditions", []), with_changes=with_changes)
+    patterns = PatternBudget()
+    conditions = problems.attempt(
+        parse_conditions, raw.get("conditions", []), with_changes=with_changes, patterns=patterns
+    )
+    if trigger is not None and conditions is not None:
+        problems.attempt(_check_change, trigger, conditions)
     enrollment = problems.attempt(parse_enrollment, raw.get("enrollment", "always"))
-    steps = _parse_steps(raw.get("actions"), parse_action, problems)
+    steps = _parse_steps(raw.get("actions"), parse_action, patterns, problems)
     problems.raise_first()
     assert definition is not None
     assert trigger is not None
@@ -130,7 +136,17 @@ def _check_keys(raw: Mapping[Any, Any], problems: Problems) -> None:
             problems.add(WorkflowError(joined("", str(key)), f"unknown key{hint}; known here: {known}"))
 
 
-def _parse_steps(raw: object, parse_action: ParseAction, problems: Problems) -> tuple[Step, ...]:
+def _check_change(trigger: Trigger, conditions: Conditions) -> None:
+    """Refuse conditions that are never met, because they ask of a creation or deletion what has changed."""
+    asked = conditions.needing_change()
+    if asked is not None and trigger.type is not TriggerType.FIELD_UPDATED:
+        problem = f"{asked.operator} is met by an update only: no {trigger.type} ever meets it"
+        raise WorkflowError(joined(asked.path, "operator"), problem)
+
+
+def _parse_steps(
+    raw: object, parse_action: ParseAction, patterns: PatternBudget, problems: Problems
+) -> tuple[Step, ...]:
     if not isinstance(raw, list) or not raw:
         problems.add(
             WorkflowError(
@@ -139,7 +155,8 @@ def _parse_steps(raw: object, parse_action: ParseAction, problems: Problems) -> 
         )
         return ()
     steps = [
-        problems.attempt(parse_step, step, joined("actions", index), parse_action) for index, step in enumerate(raw)
+        problems.attempt(parse_step, step, joined("actions", index), parse_action, patterns)
+        for index, step in enumerate(raw)
     ]
     return tuple(step for step in steps if step)
 

@@ -31,6 +31,7 @@ from daemon.admin.workflow import WorkflowAdmin
 from daemon.mongo.codec import CODEC, RAW_CODEC
 from daemon.mongo.failure import HISTORY_LOST_CODES
 from daemon.schedule.page import SIMPLE
+from rules.budget import TooCostly
 from rules.change import Change
 from rules.condition import Subject
 from rules.explain import Reason, Refusal
@@ -67,10 +68,22 @@ class Tally:
         """Return whether enough was looked at, or for long enough."""
         return self.examined >= _MOST_EXAMINED or time.monotonic() >= self.until
 
+    def is_met(self, subject: Subject) -> bool | None:
+        """Return whether an entity meets the conditions, None where that is too costly to tell; it is counted then."""
+        try:
+            return self.workflow.conditions.judge(subject) is True
+        except TooCostly:
+            self.refused[Reason.TOO_COSTLY] += 1
+            return None
+
     def fire(self, entity_id: Any, entity: Mapping[str, Any] | None, at: datetime) -> None:
         """Count one that met trigger and conditions, unless its enrollment keeps it out."""
         enrollment = self.workflow.enrollment
-        key = enrollment.key(entity)
+        try:
+            key = enrollment.key(entity)
+        except TooCostly:
+            self.refused[Reason.TOO_COSTLY] += 1
+            return
         if key is not None:
             place = bson_bytes([entity_id, key])
             reason = enrollment.refusal(self.entered.get(place), None, at)
@@ -169,9 +182,10 @@ class Backtester:
             on_progress(tally.examined / total)
             entity_id = entity["_id"]
             made_at = entity_id.generation_time if isinstance(entity_id, ObjectId) else _made_at(entity, until)
-            if tally.workflow.conditions.judge(Subject(entity, until)) is True:
+            is_met = tally.is_met(Subject(entity, until))
+            if is_met:
                 tally.fire(entity_id, entity, made_at)
-            else:
+            elif is_met is False:
                 tally.refused[Reason.CONDITION] += 1
 
     async def _schedule(self, tally: Tally, since: datetime, until: datetime, on_progress: Progress) -> None:
@@ -185,7 +199,7 @@ class Backtester:
             wanted = to_filter(tally.workflow.conditions, fire_at)
             async for entity in _each(_raw(collection).find(wanted).collation(SIMPLE).sort("_id", 1)):
                 tally.examined += 1
-                if tally.workflow.conditions.judge(Subject(entity, fire_at)) is True:
+                if tally.is_met(Subject(entity, fire_at)):
                     tally.fire(entity["_id"], entity, fire_at)
                 if tally.is_full():
                     break
@@ -233,7 +247,7 @@ async def _take(tally: Tally, changes: Sequence[Change]) -> None:
     slices = Slices()
     for change in changes:
         tally.examined += 1
-        verdict = judge(tally.workflow, Status.ACTIVE, change, max_depth=1)
+        verdict = judge(tally.workflow, Status.ACTIVE, change, max_depth=1, explains=False)
         if verdict is None:
             tally.fire(change.entity_id, change.entity, change.at)
         elif isinstance(verdict, Refusal):

@@ -4,6 +4,7 @@ It puts together what is stored (executions, decisions, enrollments) and how thi
 they stood then (``daemon.admin.hindsight``), never guessed from the entity as it is today.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,6 +21,7 @@ from daemon.admin.problem import Conflict
 from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
 from daemon.admin.weight import page_of, records_in
 from daemon.admin.workflow import WorkflowAdmin, shown_name
+from rules.budget import TooCostly
 from rules.condition import Subject
 from rules.trigger import TriggerType
 from rules.value import is_equal
@@ -71,6 +73,7 @@ class Explainer:
         entity = await self._entities.find(kind, entity_id)
         now = self._now()
         conditions = stands(workflow, Subject(entity, now))
+        await asyncio.sleep(0)  # each look may take as long as a judgement
         told = condition_words(workflow, Subject(entity, now), "some ask what changed: only a change can tell")
         checks = [
             check("trigger", is_for(workflow.trigger, kind), trigger_words(workflow.trigger, kind)),
@@ -116,11 +119,16 @@ class Explainer:
         }
 
     async def _enrollment(self, workflow: Workflow, kind: str, entity: Document, now: datetime) -> Document:
-        key = workflow.enrollment.key(entity)
-        if key is None:
+        try:
+            keys = workflow.enrollment.keys(entity)
+        except TooCostly as error:
+            return check("enrollment", False, str(error))
+        if not keys:
             return check("enrollment", True, "an entity may enter any number of times")
-        enrollment_id: SON[str, Any] = SON(workflow_id=workflow.id, entity_type=kind, entity_id=entity["_id"], key=key)
-        stored = await self._enrollments.find_one({"_id": enrollment_id})
+        ids: list[SON[str, Any]] = [
+            SON(workflow_id=workflow.id, entity_type=kind, entity_id=entity["_id"], key=key) for key in keys
+        ]
+        stored = await self._enrollments.find_one({"_id": {"$in": ids}})
         reason = workflow.enrollment.refusal(stored, None, now)
         if stored is None or reason is None:
             return check("enrollment", True, "it may enter")

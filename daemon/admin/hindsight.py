@@ -18,6 +18,7 @@ from config.collection_names import Collections
 from config.error import WorkflowError
 from daemon.admin.history import History
 from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
+from rules.budget import TooCostly
 from rules.change import Change, Kind
 from rules.condition import Subject
 from rules.enrollment import Mode
@@ -180,7 +181,7 @@ class Hindsight:
                 found += [change for change in changes if asked.at - NEAR <= change.at <= until]
 
         def rank(change: Change) -> tuple[bool, bool, timedelta]:
-            is_foreign = isinstance(judge(workflow, Status.ACTIVE, change, max_depth=1), NotConcerned)
+            is_foreign = isinstance(judge(workflow, Status.ACTIVE, change, max_depth=1, explains=False), NotConcerned)
             return change.at not in record.instants, is_foreign, abs(change.at - asked.at)
 
         change = min(found, key=rank, default=None)
@@ -209,9 +210,14 @@ class Hindsight:
             return check("enrollment", True, "it entered then")
         if rule.mode is Mode.ONCE_PER and entity is None:
             return check("enrollment", None, f"unknown: {rule.field} as it was then is not kept")
+        try:
+            spellings = rule.keys(entity)
+        except TooCostly as error:
+            return check("enrollment", False, str(error))
         keys = [
-            {"workflow_id": workflow.id, "entity_type": asked.entity_type, "entity_id": each, "key": rule.key(entity)}
+            {"workflow_id": workflow.id, "entity_type": asked.entity_type, "entity_id": each, "key": key}
             for each in asked.entity_ids
+            for key in spellings
         ]
         stored = await self._enrollments.find_one({"_id": {"$in": keys}})
         entered_at = stored.get("at") if stored is not None else None
@@ -264,7 +270,10 @@ def _trigger(workflow: Workflow, asked: Asked, record: Record, seen: Seen) -> Do
         return check("trigger", False, f"no change of this {kind} was made within 2 s of that time: {words}")
     what = ", ".join(sorted(seen.change.touched or ())[:5]) if seen.change.kind is Kind.UPDATED else ""
     did = f"the {kind} was {seen.change.kind} at {clock(seen.change.at)}{f' ({what})' if what else ''}"
-    return check("trigger", trigger.matches(seen.change), f"{did}: {words}")
+    try:
+        return check("trigger", trigger.matches(seen.change), f"{did}: {words}")
+    except TooCostly as error:
+        return check("trigger", None, f"{error}: {words}")
 
 
 def _loop(record: Record) -> Document:

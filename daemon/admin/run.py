@@ -19,7 +19,9 @@ from config.error import PermanentActionError, TransientActionError
 from daemon.admin.entity import EntityAdmin
 from daemon.admin.problem import Conflict
 from daemon.admin.workflow import WorkflowAdmin
+from rules.budget import TooCostly
 from rules.condition import Subject
+from rules.conditions import Conditions
 from rules.explain import finding_document
 from rules.workflow import Step, Workflow
 
@@ -76,15 +78,14 @@ class RunAdmin:
     async def dry_run(self, workflow_id: str, entity_id: str, entity_type: str | None = None) -> Document:
         """Return what the workflow would do for an entity as it is now; nothing is written or sent.
 
-        ``{would_run, conditions: what is not met, steps: [{action_type, delay, would, …}]}``. Actions that reach
+        ``{would_run, conditions: what is not met, error?, steps: [{action_type, delay, would, …}]}``: an error where
+        judging is too costly. Actions that reach
         outside are named, not run.
         """
         workflow, _ = await self._workflows.compiled(workflow_id)
         entity = await self._entities.find(self._type(entity_type, workflow.trigger.entity_type), entity_id)
-        subject = Subject(entity, self._now())
         return {
-            "would_run": workflow.conditions.judge(subject) is True,
-            "conditions": [finding_document(finding) for finding in workflow.conditions.explain(subject)],
+            **_stand(workflow.conditions, Subject(entity, self._now())),
             "steps": [
                 await self._play(workflow, index, entity, entity_type or workflow.trigger.entity_type or "")
                 for index in range(len(workflow.steps))
@@ -104,9 +105,11 @@ class RunAdmin:
         step = workflow.steps[index]
         played: Document = {"action_type": step.action_type, "delay": duration_text(step.delay)}
         now = self._now()
-        if step.conditions is not None and step.conditions.judge(Subject(entity, now)) is not True:
-            findings = [finding_document(finding) for finding in step.conditions.explain(Subject(entity, now))]
-            return {**played, "would": "skip", "reason": "conditions_not_met", "conditions": findings}
+        stand = _stand(step.conditions, Subject(entity, now)) if step.conditions is not None else {"would_run": True}
+        if "error" in stand:
+            return {**played, "would": "fail", "error": stand["error"]}
+        if not stand["would_run"]:
+            return {**played, "would": "skip", "reason": "conditions_not_met", "conditions": stand["conditions"]}
         if step.action.reach is Reach.OUTSIDE:
             return {**played, "would": "act outside", "parameters": step.action.model_dump(mode="json", by_alias=True)}
         trigger = {"type": "manual", "kind": "manual", "at": now}
@@ -131,6 +134,14 @@ class RunAdmin:
         if not isinstance(entity_type, str):
             raise Conflict("entity_type: expected the type of the entity, because the workflow is open to all")
         return entity_type
+
+
+def _stand(conditions: Conditions, subject: Subject) -> Document:
+    try:
+        would_run = conditions.judge(subject) is True
+    except TooCostly as error:
+        return {"would_run": False, "conditions": [], "error": str(error)}
+    return {"would_run": would_run, "conditions": list(map(finding_document, conditions.explain(subject)))}
 
 
 async def _outcome(step: Step, context: Context) -> Document:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from config.plain import timestamp
+from rules.budget import TooCostly
 from rules.condition import Condition, Subject
 from rules.conditions import Finding, Group
 from rules.explain import shown
@@ -45,13 +46,17 @@ def _leaves(group: Group) -> Iterator[Condition]:
 
 
 def _stand(leaf: Condition, subject: Subject) -> Document:
-    actual = leaf.actual(subject)
+    """Return how one condition stands; all share the budget of one judgement, and are unknown once it is used up."""
+    try:
+        actual, met = leaf.actual(subject), leaf.judge(subject)
+    except TooCostly:
+        actual, met = "too costly to be judged", None
     stand = {
         "path": leaf.path,
         "field": leaf.field,
         "operator": leaf.operator,
         "expected": shown(leaf.expected),
-        "met": leaf.judge(subject),
+        "met": met,
     }
     return stand if actual is MISSING else {**stand, "actual": shown(actual)}
 
@@ -77,7 +82,10 @@ def trigger_words(trigger: Trigger, kind: str) -> str:
 
 def condition_words(workflow: Workflow, subject: Subject, unknown: str) -> tuple[bool | None, str]:
     """Return the verdict on all conditions, and what it says; ``unknown`` is said where there is none."""
-    verdict = workflow.conditions.judge(subject)
+    try:
+        verdict = workflow.conditions.judge(subject)
+    except TooCostly as error:
+        return False, str(error)
     if verdict is True:
         return True, "all are met" if workflow.conditions.root.members else "there are none"
     if verdict is None:

@@ -35,7 +35,9 @@ from daemon.executions.workflow_state import WorkflowStates
 from daemon.mongo.failure import may_pass
 from daemon.mongo.refusal import problem_of
 from daemon.service import Background
+from daemon.slice import TimeSlice
 from daemon.telemetry import emit
+from rules.budget import TooCostly
 from rules.condition import Subject
 from rules.workflow import Status, Step, Workflow
 
@@ -134,8 +136,10 @@ class Executor:
             return
         if CRASH_AT is not None:
             reach(CrashPoint.BEFORE_EFFECT)
+        turn = TimeSlice()
         for job, workflow in ready:
             await self._step(job, workflow, entities.get(job.entity_key))
+            await turn.give_way()
 
     def _admit(self, job: Job) -> bool:
         """Return whether the job may start; if not, it is cancelled, or left in MongoDB.
@@ -214,6 +218,8 @@ def _refused(step: Step, subject: Subject) -> Outcome | None:
     """
     try:
         is_met = step.conditions is None or step.conditions.judge(subject) is True
+    except TooCostly as error:
+        return Fail(str(error))  # not skipped: nobody knows whether it should have run
     except Exception as error:
         return Fail(f"conditions: {problem_of(error)}")
     return None if is_met else Skip("conditions_not_met")

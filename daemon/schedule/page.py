@@ -17,10 +17,10 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.collation import Collation
 
 from daemon.mongo.codec import BYTES_AT_ONCE, decoded
-from daemon.mongo.refusal import problem_of
 from daemon.service import cancelled
+from daemon.slice import SLICE_S, TimeSlice
+from daemon.stream.decision import given_up
 from daemon.stream.entrant import Entrant
-from daemon.stream.plan import MOST_JUDGED
 from rules.cause import OUTSIDE
 from rules.condition import Subject
 from rules.identity import ScheduledRun
@@ -44,8 +44,16 @@ class Pages:
     """Reads ahead by one page. For use by one task."""
 
     def __init__(
-        self, cursor: AsyncCursor[RawBSONDocument], workflow: Workflow, fire_at: datetime, *, must_judge: bool
+        self,
+        cursor: AsyncCursor[RawBSONDocument],
+        workflow: Workflow,
+        fire_at: datetime,
+        *,
+        must_judge: bool,
+        slice_s: float = SLICE_S,
     ) -> None:
+        """After ``slice_s`` seconds of judging others have their turn."""
+        self._slice_s = slice_s
         self._cursor = cursor
         self._workflow = workflow
         self._fire_at = fire_at
@@ -67,19 +75,20 @@ class Pages:
 
     async def _read(self) -> Page:
         entrants: list[Entrant] = []
-        count, after, judged, size = 0, None, 0, 0
+        count, after, size = 0, None, 0
+        turn = TimeSlice(self._slice_s)
         async for raw in self._cursor:
             entity = decoded(raw.raw)
             count, after = count + 1, entity["_id"]
-            judged += self._workflow.conditions.count if self._must_judge else 0
             size += len(raw.raw)
             entrant = self._judged(entity)
             if entrant is not None:
                 entrants.append(entrant)
             if count == PAGE:
                 break
-            if judged > MOST_JUDGED or size > BYTES_AT_ONCE:
-                judged, size = 0, 0
+            await turn.give_way()
+            if size > BYTES_AT_ONCE:
+                size = 0
                 await asyncio.sleep(0)
         return Page(entrants, [after] if count else [], count < PAGE)
 
@@ -91,7 +100,7 @@ class Pages:
         try:
             is_met = not self._must_judge or self._workflow.conditions.judge(Subject(entity, self._fire_at)) is True
         except Exception as error:
-            return replace(self._entrant(entity), problem=problem_of(error))
+            return replace(self._entrant(entity), problem=given_up(self._workflow, error))
         return self._entrant(entity) if is_met else None
 
     def _entrant(self, entity: Mapping[str, Any]) -> Entrant:

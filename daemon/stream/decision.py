@@ -8,9 +8,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 from daemon.event import Event as LogEvent
+from daemon.mongo.refusal import problem_of
 from daemon.stream.decode import Event
 from daemon.stream.entrant import Entrant
 from daemon.telemetry import emit
+from rules.budget import TooCostly
 from rules.change import Change
 from rules.explain import Reason, Refusal
 from rules.identity import bson_bytes, change_id, id_from_bytes
@@ -61,9 +63,12 @@ def skipped_change_document(
     }
 
 
-def given_up(workflow: Workflow, problem: str) -> Refusal:
+def given_up(workflow: Workflow, error: Exception) -> Refusal:
     """Return the refusal of an entity for which a workflow cannot be run, because of something it holds."""
-    return Refusal(workflow.id, workflow.name, workflow.version, Reason.INTAKE_ERROR, (), {"error": problem})
+    reason, detail = Reason.INTAKE_ERROR, {"error": problem_of(error)}
+    if isinstance(error, TooCostly):
+        reason, detail = Reason.TOO_COSTLY, error.detail
+    return Refusal(workflow.id, workflow.name, workflow.version, reason, (), detail)
 
 
 def given_up_document(entrant: Entrant, refusal: Refusal) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pymongo import UpdateOne
 
 from daemon.clock import ServerClock
 from daemon.executions.job import job_from
+from daemon.slice import TimeSlice
 from daemon.stream.admission import Admission
 from daemon.stream.batch import Batch
 from daemon.stream.checkpoint import Checkpoint
@@ -23,7 +24,7 @@ from daemon.stream.manual import Answer, ExecutionRequest, ManualRun
 from daemon.stream.plan import Candidate, Plan
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
-from rules.explain import Reason, Refusal
+from rules.explain import GIVEN_UP, Refusal
 from rules.head import Head
 from rules.identity import bson_bytes
 
@@ -55,7 +56,9 @@ class Enroller:
         now = self._now(checkpoint)
         queued: set[tuple[str, Any]] = set()
         stopped: dict[bytes, int] = {}
+        turn = TimeSlice()
         for item in plan.items:
+            await turn.give_way()
             seq = checkpoint.seq + len(batch.executions)
             match item:
                 case Candidate():
@@ -80,11 +83,13 @@ class Enroller:
         batch, refusals = Batch(), []
         await self._admission.load(entrants)
         now = self._now(checkpoint)
+        turn = TimeSlice()
         for entrant in entrants:
+            await turn.give_way()
             refusal = self._admission.refusal(entrant)
             if refusal is not None:
                 refusals.append(refusal)
-                if refusal.reason is Reason.INTAKE_ERROR and len(batch.decisions) < MAX_ENTRIES:
+                if refusal.reason in GIVEN_UP and len(batch.decisions) < MAX_ENTRIES:
                     batch.decisions.append(given_up_document(entrant, refusal))
                     batch.refusals.append((refusal, entrant.entity_type, entrant.entity_id))
             else:

@@ -10,6 +10,7 @@ from bson import ObjectId
 from daemon.executions.status import Status
 from rules.cause import Cause
 from rules.change import Change, Kind
+from rules.explain import Refusal
 from rules.identity import execution_id, lane_of
 from rules.workflow import Workflow
 
@@ -17,8 +18,8 @@ from rules.workflow import Workflow
 @dataclass(frozen=True, slots=True)
 class Entrant:
     """One entity about to enter one workflow. ``entity`` is what enrollment looks at; ``kept`` is stored with the
-    execution because nobody can read it later: the last image of a deleted entity. ``problem``: why nobody can tell
-    whether it may enter; it is refused for that.
+    execution because nobody can read it later: the last image of a deleted entity. ``problem``: the refusal
+    of one of which nobody can tell whether it may enter.
     """
 
     workflow: Workflow
@@ -32,7 +33,7 @@ class Entrant:
     is_forced: bool = False  # by hand: neither enrollment nor throttling is asked
     request_id: Any = None
     kept: Mapping[str, Any] | None = None
-    problem: str | None = None
+    problem: Refusal | None = None
 
 
 def entrant_of(workflow: Workflow, change: Change) -> Entrant:

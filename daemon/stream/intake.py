@@ -312,7 +312,7 @@ class Intake:
     async def _plan(self, events: Sequence[Event], most_writes: int = MAX_WRITES) -> Plan:
         current = await self._current(events)
         await self._index.prepare(edits_in(events, current))
-        return self._planner.plan(events, self._position.done, self._position.causes, current, most_writes)
+        return await self._planner.plan(events, self._position.done, self._position.causes, current, most_writes)
 
     async def _commit_plan(
         self, plan: Plan, token: Mapping[str, Any] | None, events: Sequence[Event], *, at_once: bool

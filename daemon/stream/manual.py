@@ -16,6 +16,7 @@ from daemon.executions.command import Command, command_from
 from daemon.stream.decode import Event, Subject
 from daemon.stream.entrant import Entrant
 from daemon.stream.workflow_index import WorkflowIndex
+from rules.budget import TooCostly
 from rules.cause import OUTSIDE
 from rules.condition import Subject as ConditionSubject
 from rules.explain import finding_document
@@ -74,8 +75,8 @@ class Manual:
         is_forced = request.get("force", False)
         if not is_forced:
             subject = ConditionSubject(entity, event.at)
-            if workflow.conditions.judge(subject) is not True:
-                findings = [finding_document(finding) for finding in workflow.conditions.explain(subject)[:3]]
+            if not self._is_met(workflow, subject):
+                findings = [finding_document(finding) for finding in workflow.conditions.explain(subject, 3)]
                 raise RequestRefused(f"condition_not_met: {findings}")
         entrant = Entrant(
             workflow,
@@ -123,6 +124,12 @@ class Manual:
         if head.status is not Status.ACTIVE:
             raise RequestRefused(str(head.status))
         return head.workflow
+
+    def _is_met(self, workflow: Workflow, subject: ConditionSubject) -> bool:
+        try:
+            return workflow.conditions.judge(subject) is True
+        except TooCostly as error:
+            raise RequestRefused(str(error)) from error
 
     def _entity(
         self,

@@ -9,10 +9,9 @@ from dataclasses import replace
 
 from config.error import LeaseLost
 from daemon.mongo.failure import is_transient, is_vague
-from daemon.mongo.refusal import problem_of
 from daemon.stream.batch import Batch, Operations
 from daemon.stream.checkpoint import Checkpoint
-from daemon.stream.decision import log_refusal
+from daemon.stream.decision import given_up, log_refusal
 from daemon.stream.enroller import Enroller
 from daemon.stream.entrant import Entrant
 from rules.explain import Refusal
@@ -60,7 +59,7 @@ class PageIntake:
         """Take a page that failed one half at a time, and refuse the entrant that fails alone."""
         self._start_over()
         if len(entrants) <= 1:
-            failed = [replace(entrant, problem=problem_of(error)) for entrant in entrants]
+            failed = [replace(entrant, problem=given_up(entrant.workflow, error)) for entrant in entrants]
             return await self._together(failed, _nothing)
         enqueued, refusals = 0, list[Refusal]()
         middle = len(entrants) // 2

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from config.error import ReflexdError
-from daemon.mongo.refusal import problem_of
-from daemon.stream.decision import given_up
+from daemon.slice import TimeSlice
+from daemon.stream.decision import MAX_ENTRIES, given_up
 from daemon.stream.decode import Event, Subject
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.manual import Answer, ExecutionRequest, Manual, ManualRun
 from daemon.stream.open_causes import OpenCauses
 from daemon.stream.workflow_index import WorkflowIndex
+from rules.budget import ChangeBudget
 from rules.change import Change, JudgedOn, Kind
 from rules.explain import Refusal
 from rules.head import Head
@@ -24,7 +25,8 @@ from rules.judgement import NotConcerned, judge
 from rules.workflow import Workflow
 
 MAX_WRITES: Final = 1_500  # of one transaction
-MOST_JUDGED: Final = 20_000  # conditions between two commits: the event loop must not stand still for longer
+MOST_JUDGED: Final = 200_000  # conditions between two commits
+FINDINGS_A_WRITE: Final = 8  # what did not run counts by what is stored of it
 BYTES_AN_EDIT: Final = 1_024  # a larger workflow counts as several writes: a plan compares few of the largest
 BYTES_A_WRITE: Final = 4_096  # a larger document counts as several writes: a transaction stays near 8 MB
 
@@ -85,7 +87,7 @@ class Planner:
         self._manual = manual
         self._max_depth = max_depth
 
-    def plan(
+    async def plan(
         self,
         events: Sequence[Event],
         done: int,
@@ -95,13 +97,20 @@ class Planner:
     ) -> Plan:
         """Return the plan for as many of ``events`` as fit one transaction of about ``most_writes``.
 
-        ``done``: how many workflows of the first event were handled by an earlier transaction.
+        ``done``: how many workflows of the first event were handled by an earlier transaction. It is made in slices
+        of time, and the index must not be changed meanwhile by anybody else.
         """
         plan = Plan(done=done, causes=causes, most_writes=most_writes)
+        turn = TimeSlice()
         for event in events:
             if plan.writes >= most_writes or plan.judged >= MOST_JUDGED:
                 break
-            self._add(plan, event, current)
+            await turn.give_way()
+            if event.change is not None and event.subject is Subject.ENTITY:
+                plan.causes = plan.causes.within(event.transaction)
+                await self._add_change(plan, event.change, current, turn)
+            else:
+                self._add(plan, event, current)
             if plan.done:
                 break
             plan.consumed += 1
@@ -115,8 +124,6 @@ class Planner:
     def _add(self, plan: Plan, event: Event, current: Current) -> None:
         plan.causes = plan.causes.within(event.transaction)
         match event.subject:
-            case Subject.ENTITY if event.change is not None:
-                self._add_change(plan, event.change, current)
             case Subject.WORKFLOW:
                 self._add_edit(plan, event, current)
             case Subject.REQUEST:
@@ -126,7 +133,7 @@ class Planner:
             case _:
                 plan.structures.append(event)
 
-    def _add_change(self, plan: Plan, change: Change, current: Current) -> None:
+    async def _add_change(self, plan: Plan, change: Change, current: Current, turn: TimeSlice) -> None:
         candidates = self._index.candidates(change)
         if not candidates:
             plan.done = 0
@@ -136,28 +143,37 @@ class Planner:
         start, room = plan.done, max((plan.most_writes - plan.writes) // weight, 1)
         entrants: list[Entrant] = []
         refusals: list[Refusal] = []
+        budget = ChangeBudget()
         end = start
         for workflow, head in candidates[start : start + room]:
             if plan.judged >= MOST_JUDGED and end > start:
                 break
             end += 1
             plan.judged += 1 + workflow.conditions.count
-            verdict = self._judge(workflow, head, change)
+            verdict = self._judge(workflow, head, change, budget, explains=len(refusals) < MAX_ENTRIES)
+            if turn.is_over:
+                await turn.give_way()
             if verdict is None:
                 entrants.append(entrant_of(workflow, change))
             elif isinstance(verdict, Refusal):
                 refusals.append(verdict)
         plan.done = end if end < len(candidates) else 0
-        plan.writes += len(entrants) * weight + 1
+        told = sum(len(refusal.findings) for refusal in refusals)
+        plan.writes += len(entrants) * weight + 1 + told // FINDINGS_A_WRITE
         if entrants or refusals:
             plan.items.append(Candidate(change, entrants, refusals, start))
 
-    def _judge(self, workflow: Workflow, head: Head, change: Change) -> Refusal | NotConcerned | None:
+    def _judge(
+        self, workflow: Workflow, head: Head, change: Change, shared: ChangeBudget, *, explains: bool
+    ) -> Refusal | NotConcerned | None:
         """Judge one workflow; a defect in it harms nobody else (promise 8)."""
+        budget = shared.share()
         try:
-            return judge(workflow, head.status, change, self._max_depth)
+            verdict = judge(workflow, head.status, change, self._max_depth, budget, explains=explains)
+            shared.settle(budget)
+            return verdict
         except Exception as error:
-            return given_up(workflow, problem_of(error))
+            return given_up(workflow, error)
 
     def _add_edit(self, plan: Plan, event: Event, current: Current) -> None:
         if current.replayed is not None:

@@ -21,14 +21,17 @@ from config.error import HistoryLost, ReflexdError
 from config.settings import Collections, HistoryLostPolicy
 from daemon.clock import ServerClock
 from daemon.mongo.codec import decoded, raw_collection
-from daemon.mongo.refusal import problem_of
 from daemon.mongo.snapshot import SNAPSHOT_GONE, snapshot
+from daemon.slice import TimeSlice
+from daemon.stream.decision import given_up
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.first_start import begin
 from daemon.stream.gap import record_gap
 from daemon.stream.intake import Intake
 from daemon.stream.workflow_index import WorkflowIndex
+from rules.budget import ChangeBudget
 from rules.change import Change, JudgedOn, Kind
+from rules.explain import GIVEN_UP, Refusal
 from rules.head import Parse
 from rules.identity import bson_bytes
 from rules.judgement import judge
@@ -157,20 +160,29 @@ class Recovery:
             if run["triggered_by_entity_type"] == entity_type:
                 ran.add((bson_bytes(run["workflow_id"]), bson_bytes(run["triggered_by_entity_id"])))
         entrants = []
+        turn = TimeSlice()
         for entity in page:
+            shared = ChangeBudget()
             change = _creation(entity_type, entity)
             for workflow, head in self._index.candidates(change):
                 if (bson_bytes(workflow.id), bson_bytes(entity["_id"])) not in ran:
-                    entrants += self._judged(workflow, head.status, change)
+                    entrants += self._judged(workflow, head.status, change, shared)
+                    await turn.give_way()
         return entrants
 
-    def _judged(self, workflow: Workflow, status: Status, change: Change) -> list[Entrant]:
+    def _judged(self, workflow: Workflow, status: Status, change: Change, shared: ChangeBudget) -> list[Entrant]:
         """Return the entrant that a creation makes, if any; a defect keeps out its own entity only (promise 8)."""
+        budget = shared.share()
         try:
-            verdict = judge(workflow, status, change, self._max_depth)
+            verdict = judge(workflow, status, change, self._max_depth, budget, explains=False)
         except Exception as error:
-            return [replace(entrant_of(workflow, change), problem=problem_of(error))]
-        return [entrant_of(workflow, change)] if verdict is None else []
+            verdict = given_up(workflow, error)
+        shared.settle(budget)
+        if verdict is None:
+            return [entrant_of(workflow, change)]
+        if isinstance(verdict, Refusal) and verdict.reason in GIVEN_UP:
+            return [replace(entrant_of(workflow, change), problem=verdict)]
+        return []
 
     async def _enqueue(self, gap: str, entrants: Sequence[Entrant], rescan: dict[str, Any]) -> None:
         """Commit entrants, and the progress with the last of them."""

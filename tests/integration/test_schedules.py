@@ -190,13 +190,13 @@ async def test_a_sweep_that_the_database_refuses_harms_no_other(bench: Bench, mo
 
 def fails_for_one(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Let what is done for the entity 7 fail as no code expects it: judging, making a key, or storing."""
-    judge, key, made = Conditions.judge, Enrollment.key, execution_document
+    judge, keys, made = Conditions.judge, Enrollment.keys, execution_document
 
     def failing_judge(self: Conditions, subject: Subject) -> Any:
         return judge(self, subject) if (subject.entity or {}).get("_id") != 7 else bson.encode({"": 2**64})
 
-    def failing_key(self: Enrollment, entity: Any) -> Any:
-        return key(self, entity) if not entity or entity["_id"] != 7 else bson.encode({"": 2**64})
+    def failing_keys(self: Enrollment, entity: Any) -> Any:
+        return keys(self, entity) if not entity or entity["_id"] != 7 else bson.encode({"": 2**64})
 
     def odd_document(entrant: Any, *arguments: Any, **named: Any) -> Any:
         return {**made(entrant, *arguments, **named), "odd": 2**64 if entrant.entity_id == 7 else 0}
@@ -205,7 +205,7 @@ def fails_for_one(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
         case "judging":
             monkeypatch.setattr(Conditions, "judge", failing_judge)
         case "key":
-            monkeypatch.setattr(Enrollment, "key", failing_key)
+            monkeypatch.setattr(Enrollment, "keys", failing_keys)
         case _:
             monkeypatch.setattr(enroller, "execution_document", odd_document)
 

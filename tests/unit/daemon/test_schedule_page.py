@@ -32,8 +32,10 @@ async def leads(count: int, *, then: Exception | None = None) -> AsyncIterator[R
         raise then
 
 
-def pages_of(found: AsyncIterator[RawBSONDocument], workflow: Workflow, *, must_judge: bool = False) -> Pages:
-    return Pages(cast("AsyncCursor[RawBSONDocument]", found), workflow, FIRE_AT, must_judge=must_judge)
+def pages_of(
+    found: AsyncIterator[RawBSONDocument], workflow: Workflow, *, must_judge: bool = False, **more: Any
+) -> Pages:
+    return Pages(cast("AsyncCursor[RawBSONDocument]", found), workflow, FIRE_AT, must_judge=must_judge, **more)
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(7, [3, 3, 1]), (6, [3, 3, 0]), (0, [0])])
@@ -63,9 +65,9 @@ async def test_an_entity_is_kept_only_where_enrollment_looks_at_it(enrollment: A
     assert (found.entrants[0].entity is not None) is is_kept
 
 
-async def test_others_run_while_many_conditions_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "MOST_JUDGED", 10)
-    reading = asyncio.create_task(pages_of(leads(100), scheduled(conditions=[HIGH]), must_judge=True).next())
+async def test_others_run_while_many_conditions_are_judged() -> None:
+    pages = pages_of(leads(100), scheduled(conditions=[HIGH]), must_judge=True, slice_s=0)
+    reading = asyncio.create_task(pages.next())
     turns = 0
     while not reading.done():
         turns += 1

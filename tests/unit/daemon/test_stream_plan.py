@@ -49,8 +49,8 @@ class Stream:
         document = workflow_document(created(), **changes)
         return self.event("workflows", document["_id"], "replace", fullDocument=document)
 
-    def plan(self, *events: Event, done: int = 0, **more: Any) -> Plan:
-        return self.planner.plan(events, done, NO_CAUSES, NOTHING, **more)
+    async def plan(self, *events: Event, done: int = 0, **more: Any) -> Plan:
+        return await self.planner.plan(events, done, NO_CAUSES, NOTHING, **more)
 
 
 def entrants(plan: Plan) -> list[tuple[Any, Any]]:
@@ -63,9 +63,9 @@ def entrants(plan: Plan) -> list[tuple[Any, Any]]:
     ]
 
 
-def test_a_switch_takes_effect_at_its_place_among_the_changes() -> None:
+async def test_a_switch_takes_effect_at_its_place_among_the_changes() -> None:
     stream = Stream()
-    plan = stream.plan(
+    plan = await stream.plan(
         stream.lead(1),
         stream.workflow(_id="w"),
         stream.lead(2),
@@ -79,56 +79,56 @@ def test_a_switch_takes_effect_at_its_place_among_the_changes() -> None:
     assert plan.consumed == 7
 
 
-def test_a_version_knows_when_it_was_written() -> None:
+async def test_a_version_knows_when_it_was_written() -> None:
     stream = Stream()
-    (head,) = stream.plan(stream.workflow()).items
+    (head,) = (await stream.plan(stream.workflow())).items
     assert isinstance(head, Head)
     assert head.since == AT
 
 
-def test_a_replace_without_anything_new_is_to_be_answered_again() -> None:
+async def test_a_replace_without_anything_new_is_to_be_answered_again() -> None:
     stream = Stream()
-    stream.plan(stream.workflow(_id="w"))
-    plan = stream.plan(stream.workflow(_id="w"))
+    await stream.plan(stream.workflow(_id="w"))
+    plan = await stream.plan(stream.workflow(_id="w"))
     assert (plan.items, plan.rewritten) == ([], ["w"])
 
 
-def test_a_change_that_matches_more_than_a_transaction_holds_is_continued() -> None:
+async def test_a_change_that_matches_more_than_a_transaction_holds_is_continued() -> None:
     stream = Stream()
-    stream.plan(*(stream.workflow(_id=f"w{n}") for n in range(7)))
+    await stream.plan(*(stream.workflow(_id=f"w{n}") for n in range(7)))
     event, plan = stream.lead(1), Plan()
     seen = []
     for _ in range(4):
-        plan = stream.plan(event, done=plan.done, most_writes=4)
+        plan = await stream.plan(event, done=plan.done, most_writes=4)
         seen += [workflow_id for workflow_id, _ in entrants(plan)]
     assert seen == [f"w{n}" for n in range(7)]
     assert (plan.done, plan.consumed, plan.last) == (0, 1, event)
 
 
-def test_a_plan_ends_where_a_transaction_is_full() -> None:
+async def test_a_plan_ends_where_a_transaction_is_full() -> None:
     stream = Stream()
-    stream.plan(stream.workflow(_id="w"))
+    await stream.plan(stream.workflow(_id="w"))
     events = [stream.lead(n) for n in range(10)]
-    plan = stream.plan(*events, most_writes=9)
+    plan = await stream.plan(*events, most_writes=9)
     assert (plan.consumed, plan.last) == (3, events[2])
 
 
-def test_large_entities_that_are_kept_count_by_their_size() -> None:
+async def test_large_entities_that_are_kept_count_by_their_size() -> None:
     stream = Stream()
     document = workflow_document(deleted(), _id="w")
-    stream.plan(stream.event("workflows", "w", fullDocument=document))
+    await stream.plan(stream.event("workflows", "w", fullDocument=document))
     big = {"_id": 1, "text": "x" * 3_000_000}
     events = [stream.event("leads", n, "delete", fullDocumentBeforeChange=big) for n in range(10)]
-    assert stream.plan(*events).consumed == 3
+    assert (await stream.plan(*events)).consumed == 3
 
 
-def test_causes_hold_for_the_changes_of_their_transaction_only() -> None:
+async def test_causes_hold_for_the_changes_of_their_transaction_only() -> None:
     stream = Stream()
-    stream.plan(stream.workflow(_id="w"))
+    await stream.plan(stream.workflow(_id="w"))
     record = {"entity_type": "lead", "entity_id": 1, "execution_id": "e", "depth": 1, "chain": ["w"]}
     ours: dict[str, Any] = {"lsid": {"id": bson.Binary(b"s" * 16, 4)}, "txnNumber": 1}
     effects = stream.event("workflow_effects", "x", fullDocument={"causes": [record]}, **ours)
-    plan = stream.plan(effects, stream.lead(1, **ours), stream.lead(1))
+    plan = await stream.plan(effects, stream.lead(1, **ours), stream.lead(1))
     refused, entered = plan.items
     assert isinstance(refused, Candidate)
     assert isinstance(entered, Candidate)
@@ -137,22 +137,22 @@ def test_causes_hold_for_the_changes_of_their_transaction_only() -> None:
     assert plan.causes is NO_CAUSES
 
 
-def test_a_workflow_that_was_deleted_since_and_came_without_an_image_is_left_to_its_deletion() -> None:
+async def test_a_workflow_that_was_deleted_since_and_came_without_an_image_is_left_to_its_deletion() -> None:
     stream = Stream()
-    plan = stream.plan(
+    plan = await stream.plan(
         stream.event("workflows", "w", "update", updateDescription={"updatedFields": {}, "removedFields": []})
     )
     assert (plan.items, plan.consumed) == ([], 1)
 
 
-def test_a_request_that_cannot_be_is_answered() -> None:
+async def test_a_request_that_cannot_be_is_answered() -> None:
     stream = Stream()
-    (answer,) = stream.plan(stream.event("workflow_requests", "r", fullDocument={"_id": "r"})).items
+    (answer,) = (await stream.plan(stream.event("workflow_requests", "r", fullDocument={"_id": "r"}))).items
     assert answer == Answer("r", "workflow_id: expected an id, found nothing")
 
 
-def test_structures_are_told_apart() -> None:
+async def test_structures_are_told_apart() -> None:
     stream = Stream()
-    plan = stream.plan(stream.event("leads", None, "drop"), stream.lead(1))
+    plan = await stream.plan(stream.event("leads", None, "drop"), stream.lead(1))
     assert [event.operation for event in plan.structures] == ["drop"]
     assert plan.consumed == 2

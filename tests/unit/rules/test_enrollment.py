@@ -1,16 +1,24 @@
 """An entity enters a workflow as often as its enrollment says, judged by the times of the changes."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 import bson
 import pytest
-from bson import DatetimeMS, Decimal128, MaxKey, ObjectId, Regex
+from bson import DatetimeMS, Decimal128, Int64, MaxKey, ObjectId, Regex
 
 from config.error import WorkflowError
+from rules.budget import TooCostly
 from rules.enrollment import Enrollment, Mode, parse_enrollment
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def _hash(value: Any) -> str:
+    return blake2b(bson.encode({"": value}), digest_size=16).hexdigest()
+
+
 ONCE_PER = parse_enrollment({"once_per": "last_activity_at"})
 
 
@@ -74,12 +82,43 @@ def test_a_missing_field_counts_as_null(entity: dict[str, Any] | None) -> None:
         b"x",
         MONDAY,
         DatetimeMS(2**60),
-        Decimal128("1.0"),
+        Decimal128("1.1"),
         ObjectId("6566aa000000000000000001"),
     ],
 )
 def test_a_short_scalar_is_its_own_key(value: object) -> None:
     assert ONCE_PER.key({"last_activity_at": value}) == {"field": "last_activity_at", "value": value}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (1, 1.0, Int64(1), Decimal128("1.00")),
+        (10.5, Decimal128("10.50"), Decimal128("10.5")),
+        (1.8e19, Decimal128("1.8E19")),
+        (0, 0.0, -0.0, Decimal128("-0")),
+        (float("nan"), Decimal128("NaN")),
+        (float("inf"), Decimal128("Infinity")),
+        (Decimal128("0.10"), Decimal128("0.1")),
+        (Decimal128("1E6144"), Decimal128("1.0E6144")),
+        ([{"a": 1}], [{"a": Decimal128("1.0")}]),
+    ],
+)
+def test_equal_values_are_one_key_however_they_are_spelled(values: tuple[Any, ...]) -> None:
+    keys = [bson.encode({"": ONCE_PER.key({"last_activity_at": value})}) for value in values]
+    assert len(set(keys)) == 1
+
+
+def test_a_value_hashed_by_an_earlier_version_is_found_by_the_spelling_it_had() -> None:
+    value = [1.0, Decimal128("2.50")]
+    assert {"field": "last_activity_at", "hash": _hash(value)} in ONCE_PER.keys({"last_activity_at": value})
+    assert len(ONCE_PER.keys({"last_activity_at": [1]})) == 1
+
+
+def test_a_value_that_is_too_large_for_a_key_is_told_as_too_costly() -> None:
+    for value in ("x" * 16_000_000, list(range(300_000))):
+        with pytest.raises(TooCostly):
+            ONCE_PER.key({"last_activity_at": value})
 
 
 @pytest.mark.parametrize("value", ["é" * 100, {"$gt": 1}, {"a.b": 1}, [1, 2], [], Regex("^a"), MaxKey()])
@@ -119,6 +158,7 @@ def test_the_field_may_be_within_an_object() -> None:
         ({"once_per": "a..b"}, "enrollment.once_per: expected a field path without empty names, found 'a..b'"),
         ({"once_per": "a\0"}, "enrollment.once_per: expected a field path without NUL characters, found 'a\\x00'"),
         ({"once_per": "a" * 501}, "enrollment.once_per: expected a field path of at most 500 characters, found 501"),
+        ({"once_per": "last_activity_days_ago"}, "enrollment.once_per: expected a field that is stored, found"),
         ({"once_per": 3}, "enrollment.once_per: expected the dotted path of a field, found 3"),
     ],
 )

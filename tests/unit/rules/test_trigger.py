@@ -138,6 +138,31 @@ def test_an_array_meets_a_value_by_one_of_its_elements() -> None:
     assert on_update(field="tags", to="vip").matches(updated({"tags": []}, {"tags": ["new", "vip"]})) is True
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "keys", "expected"),
+    [
+        (["vip"], ["vip", "new"], {"to": "vip"}, False),
+        (["vip", "new"], ["vip"], {"from": "vip"}, False),
+        (["new"], ["new", "vip"], {"to": "vip"}, True),
+        (["new", "vip"], ["new"], {"from": "vip"}, True),
+        (["vip"], "vip", {"to": "vip"}, False),
+        (["a"], ["b"], {"from": "a", "to": "b"}, True),
+        (["a", "b"], ["b"], {"from": "a", "to": "b"}, False),
+    ],
+)
+def test_to_has_become_true_and_from_has_ceased_to_be(
+    before: Any, after: Any, keys: dict[str, Any], expected: bool
+) -> None:
+    assert on_update(field="tags", **keys).matches(updated({"tags": before}, {"tags": after})) is expected
+
+
+def test_what_an_array_held_before_is_unknown_without_a_before_image() -> None:
+    seen = change(after={"tags": ["vip", "new"]}, touched=("tags",))
+    assert on_update(field="tags", to="vip").matches(seen) is None
+    assert on_update(field="tags", to="old").matches(seen) is False
+    assert on_update(field="tags", **{"from": "vip"}).matches(seen) is False
+
+
 def test_whether_a_field_changed_can_be_asked_apart_from_its_values() -> None:
     seen = updated({"status": "open"}, {"status": "lost"})
     assert from_to("open", "won").has_changed(seen) is True
@@ -195,6 +220,13 @@ def of(trigger_type: str, **keys: Any) -> dict[str, Any]:
             "trigger.fields: expected a list of 1 to 100 field paths, found an empty list",
         ),
         (of("field_updated", fields=["a", "b..c"]), "trigger.fields[1]: expected a field path without empty names"),
+        (
+            of("field_updated", field="last_activity_days_ago"),
+            "trigger.field: expected a field that is stored, found 'last_activity_days_ago'",
+        ),
+        (of("field_updated", fields=["a", "due_hours_ago"]), "trigger.fields[1]: expected a field that is stored"),
+        (of("field_updated", field="_id.a"), "trigger.field: expected a field that can change, found '_id'"),
+        (of("field_updated", field="a", **{"from": 1, "to": 1.0}), "trigger.to: expected another value than in from"),
         (of("field_updated", to="won"), "trigger.to: expected only with exactly one field, found 0 fields"),
         (
             of("field_updated", fields=["a", "b"], to="won"),

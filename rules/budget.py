@@ -1,0 +1,69 @@
+"""How much work one judgement may take, counted where the work is done (promise 8).
+
+Whatever a document holds and whatever a condition asks, judging ends: the steps are counted, and beyond the limit
+the judgement is given up. What costs the same whatever is met (one field of one document) is not counted.
+"""
+
+from typing import Final
+
+from config.error import PermanentActionError
+
+MOST_STEPS: Final = 200_000  # of one judgement; a step takes about 0.1 µs, never much more
+MOST_STEPS_EXPLAINED: Final = 50_000  # to say why a judgement came out as it did
+MOST_STEPS_OF_CHANGE: Final = 2_000_000  # of all workflows that look at one change
+FEWEST_STEPS: Final = 5_000  # what is left to each workflow once those are used up: ten times what most need
+
+
+class TooCostly(PermanentActionError):
+    """A judgement was given up at its limit of ``limit`` steps; ``path`` leads to the condition, "" if to none."""
+
+    def __init__(self, limit: int, path: str = "") -> None:
+        super().__init__(limit, path)
+        self.limit = limit
+        self.path = path
+
+    @property
+    def detail(self) -> dict[str, str]:
+        """What is stored of it: ``{condition, limit}``."""
+        return {"condition": self.path, "limit": f"{self.limit:,} steps"}
+
+    def __str__(self) -> str:
+        return f"too_costly: {self.path or 'the entity'} takes more than the {self.limit:,} steps of one judgement"
+
+
+class Budget:
+    """The steps that one judgement may still take."""
+
+    __slots__ = ("left", "limit")
+
+    def __init__(self, limit: int = MOST_STEPS) -> None:
+        self.limit = limit
+        self.left = limit
+
+    @property
+    def spent(self) -> int:
+        """How many steps were taken."""
+        return self.limit - self.left
+
+    def spend(self, steps: int) -> None:
+        """Count ``steps`` that are about to be taken; raise TooCostly if that is more than are left."""
+        self.left -= steps
+        if self.left < 0:
+            raise TooCostly(self.limit)
+
+
+class ChangeBudget:
+    """The steps that all workflows together may take on one change; the costly ones leave some to the others."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = MOST_STEPS_OF_CHANGE
+
+    def share(self) -> Budget:
+        """Return the budget of the next judgement."""
+        return Budget(min(MOST_STEPS, max(self._left, FEWEST_STEPS)))
+
+    def settle(self, budget: Budget) -> None:
+        """Count what a judgement took."""
+        self._left -= budget.spent
