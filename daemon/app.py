@@ -58,7 +58,8 @@ from daemon.stream.reader import Reader
 from daemon.stream.recovery import Recovery
 from daemon.stream.throttle import Throttle
 from daemon.stream.workflow_index import WorkflowIndex
-from daemon.telemetry import emit
+from daemon.telemetry import emit, is_logged
+from daemon.workflows.edit_log import log_edits
 from daemon.workflows.mending import mend_versions
 from daemon.workflows.observer import Observer
 from daemon.workflows.parsing import parser_for
@@ -441,6 +442,10 @@ class Daemon:
             self._observer.note(head.workflow_id for head in committed.heads)
             self._switcher.nudge()
             self._scheduler.note(head.workflow_id for head in committed.heads)
+            log_edits(committed.edits)
+        if is_logged(LogEvent.EXECUTION_CREATED):
+            for job in (*committed.ended, *committed.jobs):
+                emit(LogEvent.EXECUTION_CREATED, **job.names)
         for job in committed.ended:
             emit(LogEvent.EXECUTION_COMPLETED, **job.names)
         self.metrics.completed += len(committed.ended)

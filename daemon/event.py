@@ -98,7 +98,12 @@ class Event(StrEnum):
     )
 
     # The stream
-    READER_STARTED = "reader.started", Level.INFO, "epoch position", "This replica reads the change stream."
+    READER_STARTED = (
+        "reader.started",
+        Level.INFO,
+        "epoch position",
+        "This replica reads the change stream, from this time on.",
+    )
     READER_STOPPED = "reader.stopped", Level.INFO, "reason", "This replica no longer reads the change stream."
     READER_REOPENED = (
         "reader.reopened",

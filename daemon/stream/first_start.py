@@ -27,6 +27,7 @@ from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import Origin
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
+from daemon.workflows.edit_log import log_edits
 from rules.head import Head, Parse, edited
 from rules.identity import bson_bytes
 
@@ -78,6 +79,7 @@ async def begin(
             reach(CrashPoint.FIRST_START)
     except DuplicateKeyError:
         return  # another replica was first
+    log_edits((known.get(head.workflow_id), head) for head in heads)
 
 
 async def _put(

@@ -57,6 +57,7 @@ class Committed:
     jobs: Sequence[Job]
     ended: Sequence[Job]
     heads: Sequence[Head]
+    edits: Sequence[tuple[Head | None, Head]]  # the heads, each with the one before it
     rewritten: Sequence[Any]  # ids of workflows whose documents were written anew, with nothing new in them
     commit: int
 
@@ -420,8 +421,9 @@ class Intake:
             reach(CrashPoint.AFTER_INTAKE)
         self._checkpoint = moved
         self._deferral.committed()
+        edits = self._index.edits(batch.heads)
         self._index.settle()
         self._metrics.executions += len(batch.executions)
         self._metrics.refusals += len(batch.refusals)
         ended = [job for job, _ in batch.ended.values()]
-        self._on_commit(Committed(batch.jobs, ended, batch.heads, batch.rewritten, moved.commit))
+        self._on_commit(Committed(batch.jobs, ended, batch.heads, edits, batch.rewritten, moved.commit))

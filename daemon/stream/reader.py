@@ -96,6 +96,7 @@ class Reader:
         self._task = Background("reader", self._run, on_death)
         self._saved_at = 0.0
         self._reading = Reading.BATCHES
+        self._unsaid_epoch: int | None = None  # of a lease under which nothing was read yet
         self.is_reading = False
         self.halted: str | None = None
 
@@ -120,7 +121,7 @@ class Reader:
         """Read from now on: the lease is ours. ``after_crash``: whoever had it did not give it up."""
         if after_crash:
             self._intake.caution.begin()
-        emit(LogEvent.READER_STARTED, epoch=epoch, position=None)
+        self._unsaid_epoch = epoch
         self._may_read.set()
 
     def forbid(self) -> None:
@@ -211,6 +212,7 @@ class Reader:
             self.halted, self._halt_s = None, _HALT_BACK_OFF_S[0]
             await note_halt(self._database[self._names.state], None, self._clock.now())
             self.is_reading = True
+            self._say_started(checkpoint)
             self._on_started()
             ahead = ReadAhead(self._decoder)
             await first_failure(
@@ -218,6 +220,13 @@ class Reader:
                 asyncio.create_task(self._commit_all(ahead, seen), name="intake"),
                 asyncio.create_task(self._flush_in_time(), name="deferred decisions"),
             )
+
+    def _say_started(self, checkpoint: Checkpoint) -> None:
+        """Say, once under each lease, from where on this replica reads: a stream that breaks is opened again."""
+        if self._unsaid_epoch is not None:
+            position = checkpoint.cluster_time.as_datetime()
+            emit(LogEvent.READER_STARTED, epoch=self._unsaid_epoch, position=position)
+            self._unsaid_epoch = None
 
     async def _load(self) -> Checkpoint:
         """Return the stored checkpoint, with everything that is read against it loaded."""

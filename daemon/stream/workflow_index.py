@@ -48,6 +48,16 @@ class WorkflowIndex:
         self._heads[key] = head
         self._match(head)
 
+    def edits(self, heads: Iterable[Head]) -> list[tuple[Head | None, Head]]:
+        """Return ``heads``, which were put since the last commit, each with the one that was in its place before."""
+        last: dict[bytes, Head | None] = {}
+        found = []
+        for head in heads:
+            key = bson_bytes(head.workflow_id)
+            found.append((last.get(key, self._before.get(key)), head))
+            last[key] = head
+        return found
+
     def settle(self) -> None:
         """Note that everything put so far is committed."""
         self._before.clear()

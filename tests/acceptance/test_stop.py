@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ async def test_a_stop_under_load_exits_with_zero_and_leaves_no_lease(
     async with replicas_ended(replica):
         await first_start(replica, database)
         await load.write(100)
+        (started,) = replica.lines("reader.started")
+        assert datetime.fromisoformat(started["reflexd.position"]) <= datetime.now(UTC)
         assert await replica.stop() == 0
         assert await database.workflow_state.count_documents({"kind": "lease", "holder": {"$ne": None}}) == 0
         await replica.start()

@@ -1,11 +1,16 @@
 """Workflow documents in any shape: a bad one is told so and harms nobody, the last good version runs on."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from bson import ObjectId
+from loguru import logger
 
 from tests.support.bench import TASK, Bench, created, workflow_document
+
+if TYPE_CHECKING:
+    from loguru import Message
 
 GOOD = {"name": "w", "trigger": created(), "actions": [TASK]}
 
@@ -140,3 +145,30 @@ async def test_keys_of_a_crm_are_ignored_and_listed_and_their_edits_make_no_vers
     await shared.workflows.update_one({"_id": workflow_id}, {"$set": {"trigger.colour": "red"}})
     invalid = await shared.observed(workflow_id, version=2, ignored=["__v", "createdAt", "owner"])
     assert invalid["error"].startswith("trigger.colour: unknown key")
+
+
+async def test_every_edit_and_every_execution_leaves_a_line_in_the_log(shared: Bench) -> None:
+    said: list[tuple[str, Mapping[str, Any]]] = []
+
+    def take(message: "Message") -> None:
+        said.append((message.record["extra"]["event"], message.record["extra"]["fields"]))
+
+    sink = logger.add(take)
+    try:
+        workflow = await shared.add(created())
+        lead = (await shared.leads.insert_one({})).inserted_id
+        await shared.workflows.update_one({"_id": workflow}, {"$set": {"actions": []}})
+        await shared.workflows.update_one({"_id": workflow}, {"$set": {"status": "paused", "actions": [TASK]}})
+        await shared.workflows.delete_one({"_id": workflow})
+        await shared.taken_in()
+    finally:
+        logger.remove(sink)
+    ours = [(event, fields) for event, fields in said if fields.get("workflow_id") == workflow]
+    assert [event for event, _ in ours if event.startswith("workflow.")] == [
+        "workflow.accepted",
+        "workflow.invalid",
+        "workflow.accepted",
+        "workflow.status_changed",
+        "workflow.deleted",
+    ]
+    assert [fields["entity_id"] for event, fields in ours if event == "execution.created"] == [lead]

@@ -58,6 +58,24 @@ def test_every_emit_names_an_event_with_exactly_its_fields(place: str) -> None:
     assert fields_of(call, function) == set(Event[event.attr].field_names)
 
 
+def written_without_emit() -> set[str]:
+    """The events that stand as a word in ``logger.bind(event=…)``, where ``emit`` cannot be imported."""
+    found = set()
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "bind":
+                    found |= {word.value.value for word in node.keywords if isinstance(word.value, ast.Constant)}
+    return found
+
+
+def test_every_event_of_the_catalogue_is_emitted_somewhere() -> None:
+    emitted = {Event[call.args[0].attr] for call, _ in CALLS.values() if isinstance(call.args[0], ast.Attribute)}
+    written = written_without_emit()
+    assert written <= set(Event)
+    assert set(Event) - emitted - written == set()
+
+
 def test_an_event_is_named_after_its_member() -> None:
     assert [event.name for event in Event] == [event.value.upper().replace(".", "_") for event in Event]
 
