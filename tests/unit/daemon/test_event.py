@@ -60,12 +60,12 @@ def test_every_emit_names_an_event_with_exactly_its_fields(place: str) -> None:
 
 def written_without_emit() -> set[str]:
     """The events that stand as a word in ``logger.bind(event=…)``, where ``emit`` cannot be imported."""
-    found = set()
+    found: set[str] = set()
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "bind":
-                    found |= {word.value.value for word in node.keywords if isinstance(word.value, ast.Constant)}
+                    found |= {str(word.value.value) for word in node.keywords if isinstance(word.value, ast.Constant)}
     return found
 
 
