@@ -41,6 +41,7 @@ from daemon.lease.store import READER, lane_name, lane_of_name
 from daemon.metrics import Metrics
 from daemon.mongo.patience import patiently
 from daemon.mongo.upkeep import Upkeep
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Sweep
 from daemon.status import StatusReporter
@@ -82,6 +83,7 @@ class Daemon:
         *,
         on_death: Any,
         parse_action: ParseAction = parse_action,
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``on_death`` is called with the name of a service that died: the daemon cannot go on."""
         self._settings = settings
@@ -147,6 +149,7 @@ class Daemon:
             beat=beat,
             is_reader=self._is_reader,
             on_death=on_death,
+            pace=pace,
         )
         interventions = Interventions(database, names, self.clock.now)
         self._hand_edits = HandEdits(
@@ -158,6 +161,7 @@ class Daemon:
             is_reader=self._is_reader,
             on_settled=self._edited,
             on_death=on_death,
+            pace=pace,
         )
         self._loader = Loader(
             executions,
@@ -175,6 +179,7 @@ class Daemon:
             saturated=lambda: self._outside.saturated,
             on_loaded=self._executor.wake,
             on_death=on_death,
+            pace=pace,
         )
 
         self._index = WorkflowIndex(parse)
@@ -229,6 +234,7 @@ class Daemon:
             on_started=self._reader_started,
             on_halted=self._reader_halted,
             on_death=on_death,
+            pace=pace,
         )
         self._observer = Observer(
             database,
@@ -254,7 +260,7 @@ class Daemon:
             database,
             names,
             self._index,
-            Sweep(database, names, entities, intake, self._index),
+            Sweep(database, names, entities, intake, self._index, pace),
             definitions.one,
             self.clock,
             grace=timedelta(hours=settings.schedule_grace_hours),
@@ -272,7 +278,7 @@ class Daemon:
             is_reader=self._is_reader,
             on_death=on_death,
         )
-        self._upkeep = Upkeep(database, settings, is_reader=self._is_reader, on_death=on_death)
+        self._upkeep = Upkeep(database, settings, is_reader=self._is_reader, on_death=on_death, pace=pace)
         self._api = api_server(
             settings,
             database,
@@ -352,6 +358,16 @@ class Daemon:
             reach(CrashPoint.BEFORE_HANDOVER)
         await self._leases.stop()
         await self._announcements.stop()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether this replica has the stream open, as the gauge ``is_reader`` says."""
+        return self._reader.is_reading
+
+    @property
+    def halted(self) -> str | None:
+        """Why the reader has halted for good, as ``/readyz`` says; None while it has not."""
+        return self._reader.halted
 
     @property
     def api_address(self) -> tuple[str, int] | None:

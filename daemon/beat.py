@@ -23,9 +23,12 @@ async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
     return event.is_set()
 
 
-def until_beat(period_s: float) -> float:
-    """Return the seconds until the monotonic clock is next a multiple of ``period_s``, at least half a period."""
-    left = period_s - time.monotonic() % period_s
+def until_beat(period_s: float, now_s: float | None = None) -> float:
+    """Return the seconds until the monotonic clock is next a multiple of ``period_s``, at least half a period.
+
+    ``now_s`` is what it shows, unless it is to be asked.
+    """
+    left = period_s - (time.monotonic() if now_s is None else now_s) % period_s
     return left if left >= period_s / 2 else left + period_s
 
 

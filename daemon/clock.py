@@ -5,6 +5,7 @@ milliseconds, so the estimate errs towards the past: what waits may fire a milli
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -17,14 +18,18 @@ _SAMPLES: Final = 5
 class ServerClock:
     """The server's time, in UTC. ``sample`` must have succeeded once before ``now`` is asked."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+    def __init__(
+        self, database: AsyncDatabase[dict[str, Any]], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``monotonic`` returns the reading of the monotonic clock, in seconds."""
         self._database = database
+        self._monotonic = monotonic
         self._offset_s = 0.0
         self.is_set = False
 
     def now(self) -> datetime:
         """Return the server's time, UTC-aware."""
-        return _EPOCH + timedelta(seconds=time.monotonic() + self._offset_s)
+        return _EPOCH + timedelta(seconds=self._monotonic() + self._offset_s)
 
     def monotonic_at(self, instant: datetime) -> float:
         """Return the reading of the monotonic clock, in seconds, when the server's clock will show ``instant``."""
@@ -38,9 +43,9 @@ class ServerClock:
         """
         answers: list[tuple[float, float]] = []
         for _ in range(_SAMPLES):
-            sent = time.monotonic()
+            sent = self._monotonic()
             reply = await self._database.command("hello")
-            received = time.monotonic()
+            received = self._monotonic()
             local: datetime = reply["localTime"].replace(tzinfo=UTC)  # commands answer with naive dates
             answers.append((received - sent, (local - _EPOCH).total_seconds() - (sent + received) / 2))
         longest = min(answers)[0] * 2

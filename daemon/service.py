@@ -61,10 +61,10 @@ class Background:
             self._on_death(self.name)
 
 
-async def cancelled(*tasks: asyncio.Task[Any]) -> None:
+async def cancelled(*tasks: asyncio.Task[Any], again_s: float = CANCEL_AGAIN_S) -> None:
     """Cancel tasks and return once all have ended, also where the caller is cancelled meanwhile: that is raised then.
 
-    They are asked again every second: where an operation of the driver ends in the very moment it is cancelled,
+    They are asked again after ``again_s``: where an operation of the driver ends in the very moment it is cancelled,
     ``asyncio.wait_for`` (Python 3.11) keeps the result and loses the cancellation. What they raise at their end is
     nobody's concern any more.
     """
@@ -73,7 +73,7 @@ async def cancelled(*tasks: asyncio.Task[Any]) -> None:
         for task in left:
             task.cancel()
         try:
-            await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+            await asyncio.wait(left, timeout=again_s)
         except asyncio.CancelledError as error:  # nobody else knows of them: they would run for ever
             interrupted = error
     for task in tasks:
@@ -83,7 +83,7 @@ async def cancelled(*tasks: asyncio.Task[Any]) -> None:
         raise interrupted
 
 
-async def first_failure(*tasks: asyncio.Task[None]) -> None:
+async def first_failure(*tasks: asyncio.Task[None], again_s: float = CANCEL_AGAIN_S) -> None:
     """Run tasks that belong together: when one ends, end the others, and raise what it raised.
 
     A TaskGroup asks each task only once to end, and waits for ever for one that lost the question.
@@ -92,6 +92,6 @@ async def first_failure(*tasks: asyncio.Task[None]) -> None:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
     finally:
-        await cancelled(*tasks)
+        await cancelled(*tasks, again_s=again_s)
     for task in failed:
         task.result()

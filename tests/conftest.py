@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.collector import calm_collector
 from daemon.mongo.codec import CODEC
+from tests.support.events import Events, heard_events
 from tests.support.invariants import Expected, violations
 from tests.support.mongod import Mongod, fast_directory
 
@@ -45,6 +46,13 @@ async def mongo_client(mongo_uri: str) -> AsyncIterator[AsyncMongoClient[dict[st
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_uri, w="majority", tz_aware=True)
     yield client
     await client.close()
+
+
+@pytest.fixture
+async def events() -> AsyncIterator[Events]:
+    """What the daemons of this process say while the test runs."""
+    with heard_events() as heard:
+        yield heard
 
 
 @pytest.fixture

@@ -21,7 +21,17 @@ Pinned = tuple[bytes, int]  # BSON of the workflow id, version
 class Definitions:
     """Compiled workflow versions by id and version; the least recently used ones are dropped."""
 
-    def __init__(self, versions: AsyncCollection[dict[str, Any]], parse: Parse) -> None:
+    def __init__(
+        self,
+        versions: AsyncCollection[dict[str, Any]],
+        parse: Parse,
+        *,
+        capacity: int = CAPACITY,
+        capacity_bytes: int = CAPACITY_BYTES,
+    ) -> None:
+        """``capacity`` is the number of versions kept in memory, ``capacity_bytes`` the size of their BSON."""
+        self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
         self._versions = versions
         self._parse = parse
         self._known: OrderedDict[Pinned, tuple[Compiled, int]] = OrderedDict()  # with its size in bytes of BSON
@@ -38,7 +48,7 @@ class Definitions:
             found |= await self._fetch(missing)
         for key, loaded in found.items():
             self._keep(key, loaded)
-        while len(self._known) > CAPACITY or self._bytes > CAPACITY_BYTES:
+        while len(self._known) > self._capacity or self._bytes > self._capacity_bytes:
             _, (_, size) = self._known.popitem(last=False)
             self._bytes -= size
         return {key: compiled for key, (compiled, _) in found.items()}

@@ -21,11 +21,11 @@ from daemon.executions.intervention import Interventions, is_edited
 from daemon.executions.status import Status
 from daemon.mongo.failure import is_transient, may_pass
 from daemon.mongo.indexes import REQUEUED
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.service import Background
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
-LOOK_S: Final = 3.0
 PAGE: Final = 1_000  # executions found at one look
 BATCH: Final = 100  # executions settled in one transaction: about 5 ms of processor time
 _MESSAGE_CHARACTERS: Final = 200
@@ -49,12 +49,14 @@ class HandEdits:
         is_reader: Callable[[], bool],
         on_settled: Callable[[], None],
         on_death: Callable[[str], None],
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``owned`` tells the lanes owned here. ``on_settled`` is called when some were settled: they may be due."""
         self._executions = executions
         self._interventions = interventions
         self._bury = bury
         self._beat = beat
+        self._pace = pace
         self._owned = owned
         self._is_reader = is_reader
         self._on_settled = on_settled
@@ -77,7 +79,7 @@ class HandEdits:
 
     async def _run(self) -> None:
         while True:
-            await self._beat.next(LOOK_S, self._nudge)
+            await self._beat.next(self._pace.hand_edits_s, self._nudge)
             self._nudge.clear()
             try:
                 await self._settle_all()

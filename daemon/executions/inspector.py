@@ -27,13 +27,11 @@ from daemon.executions.lanes import Lanes
 from daemon.executions.takeover import TakeOver
 from daemon.mongo.failure import may_pass
 from daemon.mongo.indexes import NOT_A_DATE, UNQUEUED
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.service import Background
 from daemon.telemetry import emit
 
-LOOK_S: Final = 5.0
-GRACE_S: Final = 10.0  # how long an edit may be incomplete
 _PAGE: Final = 100
-_READ: Final = 200  # executions that are read at one look: about 3 ms of processor time
 _RECORDS: Final = {"$cond": [{"$isArray": ["$actions_executed"]}, {"$size": "$actions_executed"}, 0]}
 
 
@@ -52,6 +50,7 @@ class Inspector:
         beat: Beat,
         is_reader: Callable[[], bool],
         on_death: Callable[[str], None],
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``all_lanes``: how many lanes there are, here and elsewhere."""
         self._executions = executions
@@ -61,6 +60,7 @@ class Inspector:
         self._bury = bury
         self._all_lanes = list(range(all_lanes))
         self._beat = beat
+        self._pace = pace
         self._is_reader = is_reader
         self._incomplete: dict[Any, float] = {}  # execution: monotonic time in seconds when it was first met
         self._read_until: Any = None  # what is due until then was read through; None to begin anew
@@ -76,7 +76,7 @@ class Inspector:
 
     async def _run(self) -> None:
         while True:
-            await self._beat.next(LOOK_S)
+            await self._beat.next(self._pace.inspection_s)
             try:
                 if self._is_reader():
                     await self._bury_unreachable()
@@ -94,7 +94,7 @@ class Inspector:
         met: dict[Any, float] = {}
         for document, problem in [*lost, *await self._unrunnable()]:
             since = met[document["_id"]] = self._incomplete.get(document["_id"], time.monotonic())
-            if time.monotonic() - since >= GRACE_S:
+            if time.monotonic() - since >= self._pace.incomplete_s:
                 await self._bury(document, problem)
         self._incomplete = met
 
@@ -125,8 +125,8 @@ class Inspector:
         if self._read_until is not None:
             due["$gt"] = self._read_until
         queued = self._executions.find({"lane": {"$in": self._all_lanes}, "due_at": due}, wanted)
-        waiting = await queued.sort([("due_at", 1), ("seq", 1)]).limit(_READ).to_list()
-        self._read_until = waiting[-1]["due_at"] if len(waiting) == _READ else None
+        waiting = await queued.sort([("due_at", 1), ("seq", 1)]).limit(self._pace.inspected).to_list()
+        self._read_until = waiting[-1]["due_at"] if len(waiting) == self._pace.inspected else None
         documents = [document for document in (*page, *waiting) if "due_at" in document]
         problems = [(document, await self._problem(document)) for document in documents]
         return [(document, problem) for document, problem in problems if problem]

@@ -28,13 +28,12 @@ from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.mongo.failure import may_pass
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.service import Background
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
-POLL_S: Final = 0.15  # while the reader is elsewhere and not heard, or lanes have fallen behind
-LOOK_S: Final = 2.0  # otherwise; with the beat up to 3.0, well within AHEAD
 HEARD_S: Final = 0.05  # between two looks because of what other replicas say
 PAGE: Final = 1_000
 _REST: Final = 5  # times as long as a look took that had to step over what it leaves out
@@ -61,6 +60,7 @@ class Loader:
         saturated: Callable[[], list[Any]],
         on_loaded: Callable[[], None],
         on_death: Callable[[str], None],
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``is_reader`` tells whether the reader runs in this process, ``is_told`` whether ``hear`` is called when
         the reader elsewhere has committed something. ``on_edited`` is given the id of an execution that somebody
@@ -78,6 +78,7 @@ class Loader:
         self._bury = bury
         self._clock = clock
         self._beat = beat
+        self._pace = pace
         self._is_reader = is_reader
         self._is_told = is_told
         self._has_heard = False
@@ -141,9 +142,9 @@ class Loader:
                 emit(Event.STORE_UNAVAILABLE, during="poll of the queue", error=error)
             is_polling = self._is_behind or not (self._is_reader() or self._is_told())
             if is_polling:
-                await is_set_within(self._nudge, max(POLL_S, self._rested_at - time.monotonic()))
+                await is_set_within(self._nudge, max(self._pace.poll_s, self._rested_at - time.monotonic()))
             else:
-                await self._beat.next(LOOK_S, self._nudge)
+                await self._beat.next(self._pace.queue_s, self._nudge)
             self._nudge.clear()
 
     async def _may_have_news(self) -> bool:
@@ -153,7 +154,7 @@ class Loader:
         """
         now = time.monotonic()
         is_asked = self._is_behind or self._covered is None or self._has_heard
-        if self._is_reader() or is_asked or now - self._looked_at >= LOOK_S:
+        if self._is_reader() or is_asked or now - self._looked_at >= self._pace.queue_s:
             self._looked_at, self._has_heard = now, False
             return True
         found = await self._state.find_one({"_id": CHECKPOINT_ID}, {"commit": 1}) or {}

@@ -12,12 +12,14 @@ from daemon.mongo.failure import is_transient
 from daemon.telemetry import emit
 
 PATIENCE_S: Final = 15.0
-_PAUSE_S: Final = 1.0
+PAUSE_S: Final = 1.0
 
 
-async def patiently(work: Callable[[], Awaitable[Any]]) -> None:
+async def patiently(
+    work: Callable[[], Awaitable[Any]], *, patience_s: float = PATIENCE_S, pause_s: float = PAUSE_S
+) -> None:
     """Do ``work``, again where it fails for a reason that may pass, for a while; then raise the driver's error."""
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + patience_s
     while True:
         try:
             await work()
@@ -25,6 +27,6 @@ async def patiently(work: Callable[[], Awaitable[Any]]) -> None:
             if not is_transient(error) or time.monotonic() > until:
                 raise
             emit(Event.STORE_UNAVAILABLE, during="start", error=error)
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(pause_s)
         else:
             return

@@ -16,10 +16,10 @@ from daemon.beat import is_set_within
 from daemon.event import Event
 from daemon.mongo.failure import may_pass
 from daemon.mongo.initialise import restore
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.service import Background
 from daemon.telemetry import emit
 
-LOOK_S: Final = 30.0
 _CALM_S: Final = 0.5  # a CRM that writes by $out renames collections all the time
 _REFUSED_S: Final = 600.0  # where something is not allowed, nobody wants to hear of it every time
 
@@ -34,10 +34,12 @@ class Upkeep:
         *,
         is_reader: Callable[[], bool],
         on_death: Callable[[str], None],
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         self._database = database
         self._settings = settings
         self._is_reader = is_reader
+        self._pace = pace
         self._nudge = asyncio.Event()
         self._task = Background("upkeep", self._run, on_death)
 
@@ -55,12 +57,12 @@ class Upkeep:
         self._nudge.set()
 
     async def _run(self) -> None:
-        pause = LOOK_S
+        pause = self._pace.upkeep_s
         while True:
             await is_set_within(self._nudge, pause)
             await asyncio.sleep(_CALM_S)
             self._nudge.clear()
-            pause = LOOK_S
+            pause = self._pace.upkeep_s
             if not self._is_reader():
                 continue
             try:
@@ -70,4 +72,4 @@ class Upkeep:
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="upkeep", error=error)
             else:
-                pause = _REFUSED_S if report.skipped else LOOK_S
+                pause = _REFUSED_S if report.skipped else self._pace.upkeep_s

@@ -27,13 +27,12 @@ from rules.identity import ScheduledRun
 from rules.query import is_exact, to_filter
 from rules.workflow import Workflow
 
-PAGE: Final = 900  # with an enrollment for each, less than the 2,000 writes of a transaction
 SIMPLE: Final = Collation("simple")  # whatever the collection's own is: conditions compare text byte by byte
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The entrants of up to PAGE entities; ``after`` holds the last id read, in a list, empty if there was none."""
+    """The entrants of some entities; ``after`` holds the last id read, in a list, empty if there was none."""
 
     entrants: list[Entrant]
     after: list[Any]
@@ -50,9 +49,11 @@ class Pages:
         fire_at: datetime,
         *,
         must_judge: bool,
+        size: int,
         slice_s: float = SLICE_S,
     ) -> None:
-        """After ``slice_s`` seconds of judging others have their turn."""
+        """``size``: entities of a page. After ``slice_s`` seconds of judging others have their turn."""
+        self._size = size
         self._slice_s = slice_s
         self._cursor = cursor
         self._workflow = workflow
@@ -84,13 +85,13 @@ class Pages:
             entrant = self._judged(entity)
             if entrant is not None:
                 entrants.append(entrant)
-            if count == PAGE:
+            if count == self._size:
                 break
             await turn.give_way()
             if size > BYTES_AT_ONCE:
                 size = 0
                 await asyncio.sleep(0)
-        return Page(entrants, [after] if count else [], count < PAGE)
+        return Page(entrants, [after] if count else [], count < self._size)
 
     def _judged(self, entity: Mapping[str, Any]) -> Entrant | None:
         """Return the entrant that an entity makes, None if it does not meet the conditions.
@@ -118,7 +119,7 @@ class Pages:
 
 @asynccontextmanager
 async def open_pages(
-    entities: AsyncCollection[RawBSONDocument], workflow: Workflow, fire_at: datetime, after: list[Any]
+    entities: AsyncCollection[RawBSONDocument], workflow: Workflow, fire_at: datetime, after: list[Any], size: int
 ) -> AsyncIterator[Pages]:
     """Yield the pages of all entities that meet the conditions at ``fire_at``, behind the id that ``after`` may hold.
 
@@ -127,8 +128,8 @@ async def open_pages(
     wanted = filter_behind(workflow, fire_at, after)
     must_judge = not is_exact(workflow.conditions)
     found = entities.find(wanted, None if must_judge else _fields_of(workflow)).collation(SIMPLE)
-    async with found.sort("_id", 1).batch_size(PAGE) as cursor:
-        pages = Pages(cursor, workflow, fire_at, must_judge=must_judge)
+    async with found.sort("_id", 1).batch_size(size) as cursor:
+        pages = Pages(cursor, workflow, fire_at, must_judge=must_judge, size=size)
         try:
             yield pages
         finally:

@@ -17,6 +17,7 @@ from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.mongo.codec import raw_collection
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.schedule.page import SIMPLE, Page, filter_behind, open_pages
 from daemon.stream.intake import Intake
 from daemon.stream.workflow_index import WorkflowIndex
@@ -102,6 +103,7 @@ class Sweep:
         entities: Mapping[str, str],
         intake: Intake,
         index: WorkflowIndex,
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``entities`` maps entity type to collection."""
         self._database = database
@@ -109,6 +111,7 @@ class Sweep:
         self._entities = entities
         self._intake = intake
         self._index = index
+        self._page = pace.sweep_page
 
     async def run(self, workflow: Workflow, progress: Progress, note: Callable[[Progress], None]) -> None:
         """Enqueue every entity that meets the conditions, or record why the others were left out.
@@ -117,7 +120,7 @@ class Sweep:
         Raises as ``Intake.take`` does; then the stored progress is where the next run goes on.
         """
         entities = raw_collection(self._database, self._entities[workflow.trigger.entity_type or ""])
-        async with open_pages(entities, workflow, progress.fire_at, list(progress.after)) as pages:
+        async with open_pages(entities, workflow, progress.fire_at, list(progress.after), self._page) as pages:
             is_over = False
             while not is_over:
                 page = await pages.next()

@@ -44,7 +44,10 @@ class Gathered:
 class ReadAhead:
     """A bounded queue between the one who reads and the one who commits."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, *, most_events: int = MOST_EVENTS, bytes_at_once: int = BYTES_AT_ONCE) -> None:
+        """No batch is added to ``most_events``, or to ``bytes_at_once``."""
+        self._most_events = most_events
+        self._bytes_at_once = bytes_at_once
         self._decoder = decoder
         self._queue: asyncio.Queue[_Read] = asyncio.Queue(_BATCHES)
         self._is_amid_batch = False
@@ -57,11 +60,11 @@ class ReadAhead:
     async def put(self, batch: StreamBatch) -> None:
         """Add what one round trip brought, once there is room."""
         size = sum(len(event.raw) for event in batch.events)
-        if size <= BYTES_AT_ONCE:
+        if size <= self._bytes_at_once:
             decoded = [self._decoder.decode(raw) for raw in batch.events]
             await self._queue.put(_Read((), decoded, batch.token, size))
             return
-        *parts, last = _parts(batch.events)
+        *parts, last = _parts(batch.events, self._bytes_at_once)
         self._is_amid_batch = True
         for part, size in parts:
             await self._queue.put(_Read(part, (), None, size))
@@ -71,7 +74,7 @@ class ReadAhead:
     async def gathered(self) -> Gathered:
         """Return what has gathered, at least one batch or part, bounded by events and bytes; ``done`` tells its end."""
         reads = [await self._queue.get()]
-        while not self._queue.empty() and _count(reads) < MOST_EVENTS and sum(r.size for r in reads) < BYTES_AT_ONCE:
+        while not self._queue.empty() and self._has_room(reads):
             reads.append(self._queue.get_nowait())
         events: list[Event] = []
         for read in reads:
@@ -80,6 +83,9 @@ class ReadAhead:
                 events += [self._decoder.decode(raw) for raw in read.raw]
                 await asyncio.sleep(0)
         return Gathered(events, reads[-1].token, len(reads))
+
+    def _has_room(self, reads: Sequence[_Read]) -> bool:
+        return _count(reads) < self._most_events and sum(read.size for read in reads) < self._bytes_at_once
 
     def done(self, gathered: Gathered) -> None:
         """Tell that what was gathered is committed."""
@@ -91,12 +97,12 @@ class ReadAhead:
         await self._queue.join()
 
 
-def _parts(events: Sequence[RawBSONDocument]) -> Iterator[tuple[Sequence[RawBSONDocument], int]]:
-    """Yield events in order, in parts of at most BYTES_AT_ONCE where one event alone is not larger, and their sizes."""
+def _parts(events: Sequence[RawBSONDocument], most: int) -> Iterator[tuple[Sequence[RawBSONDocument], int]]:
+    """Yield events in order, in parts of up to ``most`` bytes where one event alone is not larger, and their sizes."""
     part: list[RawBSONDocument] = []
     size = 0
     for event in events:
-        if part and size + len(event.raw) > BYTES_AT_ONCE:
+        if part and size + len(event.raw) > most:
             yield part, size
             part, size = [], 0
         part.append(event)

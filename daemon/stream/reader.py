@@ -24,6 +24,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.metrics import Metrics
 from daemon.mongo.failure import may_pass
+from daemon.pace import AS_SHIPPED, Pace
 from daemon.service import Background, cancelled, first_failure
 from daemon.stream.checkpoint import Checkpoint, check_at_home, checkpoint_from
 from daemon.stream.cursor import AWAIT_S, ChangeCursor, StreamBatch, pipeline_hash
@@ -39,7 +40,6 @@ from daemon.stream.recovery import Recovery, Resumed
 from daemon.telemetry import emit
 from rules.head import Parse
 
-IDLE_SAVE_S: Final = 10.0
 _LONGEST_SAVE_S: Final = 30.0  # also where the position does not move: its age tells every replica that it is read
 _HALT_BACK_OFF_S: Final = (5.0, 60.0)  # until a replica that met what a person has to decide wants to try again
 _GATHER_S: Final = 0.005  # while changes keep coming that start nothing: a getMore has its price, too
@@ -69,6 +69,7 @@ class Reader:
         on_started: Callable[[], None],
         on_halted: Callable[[float], None],
         on_death: Callable[[str], None],
+        pace: Pace = AS_SHIPPED,
     ) -> None:
         """``database`` is that of a client of the reader's own: its open getMore holds a connection.
 
@@ -87,6 +88,7 @@ class Reader:
         self._recovery = recovery
         self._placement = Placement(database, names, intake, clock, parse, self._pipeline_hash)
         self._has_room = has_room
+        self._pace = pace
         self._on_structure = on_structure
         self._on_started = on_started
         self._on_halted = on_halted
@@ -290,8 +292,8 @@ class Reader:
         """Return whether the position is to be stored although nothing happened."""
         if self._intake.ends_replay(token):
             return True
-        idle_s = time.monotonic() - self._saved_at
-        return idle_s >= _LONGEST_SAVE_S or (idle_s >= IDLE_SAVE_S and token != self._intake.checkpoint.token)
+        idle_s, is_moved = time.monotonic() - self._saved_at, token != self._intake.checkpoint.token
+        return idle_s >= _LONGEST_SAVE_S or (idle_s >= self._pace.idle_save_s and is_moved)
 
     async def _take(self, events: list[Event], token: Mapping[str, Any] | None) -> None:
         structures = await self._intake.take(events, token)

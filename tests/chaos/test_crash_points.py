@@ -13,9 +13,8 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.crash_point import CrashPoint
-from daemon.schedule.page import PAGE
-from tests.support.bench import is_reading
-from tests.support.daemon import running_daemon
+from daemon.pace import AS_SHIPPED
+from tests.support.daemon import reading, running_daemon
 from tests.support.invariants import violations
 from tests.support.load import WELCOME, Load, deliveries, mail_settings, prepared_load
 from tests.support.poll import eventually
@@ -55,7 +54,7 @@ async def mails() -> AsyncIterator[MailServer]:
 async def started_once(load: Load, uri: str, mails: MailServer) -> None:
     """Let a first daemon store the first checkpoint and go in good order."""
     async with running_daemon(uri, load.database.name, lease_s=LEASE_S, **mail_settings(mails)) as daemon:
-        await eventually(lambda: is_reading(daemon))
+        await reading(daemon)
 
 
 async def crashed(replica: Replica) -> None:
@@ -172,7 +171,7 @@ async def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     replica = Replica(mongo_uri, database.name, tmp_path, "crashing", lease_s=LEASE_S, crash_at=CrashPoint.AFTER_PAGE)
     replica.spawn()
     await crashed(replica)
-    assert await _count(database, workflow_id=SWEEPING) == PAGE
+    assert await _count(database, workflow_id=SWEEPING) == AS_SHIPPED.sweep_page
     async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S):
         await eventually(lambda: _has(database, 1200, status="completed"), within_s=30)
     assert await violations(database, load.since) == []

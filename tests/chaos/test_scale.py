@@ -13,9 +13,8 @@ import psutil
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.support.bench import is_reading
 from tests.support.crowd import insert_crowd
-from tests.support.daemon import running_daemon
+from tests.support.daemon import reading, running_daemon
 from tests.support.load import FOLLOW_UP, prepared_load
 from tests.support.poll import eventually
 from tests.support.replica import Replica
@@ -35,7 +34,7 @@ async def crowded(database: Database, mongo_uri: str) -> AsyncIterator[Database]
     """A database with many executions that wait for an hour, on entities of which none exists any more."""
     await prepared_load(database)
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: is_reading(daemon))
+        await reading(daemon)
     await insert_crowd(database, FOLLOW_UP, EXECUTIONS, datetime.now(UTC) + SOON)
     yield database
     await database.command({"profile": 0})
@@ -45,7 +44,7 @@ async def crowded(database: Database, mongo_uri: str) -> AsyncIterator[Database]
 async def test_nothing_that_runs_all_the_time_scans_the_executions(crowded: Database, mongo_uri: str) -> None:
     await crowded.command({"profile": 2})
     async with running_daemon(mongo_uri, crowded.name, status_interval_s=2) as daemon:
-        await eventually(lambda: is_reading(daemon))
+        await reading(daemon)
         for number in range(20):
             await crowded.leads.insert_one({"n": number})
         await eventually(lambda: _has(crowded, 20, status="completed", workflow_id=FOLLOW_UP))

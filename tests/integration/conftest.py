@@ -9,17 +9,9 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.executions import hand_edit, inspector, loader
 from daemon.mongo.codec import CODEC
 from tests.support.bench import Bench, running_bench
 from tests.support.invariants import Expected, violations
-
-
-@pytest.fixture(autouse=True)
-def looks_come_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for what is queued, edited by hand or corrupt more often than the daemon as shipped: tests wait for it."""
-    for module in (inspector, hand_edit, loader):
-        monkeypatch.setattr(module, "LOOK_S", 0.5)
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from config.api_token import ApiToken, Scope, hash_of
 from daemon.api.envelope import HEADERS
 from daemon.api.guard import READ_ONLY_ROUTES, changes_something
 from daemon.api.problem import routes_of
+from daemon.event import Event
 from tests.support.api import TASK_FOR_LEADS, application, client_of
+from tests.support.events import Events
 
 OURS = {"Origin": "http://localhost:8484"}
 WRITE, READ = "w" * 32, "r" * 32
@@ -58,16 +60,11 @@ async def test_a_reading_token_reads_and_asks_but_does_not_change(guarded: FastA
         assert (refused.status_code, refused.json()["detail"]) == (403, "token 'grafana' may only read")
 
 
-async def test_a_writing_token_changes_and_leaves_a_line_with_its_name(
-    guarded: FastAPI, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[str, Any]] = []
-    monkeypatch.setattr("daemon.api.guard.emit", lambda event, **fields: seen.append({"event": event, **fields}))
+async def test_a_writing_token_changes_and_leaves_a_line_with_its_name(guarded: FastAPI, events: Events) -> None:
     async with client_of(guarded, WRITE) as client:
         assert (await client.post("/workflows", json=TASK_FOR_LEADS)).status_code == 201
-    assert [(line["event"], line["token"], line["path"], line["status_code"]) for line in seen] == [
-        ("api.changed", "ana", "/workflows", 201)
-    ]
+    (line,) = events.of(Event.API_CHANGED)
+    assert (line["token"], line["path"], line["status_code"]) == ("ana", "/workflows", 201)
 
 
 async def test_a_token_is_asked_for_before_a_body_is_read(guarded: FastAPI) -> None:

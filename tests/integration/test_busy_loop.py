@@ -7,7 +7,7 @@ from typing import Any, Final
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.lease.store import lane_name
-from tests.support.daemon import running_daemon
+from tests.support.daemon import reading, running_daemon
 from tests.support.invariants import violations
 from tests.support.load import prepared_load
 from tests.support.poll import eventually
@@ -31,7 +31,7 @@ async def keep_busy(until: float) -> None:
 async def test_no_lease_is_lost_while_the_loop_has_work_without_end(mongo_uri: str, database: Database) -> None:
     load = await prepared_load(database)
     async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S) as daemon:
-        await eventually(lambda: daemon._reader.is_reading)
+        await reading(daemon)
         names = daemon._leases.names
         epochs = {name: daemon._leases.epoch(name) for name in names}
         busy = asyncio.create_task(keep_busy(time.monotonic() + BUSY_S))

@@ -16,8 +16,10 @@ from pymongo import AsyncMongoClient
 
 from config.error import ConfigError
 from config.settings import Settings
+from daemon.event import Event
 from daemon.mongo import mongod
 from daemon.mongo.embedded import EmbeddedServer, with_mongodb
+from tests.support.events import Events
 from tests.support.poll import eventually
 from tests.support.settings import settings_for
 
@@ -157,13 +159,10 @@ async def test_a_command_without_a_daemon_gets_a_server_that_ends_with_it(tmp_pa
     assert not psutil.pid_exists(pid)
 
 
-async def test_the_address_that_is_told_leads_into_the_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("daemon.mongo.embedded.emit", lambda event, uri, directory: told.append(uri))
+async def test_the_address_that_is_told_leads_into_the_database(tmp_path: Path, events: Events) -> None:
     async with with_mongodb(settings_for_directory(tmp_path)):
-        assert [urlsplit(uri).path for uri in told] == ["/crm"]
+        told = events.of(Event.EMBEDDED_STARTED)
+        assert [urlsplit(fields["uri"]).path for fields in told] == ["/crm"]
 
 
 async def test_a_configured_mongodb_is_used_and_none_is_started(mongo_uri: str, tmp_path: Path) -> None:

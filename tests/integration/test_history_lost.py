@@ -16,7 +16,6 @@ from daemon.app import Daemon
 from daemon.mongo.codec import CODEC
 from daemon.stream.reset import reset_checkpoint
 from daemon.workflows.parsing import parser_for
-from tests.support.bench import is_reading
 from tests.support.daemon import running_daemon
 from tests.support.invariants import violations
 from tests.support.load import CHAINED, FOLLOW_UP, Load, prepared_load
@@ -47,7 +46,7 @@ async def reader_fails(
 @asynccontextmanager
 async def reading_daemon(uri: str, database: Database, **settings: Any) -> AsyncIterator[Daemon]:
     async with running_daemon(uri, database.name, **settings) as daemon:
-        await eventually(lambda: is_reading(daemon) or daemon._reader.halted)
+        await eventually(lambda: daemon.is_reading or daemon.halted)
         yield daemon
 
 

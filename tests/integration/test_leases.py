@@ -11,6 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from daemon.event import Event
 from daemon.lease.keeper import LeaseKeeper
 from daemon.lease.store import READER, lane_name
+from tests.support.events import Events
 from tests.support.poll import eventually
 
 LANES = 8
@@ -135,14 +136,12 @@ async def test_leases_that_somebody_edited_into_none_are_written_anew(
 
 
 async def test_leases_that_are_lost_together_are_told_in_one_line(
-    start: Start, database: Database, monkeypatch: pytest.MonkeyPatch
+    start: Start, database: Database, events: Events
 ) -> None:
-    told: list[tuple[Event, dict[str, Any]]] = []
-    monkeypatch.setattr("daemon.lease.keeper.emit", lambda event, **fields: told.append((event, fields)))
     _, a = await start("a")
     await database.state.drop()
     await eventually(lambda: len(a.lost) == LANES + 1)
-    lost = [fields["leases"] for event, fields in told if event is Event.LEASE_LOST]
+    lost = [fields["leases"] for fields in events.of(Event.LEASE_LOST)]
     assert [sorted(leases) for leases in lost] == [sorted([READER, *map(lane_name, range(LANES))])]
 
 

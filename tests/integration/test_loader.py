@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.context import Context
 from actions.outcome import Done, Fail, Outcome
-from daemon.executions import inspector
 from tests.support.bench import Bench, created, running_bench, updated
-from tests.support.poll import eventually
+from tests.support.daemon import QUICK
+from tests.support.edited import bench_of_module, edited
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.tampers  # executions are edited by hand
@@ -21,25 +22,15 @@ Database = AsyncDatabase[dict[str, Any]]
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def stage() -> Stage:
     return Stage()
 
 
-@pytest.fixture
-async def bench(mongo_uri: str, database: Database, stage: Stage) -> AsyncIterator[Bench]:
-    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as running:
+@pytest.fixture(scope="module")
+async def bench(mongo_uri: str, mongo_client: AsyncMongoClient[dict[str, Any]], stage: Stage) -> AsyncIterator[Bench]:
+    async with bench_of_module(mongo_uri, mongo_client, stage, QUICK) as running:
         yield running
-
-
-async def edited(bench: Bench, change: dict[str, Any]) -> dict[str, Any]:
-    """Return an execution as it ends that waited for an hour when somebody edited its document by hand."""
-    workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
-    await bench.leads.insert_one({})
-    run = (await bench.runs(workflow_id))[0]
-    await bench.executions.update_one({"_id": run["_id"]}, change)
-    ended = {"_id": run["_id"], "status": {"$in": ["completed", "failed", "cancelled"]}, "completed_at": {"$ne": None}}
-    return await eventually(lambda: bench.executions.find_one(ended)) or {}
 
 
 @pytest.mark.parametrize(
@@ -72,66 +63,14 @@ async def edited(bench: Bench, change: dict[str, Any]) -> dict[str, Any]:
 async def test_a_document_that_cannot_be_ours_ends_as_corrupt_and_never_runs(
     bench: Bench, stage: Stage, change: dict[str, Any]
 ) -> None:
-    run = await edited(bench, change)
+    run = await edited(bench, stage, change)
     assert (run["status"], run["reason"]) == ("failed", "corrupt")
     assert "due_at" not in run
-    assert stage.calls == []
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"$set": {"due_at": PAST, "lane": 32}},
-        {"$set": {"due_at": PAST, "lane": -1}},
-        {"$set": {"due_at": PAST, "lane": "first"}},
-        {"$set": {"due_at": PAST, "lane": 1.5}},
-        {"$set": {"due_at": PAST, "lane": None}},
-        {"$set": {"due_at": PAST}, "$unset": {"lane": ""}},
-        {"$unset": {"due_at": ""}},
-        {"$set": {"status": "pending"}, "$unset": {"due_at": ""}},
-    ],
-    ids=str,
-)
-async def test_what_no_poll_can_ever_find_ends_as_corrupt(
-    bench: Bench, stage: Stage, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inspector, "GRACE_S", 0.0)
-    run = await edited(bench, change)
-    assert (run["status"], run["reason"]) == ("failed", "corrupt")
-    assert "due_at" not in run
-    assert stage.calls == []
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"status": "flying"}, {"attempt": -1}, {"step": 7}, {"step": -1}, {"status": "held"}],
-    ids=str,
-)
-async def test_what_can_never_run_is_told_so_long_before_its_time(
-    bench: Bench, stage: Stage, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inspector, "GRACE_S", 0.0)
-    monkeypatch.setattr(inspector, "LOOK_S", 0.1)
-    run = await edited(bench, {"$set": change})
-    assert (run["status"], run["reason"]) == ("failed", "corrupt")
-    assert stage.calls == []
-
-
-async def test_all_that_waits_is_read_through_page_by_page(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("GRACE_S", 0.0), ("LOOK_S", 0.05), ("_READ", 2)):
-        monkeypatch.setattr(inspector, name, value)
-    workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
-    for _ in range(7):
-        await bench.leads.insert_one({})
-    runs = await bench.runs(workflow_id)
-    await bench.executions.update_one({"_id": runs[6]["_id"]}, {"$set": {"attempt": -1}})
-    assert [run["_id"] for run in await bench.ended(workflow_id, 1)] == [runs[6]["_id"]]
 
 
 async def test_what_says_running_and_never_ran_ends_as_corrupt(bench: Bench, stage: Stage) -> None:
-    run = await edited(bench, {"$set": {"status": "running"}, "$unset": {"due_at": ""}})
+    run = await edited(bench, stage, {"$set": {"status": "running"}, "$unset": {"due_at": ""}})
     assert (run["status"], run["reason"]) == ("failed", "corrupt")
-    assert stage.calls == []
 
 
 @pytest.mark.parametrize(
@@ -146,21 +85,23 @@ async def test_what_says_running_and_never_ran_ends_as_corrupt(bench: Bench, sta
 async def test_an_edit_that_cannot_be_settled_ends_one_execution_and_nothing_else(
     bench: Bench, stage: Stage, change: dict[str, Any]
 ) -> None:
-    run = await edited(bench, {"$set": change, **({} if "due_at" in change else {"$unset": {"due_at": ""}})})
+    run = await edited(bench, stage, {"$set": change, **({} if "due_at" in change else {"$unset": {"due_at": ""}})})
     assert run["status"] in ("failed", "cancelled")
-    assert stage.calls == []
 
 
 async def test_a_retry_by_two_edits_is_not_taken_for_a_corrupt_document(bench: Bench, stage: Stage) -> None:
     stage.plays("local", failing)
-    workflow_id = await bench.add(created(), actions=[{"type": "local"}])
-    await bench.leads.insert_one({})
+    workflow_id = await bench.add(created("deal"), actions=[{"type": "local"}])
+    later = await bench.add(created("deal"), actions=[{"type": "local", "delay": "1h"}])
+    await bench.deals.insert_one({})
     (run,) = await bench.ended(workflow_id, 1)
     await bench.executions.update_one({"_id": run["_id"]}, {"$set": {"status": "pending"}})
-    await eventually(lambda: run["_id"] in bench.daemon._inspector._incomplete)
+    # The inspection that buries this one at once has met the other.
+    await bench.executions.update_one({"workflow_id": later}, {"$set": {"due_at": "soon"}})
+    await bench.ended(later, 1)
     stage.plays("local", succeeding)
     await bench.executions.update_one({"_id": run["_id"]}, {"$set": {"due_at": PAST}})
-    await eventually(lambda: bench.executions.find_one({"_id": run["_id"], "status": "completed"}))
+    await bench.committed(lambda: bench.executions.find_one({"_id": run["_id"], "status": "completed"}))
 
 
 async def failing(context: Context) -> Outcome:
@@ -171,26 +112,26 @@ async def succeeding(context: Context) -> Outcome:
     return Done({})
 
 
-async def test_a_history_that_is_no_list_ends_its_execution_as_corrupt(bench: Bench) -> None:
-    run = await edited(bench, {"$set": {"due_at": PAST, "actions_executed": "none"}})
+async def test_a_history_that_is_no_list_ends_its_execution_as_corrupt(bench: Bench, stage: Stage) -> None:
+    run = await edited(bench, stage, {"$set": {"due_at": PAST, "actions_executed": "none"}}, may_run=True)
     assert (run["status"], run["reason"]) == ("failed", "corrupt")
 
 
-async def test_what_is_corrupt_is_counted_as_failed_once(bench: Bench) -> None:
-    run = await edited(bench, {"$set": {"due_at": "soon"}})
+async def test_what_is_corrupt_is_counted_as_failed_once(bench: Bench, stage: Stage) -> None:
+    run = await edited(bench, stage, {"$set": {"due_at": "soon"}})
     counters = await bench.state.find({"kind": "counter", "workflow_id": run["workflow_id"]}).to_list()
     assert [(each["execution_count"], each["failure_count"]) for each in counters] == [(1, 1)]
 
 
 async def test_a_corrupt_document_is_no_obstacle_for_its_neighbours(bench: Bench, stage: Stage) -> None:
-    workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
-    await bench.leads.insert_many([{} for _ in range(10)])
+    workflow_id = await bench.add(created("deal"), actions=[{"type": "local", "name": "good", "delay": "1h"}])
+    await bench.deals.insert_many([{} for _ in range(10)])
     runs = await bench.runs(workflow_id)
     odd = runs[4]["_id"]
     await bench.executions.update_one({"_id": odd}, {"$set": {"cause": 5}})
-    await bench.executions.update_many({}, {"$set": {"due_at": PAST}})
+    await bench.executions.update_many({"workflow_id": workflow_id}, {"$set": {"due_at": PAST}})
     await bench.ended(workflow_id, 10)
-    assert len(stage.calls) == 9
+    assert len(stage.keys("good")) == 9
 
 
 async def test_an_execution_that_says_running_though_nobody_is_at_work_on_it_is_taken_over(
@@ -206,8 +147,9 @@ async def test_an_execution_that_says_running_though_nobody_is_at_work_on_it_is_
 
 
 async def test_an_execution_of_an_action_that_this_version_does_not_know_is_left_alone(
-    mongo_uri: str, database: Database, stage: Stage
+    mongo_uri: str, database: Database
 ) -> None:
+    stage = Stage()
     async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
         newer = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
         known = await bench.add(created(), actions=[{"type": "create_task", "delay": "1h"}])
@@ -231,7 +173,7 @@ async def test_polling_uses_the_queue_index_however_much_has_ended(bench: Bench)
     assert plan["executionStats"]["totalDocsExamined"] == 0
 
 
-async def test_a_step_that_an_admin_brings_forward_runs_at_once(bench: Bench) -> None:
+async def test_a_step_that_an_admin_brings_forward_runs_at_once(bench: Bench, stage: Stage) -> None:
     workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
     await bench.leads.insert_one({})
     run = (await bench.runs(workflow_id))[0]
@@ -239,7 +181,8 @@ async def test_a_step_that_an_admin_brings_forward_runs_at_once(bench: Bench) ->
     await bench.ended(workflow_id, 1)
 
 
-async def test_more_than_memory_holds_is_run_in_order(mongo_uri: str, database: Database, stage: Stage) -> None:
+async def test_more_than_memory_holds_is_run_in_order(mongo_uri: str, database: Database) -> None:
+    stage = Stage()
     async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
         workflow_id = await bench.add(created(), actions=[{"type": "local", "delay": "1h"}])
         for _ in range(3):
@@ -247,7 +190,6 @@ async def test_more_than_memory_holds_is_run_in_order(mongo_uri: str, database: 
         await bench.taken_in()
     await database.workflow_executions.update_many({"workflow_id": workflow_id}, {"$set": {"due_at": PAST}})
     async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
-        await eventually(lambda: len(stage.calls) == 3_000, within_s=30)
         runs = await bench.ended(workflow_id, 3_000)
     order = [context.execution_id for _, context in stage.calls]
     places = {execution_id: place for place, execution_id in enumerate(order)}
@@ -261,7 +203,7 @@ async def has_ended(bench: Bench, workflow_id: Any, count: int) -> list[dict[str
     async def look() -> bool:
         return await bench.executions.count_documents(ended) == count
 
-    await eventually(look, every_s=0.2)
+    await bench.committed(look)
     return await bench.executions.find(ended).to_list()
 
 

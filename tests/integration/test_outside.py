@@ -197,7 +197,7 @@ async def test_a_stop_keeps_its_leases_and_starts_nothing_new_during_the_grace(
 
         async def open_late() -> int:
             began = asyncio.get_running_loop().time()
-            await eventually(lambda: not bench.daemon._reader.is_reading)
+            await eventually(lambda: not bench.daemon.is_reading)
             await bench.leads.insert_one({})
             await eventually(lambda: asyncio.get_running_loop().time() > began + 2)
             live = {**leases, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}

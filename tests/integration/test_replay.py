@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.stream.gap import gap_id
-from tests.support.bench import TASK, Bench, created, is_reading, running_bench, updated, workflow_document
-from tests.support.daemon import running_daemon
+from tests.support.bench import TASK, Bench, created, running_bench, updated, workflow_document
+from tests.support.daemon import QUICK, halted, running_daemon
 from tests.support.poll import eventually
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -112,9 +113,8 @@ async def test_a_corrupt_checkpoint_halts_the_reader_and_is_left_as_it_is(
     broken = await checkpoint(database)
     await database["leads"].insert_one({"_id": 1})
     async with running_daemon(mongo_uri, database.name) as daemon:
-        halted = await eventually(lambda: daemon._reader.halted)
-        assert "checkpoint" in str(halted)
-        assert not is_reading(daemon)
+        assert "checkpoint" in await halted(daemon)
+        assert not daemon.is_reading
     assert await checkpoint(database) == broken
 
 
@@ -129,7 +129,7 @@ async def test_a_position_that_left_the_oplog_is_a_recorded_gap_and_the_queue_go
         assert await bench.ran_for(workflow["_id"]) == [1]
     before = await checkpoint(database)
     async with reader_fails(database, command, code), running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: daemon._reader.halted)
+        await halted(daemon)
         gaps = await database["workflow_state"].find({"kind": "gap"}).to_list()
         assert [(gap["policy"], gap["acknowledged"]) for gap in gaps] == [("halt", False)]
         assert gaps[0]["from"] <= gaps[0]["to"]
@@ -154,17 +154,18 @@ async def reader_fails(database: Database, command: str, code: int) -> AsyncIter
         await database.client.admin.command({**point, "mode": "off"})
 
 
-async def test_the_position_moves_on_while_nothing_happens(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    await bench.taken_in()
-    before = await checkpoint(bench.database)
-    monkeypatch.setattr("daemon.stream.reader.IDLE_SAVE_S", 0.0)
-    await bench.database["unrelated"].insert_one({})
+async def test_the_position_moves_on_while_nothing_happens(mongo_uri: str, database: Database) -> None:
+    async with running_bench(mongo_uri, database, pace=replace(QUICK, idle_save_s=0)) as bench:
+        await bench.taken_in()
+        before = await checkpoint(database)
+        await database["unrelated"].insert_one({})
 
-    async def has_moved() -> object:
-        now = await checkpoint(bench.database)
-        return now["token"]["_data"] > before["token"]["_data"] and now["cluster_time"] > before["cluster_time"]
+        async def has_moved() -> bool:
+            now = await checkpoint(database)
+            at = (now["token"]["_data"], now["cluster_time"])
+            return bool(at[0] > before["token"]["_data"] and at[1] > before["cluster_time"])
 
-    await eventually(has_moved, within_s=20)
+        await bench.committed(has_moved)
 
 
 async def test_workflows_deleted_while_the_checkpoint_was_lost_do_not_come_back(

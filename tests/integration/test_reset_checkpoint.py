@@ -13,8 +13,8 @@ from daemon.api.health import Readiness
 from daemon.stream import reader
 from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.workflows.parsing import parser_for
-from tests.support.bench import TASK, Bench, created, is_reading, running_bench, workflow_document
-from tests.support.daemon import running_daemon
+from tests.support.bench import TASK, Bench, created, running_bench, workflow_document
+from tests.support.daemon import halted, reading, running_daemon
 from tests.support.invariants import violations
 from tests.support.load import Load, prepared_load
 from tests.support.poll import eventually
@@ -27,7 +27,7 @@ Database = AsyncDatabase[dict[str, Any]]
 async def seen_before(load: Load, uri: str) -> None:
     """Let a daemon handle ten leads and go."""
     async with running_daemon(uri, load.database.name) as daemon:
-        await eventually(lambda: is_reading(daemon))
+        await reading(daemon)
         await load.write(10)
         await load.done()
 
@@ -55,12 +55,12 @@ async def test_now_records_the_gap_and_reads_on(broken: dict[str, Any], mongo_ur
     await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": broken})
     await database.leads.insert_one({"is": "lost"})
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: daemon._reader.halted)
-    assert str(daemon._reader.halted).startswith("checkpoint")
+        await halted(daemon)
+    assert str(daemon.halted).startswith("checkpoint")
     assert await database.workflow_state.count_documents({"_id": "checkpoint", **broken}) == 1
     await reset(mongo_uri, database, None)
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: is_reading(daemon))
+        await reading(daemon)
         await load.write(10)
         await load.done()
     assert await violations(database, None, load.expected()) == []
@@ -81,7 +81,7 @@ async def test_a_halted_reader_gives_the_role_back_and_every_replica_says_so_unt
         await eventually(lambda: database.workflow_state.find_one({"_id": "lease/reader", "holder": None}))
         assert any(reason.startswith("the reader has halted: checkpoint") for reason in await said.reasons())
         await reset(mongo_uri, database, None)
-        await eventually(lambda: is_reading(daemon))
+        await eventually(lambda: daemon.is_reading)
         await load.write(10)
         await load.done()
         gap = (await said.reasons())[0]
@@ -97,7 +97,7 @@ async def test_a_stream_that_nobody_reads_is_not_ready_whoever_holds_the_role(
     load = await prepared_load(database)
     said = Readiness(database, settings_for(mongo_uri, database.name).collections, lag_s=lambda: None)
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: is_reading(daemon))
+        await eventually(lambda: daemon.is_reading)
         await load.write(1)
         await load.done()
         assert await said.reasons() == []
@@ -120,8 +120,8 @@ async def test_a_token_cut_off_anywhere_is_corrupt_or_replaced_by_its_time(
     cut = {"_data": stored["token"]["_data"][:kept]}
     await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": cut}})
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: daemon._reader.halted or is_reading(daemon))
-        if is_reading(daemon):
+        await eventually(lambda: daemon.halted or daemon.is_reading)
+        if daemon.is_reading:
             await load.write(1)
             await load.done()
     assert await violations(database, None, load.expected()) == []
@@ -137,8 +137,8 @@ async def test_data_restored_beside_its_checkpoint_is_not_read_on_in_silence(
         await database[name].drop()
         await database[name].insert_many(documents)
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: daemon._reader.halted)
-    assert "restored" in str(daemon._reader.halted)
+        await halted(daemon)
+    assert "restored" in str(daemon.halted)
 
 
 async def test_a_time_in_the_past_reads_again_and_makes_nothing_twice(mongo_uri: str, database: Database) -> None:

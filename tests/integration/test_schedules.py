@@ -1,6 +1,7 @@
 """Schedules: what is due is swept once, whole, across crashes; what was missed is made up for or recorded."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from rules.condition import Subject
 from rules.conditions import Conditions
 from rules.enrollment import Enrollment
 from tests.support.bench import TASK, Bench, running_bench, workflow_document
-from tests.support.poll import eventually
+from tests.support.daemon import QUICK
 
 Database = AsyncDatabase[dict[str, Any]]
 HOUR = timedelta(hours=1)
@@ -36,6 +37,13 @@ def scheduled(ago: timedelta = HOUR / 2, **more: Any) -> dict[str, Any]:
     return {"type": "scheduled", "entity_type": "lead", "schedule": cron(datetime.now(UTC) - ago), **more}
 
 
+@pytest.fixture
+async def by_tens(mongo_uri: str, database: Database) -> AsyncIterator[Bench]:
+    """A daemon whose sweeps have ten entities in a page."""
+    async with running_bench(mongo_uri, database, pace=replace(QUICK, sweep_page=10)) as running:
+        yield running
+
+
 async def begun(bench: Bench, workflow: Any) -> dict[str, Any]:
     """Return a workflow's schedule once its newest version has one."""
 
@@ -44,9 +52,16 @@ async def begun(bench: Bench, workflow: Any) -> dict[str, Any]:
         assert version is not None
         return await bench.state.find_one({"_id": schedule_id(workflow), "version": version["version"]})
 
-    found = await eventually(look)
+    found = await bench.committed(look)
     assert isinstance(found, dict)
     return found
+
+
+async def read_again(bench: Bench) -> None:
+    """Let the reader open its stream again, and read the positions of schedules with it."""
+    data = {"failCommands": ["getMore"], "errorCode": 43, "appName": "reflexd-test-reader"}
+    await bench.database.client.admin.command("configureFailPoint", "failCommand", mode={"times": 1}, data=data)
+    await bench.taken_in()
 
 
 async def move_back(bench: Bench, workflow: Any, by: timedelta, **more: Any) -> None:
@@ -55,7 +70,7 @@ async def move_back(bench: Bench, workflow: Any, by: timedelta, **more: Any) -> 
     schedule = await begun(bench, workflow)
     changed = {"position": schedule["position"] - by, **more}
     await bench.state.update_one({"_id": schedule["_id"]}, {"$set": changed})
-    bench.daemon._scheduler.reload()
+    await read_again(bench)
 
 
 async def summary(bench: Bench, workflow: Any, kind: str = "sweep") -> dict[str, Any]:
@@ -65,7 +80,7 @@ async def summary(bench: Bench, workflow: Any, kind: str = "sweep") -> dict[str,
         found = bench.database["workflow_decisions"].find({"kind": kind, "workflow_id": workflow})
         return await found.sort("at", -1).limit(1).to_list()
 
-    newest = await eventually(look)
+    newest = await bench.committed(look)
     assert isinstance(newest, list)
     (document,) = newest
     assert isinstance(document, dict)
@@ -118,9 +133,11 @@ async def test_a_sweep_reaches_every_entity_whatever_its_id_is(bench: Bench) -> 
     assert entered == len(ids)
 
 
-async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    workflow = await bench.add(scheduled(), actions=[{**TASK, "delay": "1d"}])
-    await bench.leads.insert_many([{"_id": n if n % 2 else f"lead-{n}"} for n in range(100)])
+async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
+    by_tens: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow = await by_tens.add(scheduled(), actions=[{**TASK, "delay": "1d"}])
+    await by_tens.leads.insert_many([{"_id": n if n % 2 else f"lead-{n}"} for n in range(100)])
     real, pages = Intake.take_entrants, 0
 
     async def take(self: Intake, *arguments: Any) -> None:
@@ -130,12 +147,11 @@ async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(bench: Bench, mo
             raise AutoReconnect("the network is down")
         await real(self, *arguments)
 
-    monkeypatch.setattr("daemon.schedule.page.PAGE", 10)
     monkeypatch.setattr(Intake, "take_entrants", take)
-    await move_back(bench, workflow, 2 * HOUR)
-    found = await summary(bench, workflow)
+    await move_back(by_tens, workflow, 2 * HOUR)
+    found = await summary(by_tens, workflow)
     assert (found["matched"], found["enqueued"]) == (100, 100)
-    assert await bench.executions.count_documents({"workflow_id": workflow}) == 100
+    assert await by_tens.executions.count_documents({"workflow_id": workflow}) == 100
     assert pages == 12  # 3 whole pages, 1 failed, 7 more, 1 empty at the end
 
 
@@ -245,36 +261,35 @@ async def swept_while(
             await bench.taken_in()
         return await real(self)
 
-    monkeypatch.setattr("daemon.schedule.page.PAGE", 10)
     monkeypatch.setattr(Pages, "next", following)
     await move_back(bench, workflow, 2 * HOUR)
     return await summary(bench, workflow)
 
 
-async def test_a_sweep_goes_on_with_the_version_that_began(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sweep_goes_on_with_the_version_that_began(by_tens: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def edit(workflow: Any) -> None:
         change = {"name": "Edited", "conditions": [{"field": "x", "operator": "exists"}]}
-        await bench.workflows.update_one({"_id": workflow}, {"$set": change})
+        await by_tens.workflows.update_one({"_id": workflow}, {"$set": change})
 
-    found = await swept_while(bench, monkeypatch, edit)
+    found = await swept_while(by_tens, monkeypatch, edit)
     assert (found["enqueued"], found["workflow_version"], "left_out" in found) == (100, 1, False)
-    runs = await bench.runs(found["workflow_id"])
+    runs = await by_tens.runs(found["workflow_id"])
     assert ({run["workflow_version"] for run in runs}, len(runs)) == ({1}, 100)
-    assert (await begun(bench, found["workflow_id"]))["version"] == 2
+    assert (await begun(by_tens, found["workflow_id"]))["version"] == 2
 
 
 @pytest.mark.parametrize("switch", ["paused", "stopped", "deleted", "stopped and active again"])
 async def test_a_switch_in_the_midst_of_a_sweep_records_what_is_left_out(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, switch: str
+    by_tens: Bench, monkeypatch: pytest.MonkeyPatch, switch: str
 ) -> None:
     async def apply(workflow: Any) -> None:
         if switch == "deleted":
-            await bench.workflows.delete_one({"_id": workflow})
+            await by_tens.workflows.delete_one({"_id": workflow})
             return
         for status in switch.replace(" again", "").split(" and "):
-            await bench.workflows.update_one({"_id": workflow}, {"$set": {"status": status}})
+            await by_tens.workflows.update_one({"_id": workflow}, {"$set": {"status": status}})
 
-    found = await swept_while(bench, monkeypatch, apply)
+    found = await swept_while(by_tens, monkeypatch, apply)
     assert found["enqueued"] == 30
     assert found["left_out"] == {"reason": switch.split()[0], "after": [29], "entities": 70}
 
@@ -297,7 +312,7 @@ async def test_a_paused_schedule_does_not_fire_and_begins_again_on_activation(be
     await bench.workflows.update_one({"_id": workflow}, {"$set": {"status": "paused"}})
     await bench.taken_in()
     await bench.state.update_one({"_id": schedule_id(workflow)}, {"$set": {"position": datetime.now(UTC) - 2 * HOUR}})
-    bench.daemon._scheduler.reload()
+    await read_again(bench)
     await bench.workflows.update_one({"_id": workflow}, {"$set": {"status": "active"}})
     await bench.taken_in()
     await begun(bench, workflow)
@@ -330,7 +345,7 @@ async def test_stale_deals_get_one_task_for_each_time_they_go_stale(mongo_uri: s
             async def is_swept(turn: int = turn) -> object:
                 return await bench.database["workflow_decisions"].count_documents({"kind": "sweep"}) == turn
 
-            await eventually(is_swept)
+            await bench.committed(is_swept)
         runs = await bench.ended(preset.id, 2)
         assert {run["triggered_by_entity_id"] for run in runs} == {"stale"}
         tasks = await bench.database["tasks"].find({"workflow_id": preset.id}).to_list()

@@ -7,7 +7,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.support.bench import TASK, Bench, created, is_reading, running_bench, workflow_document
+from tests.support.bench import TASK, Bench, created, running_bench, workflow_document
 from tests.support.poll import eventually
 
 LATER = {**TASK, "delay": 3600}
@@ -197,6 +197,6 @@ async def test_workflows_made_before_the_first_start_are_in_force_from_it(
     await database["workflows"].insert_one(early)
     await database["leads"].insert_one({"_id": "earlier than the first start"})
     async with running_bench(mongo_uri, database) as bench:
-        assert is_reading(bench.daemon)
+        assert bench.daemon.is_reading
         await bench.leads.insert_one({"_id": "later"})
         assert await bench.ran_for(early["_id"]) == ["later"]

@@ -1,14 +1,13 @@
 """What is dropped under a running daemon: indexes and images are put back, the work goes on."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.mongo import upkeep
-from tests.support.bench import is_reading
-from tests.support.daemon import running_daemon
+from tests.support.daemon import QUICK, reading, running_daemon
 from tests.support.invariants import violations
 from tests.support.load import Load, prepared_load
 from tests.support.poll import eventually
@@ -17,12 +16,11 @@ Database = AsyncDatabase[dict[str, Any]]
 
 
 @pytest.fixture
-async def load(mongo_uri: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Load]:
+async def load(mongo_uri: str, database: Database) -> AsyncIterator[Load]:
     """A load under a daemon that reads, has done some work, and looks after the database often."""
-    monkeypatch.setattr(upkeep, "LOOK_S", 0.5)
     load = await prepared_load(database)
-    async with running_daemon(mongo_uri, database.name, lease_s=2) as daemon:
-        await eventually(lambda: is_reading(daemon))
+    async with running_daemon(mongo_uri, database.name, lease_s=2, pace=replace(QUICK, upkeep_s=0.5)) as daemon:
+        await reading(daemon)
         await load.write(10)
         await load.done()
         yield load

@@ -1,18 +1,19 @@
 """A daemon with workflows on a bench: put one in, change entities as a CRM does, see exactly what ran and what not."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.preset import load_presets
 from daemon.app import Daemon
-from tests.support.daemon import running_daemon
-from tests.support.poll import eventually
+from tests.support.commits import committed
+from tests.support.daemon import reading, running_daemon
 
 TASK: Final = {"type": "create_task", "title": "Look at it"}
+T = TypeVar("T")
 _MARKER: Final = ObjectId("5e0000000000000000000001")
 
 
@@ -60,7 +61,7 @@ class Bench:
                 {"workflow_id": _MARKER, "triggered_by_entity_id": marker.inserted_id}, {"_id": 1}
             )
 
-        await eventually(has_run, within_s=20)
+        await committed(self.database, has_run)
 
     async def runs(self, workflow_id: Any) -> list[dict[str, Any]]:
         """Return all executions of a workflow, in order, for everything written so far."""
@@ -74,15 +75,19 @@ class Bench:
     async def ended(self, workflow_id: Any, count: int) -> list[dict[str, Any]]:
         """Return the executions of a workflow once ``count`` of them have ended."""
 
-        async def look() -> object:
-            found = self.executions.find({"workflow_id": workflow_id, "completed_at": {"$ne": None}})
-            runs = await found.sort("seq", 1).to_list()
-            assert len(runs) == count, runs
-            return runs
+        ended = {"workflow_id": workflow_id, "completed_at": {"$ne": None}}
 
-        runs = await eventually(look)
-        assert isinstance(runs, list)
-        return runs
+        async def have_ended() -> bool:
+            found = await self.executions.count_documents(ended)
+            assert found == count, found
+            return True
+
+        await self.committed(have_ended)
+        return await self.executions.find(ended).sort("seq", 1).to_list()
+
+    async def committed(self, probe: Callable[[], Awaitable[T]]) -> T:
+        """Return the first true value of ``probe``, asked after every commit."""
+        return await committed(self.database, probe)
 
     async def decisions(self, entity_id: Any) -> list[dict[str, Any]]:
         """Return the decisions on the changes of an entity, for everything written so far."""
@@ -101,15 +106,13 @@ class Bench:
     async def observed(self, workflow_id: Any, **expected: Any) -> dict[str, Any]:
         """Return what the daemon answered in a workflow's document once it says what is expected."""
 
-        async def look() -> object:
+        async def look() -> dict[str, Any]:
             document = await self.workflows.find_one({"_id": workflow_id}) or {}
-            found = document.get("observed") or {}
+            found: dict[str, Any] = document.get("observed") or {}
             assert {key: found.get(key) for key in expected} == expected, found
             return found
 
-        found = await eventually(look)
-        assert isinstance(found, dict)
-        return found
+        return await committed(self.database, look)
 
 
 @asynccontextmanager
@@ -118,16 +121,11 @@ async def running_bench(uri: str, database: AsyncDatabase[dict[str, Any]], **set
     async with running_daemon(uri, database.name, **settings) as daemon:
         bench = Bench(database, daemon)
         marking = workflow_document(created("contact"), _id=_MARKER, conditions=[_is_marker()])
-        await eventually(lambda: is_reading(daemon), within_s=20)
+        await reading(daemon)
         if await bench.workflows.find_one({"_id": _MARKER}) is None:
             await bench.workflows.delete_many({"_id": {"$in": [preset.id for preset in load_presets()]}})
             await bench.workflows.insert_one(marking)
         yield bench
-
-
-def is_reading(daemon: Daemon) -> bool:
-    """Return whether the daemon has opened the stream."""
-    return daemon._reader.is_reading
 
 
 def _is_marker() -> dict[str, Any]:

@@ -3,20 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from actions.registry import parse_action
 from daemon.app import Daemon
 from daemon.mongo.client import open_client
 from daemon.mongo.initialise import initialise
+from daemon.pace import Pace
 from rules.workflow import ParseAction
 from tests.support.poll import eventually
 from tests.support.settings import settings_for
 
+# Looks come sooner than in the daemon as shipped: tests wait for them.
+QUICK: Final = Pace(queue_s=0.5, hand_edits_s=0.5, inspection_s=0.5)
+
 
 @asynccontextmanager
 async def running_daemon(
-    uri: str, database: str, *, parse_action: ParseAction = parse_action, **changes: Any
+    uri: str, database: str, *, parse_action: ParseAction = parse_action, pace: Pace = QUICK, **changes: Any
 ) -> AsyncIterator[Daemon]:
     """Yield a daemon that takes part in ``database``; ``changes`` are settings. It must not have died at the end.
 
@@ -28,7 +32,7 @@ async def running_daemon(
     async with open_client(settings, "test") as client, open_client(settings, "test-reader") as reader_client:
         if settings.init_on_start:
             await initialise(client[database], settings)
-        daemon = Daemon(settings, client, reader_client, on_death=dead.append, parse_action=parse_action)
+        daemon = Daemon(settings, client, reader_client, on_death=dead.append, parse_action=parse_action, pace=pace)
         await daemon.start()
         try:
             yield daemon
@@ -36,6 +40,16 @@ async def running_daemon(
             await daemon.stop()
     assert not dead, f"services died: {dead}"
     await eventually(lambda: _none_left(tasks))
+
+
+async def reading(daemon: Daemon) -> None:
+    """Return once the daemon has opened the stream."""
+    await eventually(lambda: daemon.is_reading)
+
+
+async def halted(daemon: Daemon) -> str:
+    """Return why the reader has halted for good, once it has."""
+    return await eventually(lambda: daemon.halted) or ""
 
 
 def _none_left(before: set["asyncio.Task[Any]"]) -> bool:

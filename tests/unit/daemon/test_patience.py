@@ -3,7 +3,6 @@
 import pytest
 from pymongo.errors import NotPrimaryError, OperationFailure, PyMongoError
 
-from daemon.mongo import patience
 from daemon.mongo.patience import patiently
 
 
@@ -20,14 +19,9 @@ class Work:
             raise self.errors.pop(0)
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "_PAUSE_S", 0.0)
-
-
 async def test_what_passes_is_tried_again() -> None:
     work = Work(NotPrimaryError("election"), NotPrimaryError("election"))
-    await patiently(work)
+    await patiently(work, pause_s=0)
     assert work.calls == 3
 
 
@@ -38,8 +32,7 @@ async def test_what_does_not_pass_is_raised_at_once() -> None:
     assert work.calls == 1
 
 
-async def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", -1.0)
+async def test_patience_ends() -> None:
     work = Work(NotPrimaryError("election"))
     with pytest.raises(NotPrimaryError):
-        await patiently(work)
+        await patiently(work, patience_s=-1, pause_s=0)

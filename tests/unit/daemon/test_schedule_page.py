@@ -11,7 +11,6 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import AutoReconnect
 
-from daemon.schedule import page
 from daemon.schedule.page import Pages
 from rules.workflow import Workflow
 from tests.support.change import a_workflow
@@ -33,17 +32,15 @@ async def leads(count: int, *, then: Exception | None = None) -> AsyncIterator[R
 
 
 def pages_of(
-    found: AsyncIterator[RawBSONDocument], workflow: Workflow, *, must_judge: bool = False, **more: Any
+    found: AsyncIterator[RawBSONDocument], workflow: Workflow, *, must_judge: bool = False, size: int = 900, **more: Any
 ) -> Pages:
-    return Pages(cast("AsyncCursor[RawBSONDocument]", found), workflow, FIRE_AT, must_judge=must_judge, **more)
+    cursor = cast("AsyncCursor[RawBSONDocument]", found)
+    return Pages(cursor, workflow, FIRE_AT, must_judge=must_judge, size=size, **more)
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(7, [3, 3, 1]), (6, [3, 3, 0]), (0, [0])])
-async def test_every_entity_comes_once_and_the_last_page_says_so(
-    count: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(page, "PAGE", 3)
-    pages = pages_of(leads(count), scheduled())
+async def test_every_entity_comes_once_and_the_last_page_says_so(count: int, sizes: list[int]) -> None:
+    pages = pages_of(leads(count), scheduled(), size=3)
     found = [await pages.next()]
     while not found[-1].is_last:
         found.append(await pages.next())
@@ -75,9 +72,8 @@ async def test_others_run_while_many_conditions_are_judged() -> None:
     assert turns > 9
 
 
-async def test_a_page_that_cannot_be_read_says_why_and_the_one_before_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "PAGE", 3)
-    pages = pages_of(leads(4, then=AutoReconnect("the network is down")), scheduled())
+async def test_a_page_that_cannot_be_read_says_why_and_the_one_before_is_whole() -> None:
+    pages = pages_of(leads(4, then=AutoReconnect("the network is down")), scheduled(), size=3)
     assert len((await pages.next()).entrants) == 3
     with pytest.raises(AutoReconnect):
         await pages.next()

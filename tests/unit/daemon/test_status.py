@@ -9,6 +9,7 @@ from daemon.event import Event
 from daemon.metrics import Metrics
 from daemon.status import StatusReporter
 from daemon.stream.cursor import AWAIT_S
+from tests.support.events import Events
 from tests.support.jobs import NOW
 
 
@@ -79,15 +80,6 @@ def test_a_replica_that_does_not_read_has_no_lag() -> None:
 
 
 @pytest.mark.parametrize(("last_change_s", "said"), [(59, []), (61, [61.0])])
-async def test_a_reader_that_is_far_behind_says_so(
-    last_change_s: float, said: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    behind: list[float] = []
-
-    def note(event: Event, **fields: Any) -> None:
-        if event is Event.READER_BEHIND:
-            behind.append(fields["lag_s"])
-
-    monkeypatch.setattr("daemon.status.emit", note)
+async def test_a_reader_that_is_far_behind_says_so(last_change_s: float, said: list[float], events: Events) -> None:
     await reporter(last_change_s, 100)._report()
-    assert behind == said
+    assert [fields["lag_s"] for fields in events.of(Event.READER_BEHIND)] == said

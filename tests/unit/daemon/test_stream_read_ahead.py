@@ -8,7 +8,6 @@ import pytest
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from daemon.stream import read_ahead
 from daemon.stream.cursor import StreamBatch
 from daemon.stream.decode import Decoder, Event
 from daemon.stream.read_ahead import ReadAhead
@@ -56,12 +55,9 @@ async def test_what_has_gathered_is_taken_together_in_order_with_the_last_positi
     assert (ids(gathered.events), gathered.token, ahead.is_empty) == ([1, 2, 3], {"_data": "0003"}, True)
 
 
-async def test_a_light_batch_is_decoded_when_it_arrives_and_a_heavy_one_when_it_is_taken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(read_ahead, "BYTES_AT_ONCE", 5_000)
+async def test_a_light_batch_is_decoded_when_it_arrives_and_a_heavy_one_when_it_is_taken() -> None:
     decoder = CountingDecoder()
-    ahead = ReadAhead(decoder)
+    ahead = ReadAhead(decoder, bytes_at_once=5_000)
     await ahead.put(batch(1, 2))
     assert decoder.decoded == 2
     await ahead.put(batch(3, 4, padding=4_000))
@@ -69,10 +65,9 @@ async def test_a_light_batch_is_decoded_when_it_arrives_and_a_heavy_one_when_it_
     assert ids((await ahead.gathered()).events) == [1, 2, 3, 4]
 
 
-async def test_a_heavy_batch_is_taken_in_parts_whose_last_one_has_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_ahead, "BYTES_AT_ONCE", 9_000)
+async def test_a_heavy_batch_is_taken_in_parts_whose_last_one_has_its_position() -> None:
     decoder = CountingDecoder()
-    ahead = ReadAhead(decoder)
+    ahead = ReadAhead(decoder, bytes_at_once=9_000)
     putting = asyncio.create_task(ahead.put(batch(*range(1, 20), padding=4_000)))
     taken: list[tuple[list[int], Any]] = []
     while not taken or taken[-1][1] is None:
@@ -87,19 +82,15 @@ async def test_a_heavy_batch_is_taken_in_parts_whose_last_one_has_its_position(m
     assert taken[-1][1] == {"_data": "0019"}
 
 
-async def test_an_event_that_is_heavy_by_itself_is_a_part_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_ahead, "BYTES_AT_ONCE", 3_000)
-    ahead = ReadAhead(CountingDecoder())
+async def test_an_event_that_is_heavy_by_itself_is_a_part_of_its_own() -> None:
+    ahead = ReadAhead(CountingDecoder(), bytes_at_once=3_000)
     await ahead.put(batch(1, 2, 3, padding=4_000))
     assert [ids((await ahead.gathered()).events) for _ in range(3)] == [[1], [2], [3]]
 
 
-@pytest.mark.parametrize(("limit", "most"), [("MOST_EVENTS", 5), ("BYTES_AT_ONCE", 600)])
-async def test_no_more_is_taken_than_one_commit_may_hold(
-    limit: str, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(read_ahead, limit, most)
-    ahead = ReadAhead(CountingDecoder())
+@pytest.mark.parametrize("limit", [{"most_events": 5}, {"bytes_at_once": 600}], ids=str)
+async def test_no_more_is_taken_than_one_commit_may_hold(limit: dict[str, int]) -> None:
+    ahead = ReadAhead(CountingDecoder(), **limit)
     for first in (1, 4, 7):
         await ahead.put(batch(first, first + 1, first + 2))
     assert ids((await ahead.gathered()).events) == [1, 2, 3, 4, 5, 6]

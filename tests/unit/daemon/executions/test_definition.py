@@ -6,7 +6,6 @@ from typing import Any
 import mongomock
 import pytest
 
-from daemon.executions import definition
 from daemon.executions.definition import Definitions, pinned
 
 
@@ -49,13 +48,10 @@ async def test_a_version_is_read_once_and_one_that_is_gone_is_nothing() -> None:
     assert versions.asked == [0, 1, 7]
 
 
-@pytest.mark.parametrize("limit", [("CAPACITY", 2), ("CAPACITY_BYTES", 300)])
-async def test_the_version_that_was_not_used_for_longest_is_dropped(
-    limit: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(definition, *limit)
+@pytest.mark.parametrize("limit", [{"capacity": 2}, {"capacity_bytes": 300}], ids=str)
+async def test_the_version_that_was_not_used_for_longest_is_dropped(limit: dict[str, int]) -> None:
     versions = Versions(3)
-    definitions = Definitions(versions, parse)  # type: ignore[arg-type]
+    definitions = Definitions(versions, parse, **limit)  # type: ignore[arg-type]
     for version in (0, 1, 0, 2):
         assert await loaded(definitions, version) == [version]
     versions.asked.clear()
@@ -65,14 +61,12 @@ async def test_the_version_that_was_not_used_for_longest_is_dropped(
     assert versions.asked == [1]
 
 
-async def test_more_than_fits_is_answered_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(definition, "CAPACITY", 1)
-    assert await loaded(Definitions(Versions(3), parse), 0, 1, 2) == [0, 1, 2]  # type: ignore[arg-type]
+async def test_more_than_fits_is_answered_all_the_same() -> None:
+    assert await loaded(Definitions(Versions(3), parse, capacity=1), 0, 1, 2) == [0, 1, 2]  # type: ignore[arg-type]
 
 
-async def test_two_loads_at_once_take_nothing_from_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(definition, "CAPACITY", 2)
-    definitions = Definitions(Versions(9), parse)  # type: ignore[arg-type]
+async def test_two_loads_at_once_take_nothing_from_one_another() -> None:
+    definitions = Definitions(Versions(9), parse, capacity=2)  # type: ignore[arg-type]
     await loaded(definitions, 0)
     found = await asyncio.gather(loaded(definitions, 0, 3, 4, 5), loaded(definitions, 6, 7), loaded(definitions, 5, 8))
     assert list(found) == [[0, 3, 4, 5], [6, 7], [5, 8]]

@@ -1,0 +1,25 @@
+"""How often those look who look again and again, and how much they take at once: the daemon as shipped.
+
+Nothing here is promised to anybody, so none of it is a setting; who constructs a daemon may say otherwise.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two looks, unless said otherwise."""
+
+    queue_s: float = 2.0  # the loader's; with the beat up to 3.0, well within how far it loads ahead
+    poll_s: float = 0.15  # likewise, while the reader is elsewhere and not heard, or lanes have fallen behind
+    hand_edits_s: float = 3.0
+    inspection_s: float = 5.0
+    inspected: int = 200  # executions that are read at one inspection: about 3 ms of processor time
+    incomplete_s: float = 10.0  # how long an edit may be incomplete
+    upkeep_s: float = 30.0
+    idle_save_s: float = 10.0  # between two positions of a stream in which nothing happens
+    sweep_page: int = 900  # entities; with an enrollment for each, less than the 2,000 writes of a transaction
+
+
+AS_SHIPPED: Final = Pace()
