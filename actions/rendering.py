@@ -110,8 +110,11 @@ class Renderer:
             self._free.append(child)
 
     async def _answer(self, child: int, request: bytes) -> Mapping[str, Any]:
-        """Return the answer; asked once more where the process ended beside the rendering, or for no known reason."""
-        reason = ""
+        """Return the answer; asked once more where the process ended beside the rendering, or for no known reason.
+
+        Raises PermanentActionError where it was the rendering that ended it, else TransientActionError.
+        """
+        reason, is_its_own = "", False
         for _ in range(2):
             process = await self._running()
             try:
@@ -128,9 +131,11 @@ class Renderer:
             if ENDED not in answer:
                 return answer
             self._on_ended(reason := _reason_of(answer[ENDED]))
+            if answer[ENDED] != signal.SIGKILL:  # nothing here sends that one: a person, or a system short of memory
+                is_its_own = True
             if answer[ENDED] == signal.SIGPROF:
                 break
-        raise PermanentActionError(f"rendering: {reason}")
+        raise (PermanentActionError if is_its_own else TransientActionError)(f"rendering: {reason}")
 
     async def _running(self) -> RenderingProcess:
         async with self._starting:

@@ -87,7 +87,7 @@ def _spawned(module: str, descriptors: list[int]) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,  # what it has to say, it says in its answers
-        env={"PYTHONPATH": packages},
+        env={"PYTHONPATH": packages, "TZ": "UTC"},
         cwd="/",
         pass_fds=descriptors,
         start_new_session=True,

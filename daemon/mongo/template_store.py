@@ -1,12 +1,24 @@
 """The e-mail templates of admins in MongoDB, ``{name, language?, subject, text, html?}``; a name may be the id."""
 
-from typing import Any
+from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from actions.template import Template, parse_language, parse_template
-from config.error import TransientActionError
+from config.error import PermanentActionError, TransientActionError
+from config.found import found
+
+LARGEST_BYTES: Final = 2_000_000  # of a template's document: more than its sources may have in all
+MOST_LANGUAGES: Final = 100
+
+_FITS: Final = {"$lte": [{"$bsonSize": "$$ROOT"}, LARGEST_BYTES]}
+_SHORT_LANGUAGE: Final = {"$cond": [{"$lte": [{"$strLenBytes": "$language"}, 100]}, "$language", "$$REMOVE"]}
+_FIELDS: Final[dict[str, Any]] = {
+    **{name: {"$cond": [_FITS, f"${name}", "$$REMOVE"]} for name in ("subject", "text", "html")},
+    "language": {"$cond": [{"$eq": [{"$type": "$language"}, "string"]}, _SHORT_LANGUAGE, "$$REMOVE"]},
+    "bytes": {"$bsonSize": "$$ROOT"},
+}
 
 
 class MongoTemplates:
@@ -21,10 +33,15 @@ class MongoTemplates:
         Raise TransientActionError when MongoDB does not answer, PermanentActionError when the document is wrong.
         """
         try:
-            found = await self._templates.find({"$or": [{"_id": name}, {"name": name}]}).to_list()
+            cursor = self._templates.find({"$or": [{"_id": name}, {"name": name}]}, _FIELDS)
+            documents = await cursor.limit(MOST_LANGUAGES).to_list()
         except PyMongoError as error:
             raise TransientActionError(f"the e-mail templates cannot be read: {type(error).__name__}") from error
-        for document in found:
-            if parse_language(document.get("language")) == language:
-                return parse_template(name, document)
+        for document in documents:
+            if parse_language(document.get("language")) != language:
+                continue
+            if document["bytes"] > LARGEST_BYTES:
+                problem = f"expected at most {LARGEST_BYTES:,} bytes, found {document['bytes']:,}"
+                raise PermanentActionError(f"e-mail template {found(name)}: source limit passed: {problem}")
+            return parse_template(name, document)
         return None
