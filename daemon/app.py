@@ -17,7 +17,7 @@ from config.settings import Settings
 from daemon.action_services import action_services
 from daemon.announcement import Announcements
 from daemon.api.assembly import api_server
-from daemon.beat import Beat
+from daemon.beat import Beat, is_due_soon
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
@@ -68,7 +68,6 @@ from daemon.workflows.switcher import Switcher
 from rules.workflow import ParseAction
 
 MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
-SOON: Final = timedelta(milliseconds=10)  # regular looks give way to a step that is due by then
 COMFORTABLE_JOBS: Final = 4_000  # from then on intake waits a moment for the executor
 
 
@@ -421,8 +420,7 @@ class Daemon:
 
     def _is_busy(self) -> bool:
         """Return whether a step or a batch of changes is at work, or a step due in a moment."""
-        due_at = self.lanes.next_due_at()
-        is_due = due_at is not None and due_at <= self.clock.now() + SOON
+        is_due = is_due_soon(self.lanes.next_due_at(), self.clock.now())
         return is_due or self._recorder.in_flight > 0 or self._intake.lock.locked()
 
     def _epoch_of(self, lane: int) -> int:

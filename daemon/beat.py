@@ -7,10 +7,12 @@ behind another. But a step that is due in the midst of ten looks comes milliseco
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 
 _LATEST_S: Final = 0.05  # where there is always something to do, looks take place all the same
 _WAIT_S: Final = 0.005
+_SOON: Final = timedelta(milliseconds=10)
 
 
 async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
@@ -30,6 +32,11 @@ def until_beat(period_s: float, now_s: float | None = None) -> float:
     """
     left = period_s - (time.monotonic() if now_s is None else now_s) % period_s
     return left if left >= period_s / 2 else left + period_s
+
+
+def is_due_soon(due_at: datetime | None, now: datetime) -> bool:
+    """Return whether a look gives way to what is due at ``due_at``."""
+    return due_at is not None and due_at <= now + _SOON
 
 
 class Beat:

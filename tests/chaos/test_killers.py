@@ -27,7 +27,7 @@ async def _deaths(uri: str, database: str, what: str, is_over: Callable[[], Coro
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
         ended = asyncio.create_task(process.wait())
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while not ended.done() and not await is_over():
                     await asyncio.wait([ended], timeout=0.05)
         finally:

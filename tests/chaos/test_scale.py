@@ -75,7 +75,7 @@ async def test_a_burst_of_due_executions_leaves_the_memory_flat(
         await replica.start()
         for number in range(500):  # so that everything that is made once is there
             await crowded.leads.insert_one({"n": number})
-        await eventually(lambda: _has(crowded, 500, status="completed", workflow_id=FOLLOW_UP), within_s=60)
+        await eventually(lambda: _has(crowded, 500, status="completed", workflow_id=FOLLOW_UP))
         process = psutil.Process(replica.process.pid)
         before = process.memory_info().rss
         peak = before

@@ -13,7 +13,7 @@ from daemon.app import Daemon
 from daemon.mongo.client import open_client
 from daemon.mongo.initialise import initialise
 from daemon.service import Background, Service
-from tests.support.poll import eventually
+from tests.support.poll import PATIENCE_S, eventually
 from tests.support.settings import settings_for
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -56,7 +56,7 @@ def tasks() -> set["asyncio.Task[Any]"]:
 async def test_a_service_that_was_not_started_can_be_stopped(services: Mapping[str, Service]) -> None:
     assert len(services) >= FEWEST
     for service in services.values():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await service.stop()
             await service.stop()
 
@@ -66,7 +66,7 @@ async def test_a_service_leaves_no_task_behind_however_often_it_starts_and_stops
 ) -> None:
     for name, service in services.items():
         before, dice = tasks(), random.Random(name)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             for _ in range(6):
                 await service.start()
                 for _ in range(dice.randint(0, 30)):
@@ -81,7 +81,7 @@ async def test_a_start_that_is_cancelled_leaves_a_service_that_can_be_stopped(
 ) -> None:
     for service in services.values():
         before = tasks()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             for ticks in range(0, 12, 3):
                 start = asyncio.create_task(service.start())
                 for _ in range(ticks):
@@ -133,5 +133,5 @@ async def test_a_task_that_missed_the_request_to_end_is_asked_again() -> None:
     background = Background("deaf", deaf_once, lambda name: None)
     background.start()
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await background.stop()

@@ -18,6 +18,7 @@ from daemon.api.session import COOKIE
 from tests.support.api import TASK_FOR_LEADS, application, client_of
 from tests.support.daemon import running_daemon
 from tests.support.mongod import free_port
+from tests.support.poll import PATIENCE_S
 
 Database = AsyncDatabase[dict[str, Any]]
 WRITE, READ = "w" * 32, "r" * 32
@@ -233,9 +234,8 @@ async def test_what_a_page_listens_to_ends_when_the_daemon_stops(mongo_uri: str,
             stream = await client.send(request, stream=True)
             lines = stream.aiter_lines()
             assert (await anext(lines)).startswith("data: ")
-            stopping_at = time.monotonic()
-        assert time.monotonic() - stopping_at < 3
-        async with asyncio.timeout(5):
+        # It came to its end: what the server cuts off, because it takes too long, does not.
+        async with asyncio.timeout(PATIENCE_S):
             assert [line async for line in lines if line.startswith("event")] == []
         await stream.aclose()
 

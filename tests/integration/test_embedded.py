@@ -97,7 +97,7 @@ async def test_the_server_of_a_killed_daemon_ends_by_itself(tmp_path: Path) -> N
         assert daemon.stdout.readline() == b"started\n"
         daemon.kill()
     pid = pid_of(tmp_path)
-    await eventually(lambda: not psutil.pid_exists(pid), within_s=20)
+    await eventually(lambda: not psutil.pid_exists(pid))
 
 
 async def test_a_left_over_server_does_not_block_the_next_run(

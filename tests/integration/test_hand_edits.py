@@ -55,13 +55,13 @@ async def test_a_retry_of_ten_thousand_keeps_no_new_lead_waiting(bench: Bench) -
         async def have_ended() -> bool:
             return await bench.executions.count_documents({"workflow_id": welcome, "status": "completed"}) == LEADS
 
-        await eventually(have_ended, within_s=60)
+        await eventually(have_ended)
         assert await left(bench, crowd) > CROWD / 10
 
         async def is_done() -> bool:
             return await left(bench, crowd) == 0
 
-        await eventually(is_done, within_s=60, every_s=0.2)
+        await eventually(is_done, every_s=0.2)
     assert watchdog.longest_cpu_s < LONGEST_TURN_S
     counters = await bench.state.find({"kind": "counter", "workflow_id": crowd}).to_list()
     assert sum(counter["execution_count"] for counter in counters) == 0  # 10,000 were never counted as failed here

@@ -99,7 +99,7 @@ async def good_ones_ran(bench: Bench, workflow: Any, entities: list[Any]) -> Non
         wanted = {"workflow_id": workflow, "triggered_by_entity_id": {"$in": entities}, "status": "completed"}
         return await bench.executions.count_documents(wanted) == len(entities)
 
-    await eventually(look, within_s=20)
+    await eventually(look)
 
 
 async def test_no_value_of_a_document_harms_the_neighbours(bench: Bench) -> None:

@@ -49,7 +49,7 @@ async def test_two_stepdowns_during_200_writes_lose_and_double_nothing(
     async with replica_on(replica_set.uri, load, tmp_path):
         writing = asyncio.create_task(load.write(200))
         for written in (50, 120):
-            await eventually(lambda written=written: len(load.leads) >= written, 60)  # type: ignore[misc]
+            await eventually(lambda written=written: len(load.leads) >= written)  # type: ignore[misc]
             await replica_set.step_down()
         await writing
         await settled(load)
@@ -61,7 +61,7 @@ async def test_a_killed_primary_costs_seconds_and_nothing_else(
     load = await prepared_load(remote)
     async with replica_on(replica_set.uri, load, tmp_path):
         writing = asyncio.create_task(load.write(200))
-        await eventually(lambda: len(load.leads) >= 60, 60)
+        await eventually(lambda: len(load.leads) >= 60)
         await replica_set.kill_primary()
         await writing
         await settled(load)
@@ -75,7 +75,7 @@ async def test_the_daemon_outlives_a_restart_of_all_nodes_at_once(
         await load.write(30)
         await replica_set.kill_all()
         told = len(replica.lines("store.unavailable"))
-        await eventually(lambda: len(replica.lines("store.unavailable")) > told, 30)
+        await eventually(lambda: len(replica.lines("store.unavailable")) > told)
         await replica_set.healthy()
         await load.write(30)
         await settled(load)
@@ -145,7 +145,7 @@ async def test_errors_of_the_server_lose_and_double_nothing(failure: str, under_
     data = {**FAILURES[failure], "appName": client}
     async with failing(under_fire.database, data, times=4):
         await under_fire.write(10)
-        await under_fire.done(60)
+        await under_fire.done()
     assert await violations(under_fire.database, None, under_fire.expected()) == []
 
 
@@ -187,14 +187,14 @@ async def test_a_silent_network_is_noticed_and_outlived(
         await load.write(10)
         proxy.network = network
         await load.write(10)
-        await eventually(lambda: replica.lines("lease.lost"), 30)
+        await eventually(lambda: replica.lines("lease.lost"))
         other = Replica(mongo_uri, database.name, tmp_path, "other", lease_s=LEASE_S)
         try:
             await other.start()
             await load.write(10)
             await settled(load)
             proxy.heal()
-            await eventually(lambda: held_lanes(database, "replica"), 30)
+            await eventually(lambda: held_lanes(database, "replica"))
             await load.write(10)
             await settled(load)
         finally:

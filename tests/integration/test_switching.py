@@ -34,7 +34,7 @@ async def until(bench: Bench, workflow_id: Any, status: str, number: int) -> Non
         assert found == number, f"{found} are {status}"
         return True
 
-    await eventually(look, within_s=20)
+    await eventually(look)
 
 
 async def waiting(bench: Bench, number: int) -> Any:

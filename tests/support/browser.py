@@ -72,7 +72,7 @@ class Browser:
             assert any(text in each for each in texts), texts
             return True
 
-        await eventually(look, within_s=15, every_s=0.1)
+        await eventually(look, every_s=0.1)
 
     async def run(self, script: str) -> Any:
         """Return what a script returns, run in the page as the driver may, whatever the policy of the page."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from daemon.event import Event
+from tests.support.poll import PATIENCE_S
 
 if TYPE_CHECKING:
     from loguru import Message
 
-WITHIN_S: Final = 60.0
 _BY_NAME: Final = {event.value: event for event in Event}
 
 
@@ -40,7 +40,7 @@ class Events:
         """Return the fields of every such event so far."""
         return [fields for _, fields in self._find(event, matching)]
 
-    async def next(self, event: Event, within_s: float = WITHIN_S, **matching: Any) -> dict[str, Any]:
+    async def next(self, event: Event, within_s: float = PATIENCE_S, **matching: Any) -> dict[str, Any]:
         """Return the fields of the first such event that was not returned before, as soon as there is one."""
         try:
             async with asyncio.timeout(within_s):

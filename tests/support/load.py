@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from daemon.mongo.initialise import initialise
 from tests.support.invariants import ENDED, Expected, Witness
-from tests.support.poll import eventually
+from tests.support.poll import PATIENCE_S, eventually
 from tests.support.settings import settings_for
 from tests.support.smtp import MailServer
 
@@ -18,7 +18,6 @@ Database = AsyncDatabase[dict[str, Any]]
 FOLLOW_UP: Final = ObjectId("5f0000000000000000000001")  # every kind of step, with a delay in between
 WELCOME: Final = ObjectId("5f0000000000000000000002")  # an e-mail that may be sent once at the most
 CHAINED: Final = ObjectId("5f0000000000000000000003")  # set off by what the first one writes
-WRITTEN_S: Final = 60.0
 DELAY_S: Final = 0.3
 CREATED: Final = {"type": "entity_created", "entity_type": "lead"}
 _RETRY: Final = {"max_attempts": 100, "initial": 0.3, "multiplier": 1, "jitter": 0}
@@ -55,7 +54,7 @@ class Load:
                 raise AssertionError(f"not yet: {error}") from error
             return True
 
-        await eventually(insert, WRITTEN_S)
+        await eventually(insert)
         self.leads.append(lead["_id"])
         return lead["_id"]
 
@@ -65,7 +64,7 @@ class Load:
         arrived = deliveries(mails) if mails is not None else ()
         return Expected(executions=pairs, deliveries=arrived, witnesses=tuple(self.witnesses))
 
-    async def done(self, within_s: float = 30.0) -> None:
+    async def done(self, within_s: float = PATIENCE_S) -> None:
         """Return once everything expected has ended."""
 
         async def all_ended() -> bool:

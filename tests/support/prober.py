@@ -19,13 +19,13 @@ from daemon.service import cancelled
 from tests.support.poll import eventually
 from tests.support.replica import Replica
 
-HEALTHZ_S: Final = 2.0  # a process that lives answers within this time, on a machine that others use too
-READYZ_S: Final = 4.0  # as above; it may wait two seconds for MongoDB
-UNREACHABLE_S: Final = 3.0  # MongoDB was away for so long: not ready
-HEALED_S: Final = 20.0  # everything was well for so long: ready
+HEALTHZ_S: Final = 10.0  # a process that lives answers within this time, on a machine that others use too
+READYZ_S: Final = 12.0  # as above; it may wait two seconds for MongoDB
+UNREACHABLE_S: Final = 6.0  # MongoDB was away for so long: not ready
+HEALED_S: Final = 30.0  # everything was well for so long: ready
 _EVERY_S: Final = 0.25
 _DYING_S: Final = 1.0  # between a connection that broke and the end of the process that is seen
-_LOOK_MS: Final = 1_000
+_LOOK_MS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ import psutil
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.support.noise import floods
-from tests.support.poll import eventually
+from tests.support.poll import PATIENCE_S, eventually
 from tests.support.watchdog import Stall
 
 ROOT = Path(__file__).parents[2]
-START_S = 20.0
-LONGEST_STALL_S = 0.1
+LONGEST_STALL_S = 0.1  # of the processor time of the loop's thread
+LONGEST_WAIT_S = 1.0  # in which it was blocked: on a machine that others use, the disk or a lock may be theirs
 MOST_SOCKETS = 20  # to one server once all is calm: two clients with two monitors each, and what services use
 
 
@@ -95,11 +95,11 @@ class Replica:
         """Start the process and return once it takes part."""
         started = len(self.lines("daemon.started"))
         self.spawn(*arguments)
-        await eventually(lambda: len(self.lines("daemon.started")) > started or not self.is_alive, START_S)
+        await eventually(lambda: len(self.lines("daemon.started")) > started or not self.is_alive)
         assert self.is_alive, f"{self.name} ended with {self.process.returncode}: {self.tail()}"
         return self
 
-    async def ended(self, within_s: float = 30.0) -> int:
+    async def ended(self, within_s: float = PATIENCE_S) -> int:
         """Return the exit code once the process has ended by itself."""
         await eventually(lambda: not self.is_alive, within_s)
         code = self.process.returncode
@@ -142,9 +142,9 @@ class Replica:
 
     def breaches(self) -> list[str]:
         """Return what it must not have done whatever happened to it: floods of lines (I7), stalls of its loop."""
-        stalls = [stall for stall in self.stalls() if stall.length_s > LONGEST_STALL_S]
+        stalls = [stall for stall in self.stalls() if stall.cpu_s > LONGEST_STALL_S or stall.length_s > LONGEST_WAIT_S]
         return [f"{flood} ({self.name})" for flood in floods(self.lines())] + [
-            f"I7: the loop of {self.name} stood still for {stall.length_s * 1000:.0f} ms: {stall}" for stall in stalls
+            f"I7: the loop of {self.name} was held up for {stall.length_s * 1000:.0f} ms: {stall}" for stall in stalls
         ]
 
     def leaks_no_socket(self) -> bool:

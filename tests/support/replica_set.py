@@ -18,7 +18,6 @@ from tests.support.poll import eventually
 from tests.support.tcp_proxy import TcpProxy
 
 NODES: Final = 3
-ELECTED_S: Final = 40.0
 _SETTINGS: Final = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
 _NO_CATCH_UP: Final = {"catchUpTimeoutMillis": 0, "catchUpTakeoverDelayMillis": -1}
 
@@ -89,7 +88,7 @@ class ReplicaSet:
             if through_proxies:
                 node.proxy = TcpProxy(node.port)
                 await node.proxy.start()
-        await eventually(self._all_answer, ELECTED_S)
+        await eventually(self._all_answer)
         members = [{"_id": number, "host": node.host} for number, node in enumerate(self.nodes)]
         settings = _SETTINGS if catches_up else {**_SETTINGS, **_NO_CATCH_UP}
         config = {"_id": "tests", "members": members, "settings": settings}
@@ -105,7 +104,7 @@ class ReplicaSet:
             found[:] = [node for node in self.nodes if await node.is_primary()]
             return bool(found)
 
-        await eventually(look, ELECTED_S, every_s=0.05)
+        await eventually(look, every_s=0.05)
         return found[0]
 
     async def healthy(self) -> None:
@@ -119,7 +118,7 @@ class ReplicaSet:
             said = [await node.hello() for node in self.nodes]
             return all(hello.get("isWritablePrimary") or hello.get("secondary") for hello in said)
 
-        await eventually(all_follow, ELECTED_S, every_s=0.1)
+        await eventually(all_follow, every_s=0.1)
 
     async def step_down(self) -> None:
         """Have the primary step down, and return once there is a primary again."""

@@ -13,7 +13,6 @@ from tests.support.prober import probing
 from tests.support.replica import Replica, replicas_ended
 
 LEASE_S: Final = 2.0
-RECOVERED_S: Final = 60.0
 AWAY: Final = "MongoDB does not answer"
 
 
@@ -43,6 +42,6 @@ async def replica_on(
 
 
 async def settled(load: Load) -> None:
-    await load.done(RECOVERED_S)
+    await load.done()
     found = await violations(load.database, load.since, load.expected())
     assert not found, "\n".join(found[:20])
