@@ -365,7 +365,7 @@ class Daemon:
 
     @property
     def halted(self) -> str | None:
-        """Why the reader has halted for good, as ``/readyz`` says; None while it has not."""
+        """Why the reader has halted, as ``/readyz`` says; None while it has not."""
         return self._reader.halted
 
     @property

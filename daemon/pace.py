@@ -19,6 +19,7 @@ class Pace:
     incomplete_s: float = 10.0  # how long an edit may be incomplete
     upkeep_s: float = 30.0
     idle_save_s: float = 10.0  # between two positions of a stream in which nothing happens
+    halt_s: tuple[float, float] = (5.0, 60.0)  # first and longest pause after what a person has to decide
     sweep_page: int = 900  # entities; with an enrollment for each, less than the 2,000 writes of a transaction
 
 

@@ -41,7 +41,6 @@ from daemon.telemetry import emit
 from rules.head import Parse
 
 _LONGEST_SAVE_S: Final = 30.0  # also where the position does not move: its age tells every replica that it is read
-_HALT_BACK_OFF_S: Final = (5.0, 60.0)  # until a replica that met what a person has to decide wants to try again
 _GATHER_S: Final = 0.005  # while changes keep coming that start nothing: a getMore has its price, too
 _FLUSH_S: Final = 1.0  # for what was deferred, at a stop
 _BACK_OFF_S: Final = (0.1, 30.0)
@@ -92,7 +91,7 @@ class Reader:
         self._on_structure = on_structure
         self._on_started = on_started
         self._on_halted = on_halted
-        self._halt_s = _HALT_BACK_OFF_S[0]
+        self._halt_s = self._pace.halt_s[0]
         self._may_read = asyncio.Event()
         self._stream: asyncio.Task[None] | None = None
         self._task = Background("reader", self._run, on_death)
@@ -193,7 +192,7 @@ class Reader:
         self._may_read.clear()
         emit(LogEvent.READER_STOPPED, reason="a person has to decide")
         self._on_halted(self._halt_s)
-        self._halt_s = min(self._halt_s * 2, _HALT_BACK_OFF_S[1])
+        self._halt_s = min(self._halt_s * 2, self._pace.halt_s[1])
 
     async def _read(self) -> None:
         try:
@@ -211,7 +210,7 @@ class Reader:
                 first, seen = await open_stream(cursor, checkpoint, self._pipeline_hash, self._reading)
             except OperationFailure as error:
                 raise self._explained(error) from error
-            self.halted, self._halt_s = None, _HALT_BACK_OFF_S[0]
+            self.halted, self._halt_s = None, self._pace.halt_s[0]
             await note_halt(self._database[self._names.state], None, self._clock.now())
             self.is_reading = True
             self._say_started(checkpoint)

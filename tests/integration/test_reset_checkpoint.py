@@ -1,5 +1,6 @@
 """``reflexd run --reset-checkpoint``: the way out of a checkpoint that cannot be used."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.error import ConfigError
 from daemon.api.health import Readiness
-from daemon.stream import reader
 from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.workflows.parsing import parser_for
 from tests.support.bench import TASK, Bench, created, running_bench, workflow_document
-from tests.support.daemon import halted, reading, running_daemon
+from tests.support.daemon import QUICK, halted, reading, running_daemon
 from tests.support.invariants import violations
 from tests.support.load import Load, prepared_load
 from tests.support.poll import eventually
@@ -70,18 +70,18 @@ async def test_now_records_the_gap_and_reads_on(broken: dict[str, Any], mongo_ur
 
 
 async def test_a_halted_reader_gives_the_role_back_and_every_replica_says_so_until_one_reads(
-    mongo_uri: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    mongo_uri: str, database: Database
 ) -> None:
-    monkeypatch.setattr(reader, "_HALT_BACK_OFF_S", (0.2, 0.5))
     load = await prepared_load(database)
     await seen_before(load, mongo_uri)
     await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": {"_data": "zz"}}})
     said = Readiness(database, settings_for(mongo_uri, database.name).collections, lag_s=lambda: None)
-    async with running_daemon(mongo_uri, database.name) as daemon:
+    pace = replace(QUICK, halt_s=(0.2, 0.5))
+    async with running_daemon(mongo_uri, database.name, pace=pace) as daemon:
         await eventually(lambda: database.workflow_state.find_one({"_id": "lease/reader", "holder": None}))
         assert any(reason.startswith("the reader has halted: checkpoint") for reason in await said.reasons())
         await reset(mongo_uri, database, None)
-        await eventually(lambda: daemon.is_reading)
+        await reading(daemon)
         await load.write(10)
         await load.done()
         gap = (await said.reasons())[0]
@@ -97,7 +97,7 @@ async def test_a_stream_that_nobody_reads_is_not_ready_whoever_holds_the_role(
     load = await prepared_load(database)
     said = Readiness(database, settings_for(mongo_uri, database.name).collections, lag_s=lambda: None)
     async with running_daemon(mongo_uri, database.name) as daemon:
-        await eventually(lambda: daemon.is_reading)
+        await reading(daemon)
         await load.write(1)
         await load.done()
         assert await said.reasons() == []
