@@ -9,7 +9,7 @@ from liquid.filter import sequence_filter, with_context, with_environment
 from liquid.undefined import is_undefined
 
 from actions import rendering_list, rendering_number, rendering_text
-from actions.rendering_date import date_filter
+from actions.rendering_date_filter import date_filter
 from actions.rendering_value import text_of
 
 Function = Callable[..., Any]

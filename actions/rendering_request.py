@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import bson
-from bson import DBRef, Decimal128, Int64, ObjectId, Regex
+from bson import Code, DBRef, Decimal128, Int64, ObjectId, Regex
 from bson.binary import Binary, UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
@@ -117,6 +117,8 @@ class _Room:
         """Return a value that is no container, or the mark that says why it was left out."""
         if isinstance(value, Regex):
             value = value.pattern
+        elif isinstance(value, Code):
+            value = str(value)  # without its scope, which may hold anything
         if not isinstance(value, str | bytes):
             return value
         if len(value) > VALUE_SIZE:

@@ -39,7 +39,7 @@ ENTITY: dict[str, Any] = {
     "long_ago": DatetimeMS(-(10**15)),
     "stamp": Timestamp(5, 1),
     "pattern": Regex("^a+$"),
-    "code": Code("x", {"y": 1}),
+    "code": Code("x", {"y": [1] * 30_000}),
     "reference": DBRef("leads", ObjectId("69a54d900123456789abcdef")),
     "first": MinKey(),
     "last": MaxKey(),
@@ -48,6 +48,7 @@ ENTITY: dict[str, Any] = {
     "prices": [Decimal128("1.10"), 2.2, 3],
     "day": "2027-01-01",
     "word": "soon",
+    "void": "",
 }
 
 renderer = Renderer()
@@ -92,6 +93,8 @@ async def rendered(source: str) -> str:
         ("{{ e.past | date: '%d.%m.%Y' }} {{ e.stamp | date: '%H:%M:%S' }} {{ 5 | date: '%S' }}",
          "01.01.2025 00:00:05 05"),
         ("{{ 'now' | date: '%Y-%m-%d' }} {{ today }} {{ now | date: '%H:%M' }}", "2026-03-02 2026-03-02 09:00"),
+        ("{{ e.yes | date: '%d' }} {{ e.ids | date: '%d' }} {{ e.past | date: e.missing }}",
+         "true 69a54d900123456789abcdef 2025-01-01 00:00:00+00:00"),
         ("{{ e.word | date: '%d' }} {{ '5 March 2020 12:00 XYZ' | date: '%d.%m.' }}", "soon 05.03."),
         ("{{ e.yes }} {{ e.yes | append: '!' }} {{ e.mixed | sort | join: ' ' }}", "true true! 1 1.5 2 a b true "),
     ],
@@ -108,6 +111,7 @@ async def test_value_is_what_it_stands_for(source: str, text: str) -> None:
         "e.long_ago < e.past", "e.future == e.day", "e.future >= e.day", "e.past < '2026-01-01T00:00:00Z'",
         "e.uuid == '550e8400-e29b-41d4-a716-446655440000'", "e._id == '69a54d900123456789abcdef'",
         "e.ids contains '69a54d900123456789abcdef'", "e.prices contains 1.1", "e.word contains 'oo'",
+        "e.void == empty", "e.void == blank", "e.prices != empty",
         "e.nothing == nil", "e.missing == nil", "e.nothing == blank", "e.missing == blank", "e.nothing == e.missing",
     ],
 )  # fmt: skip
