@@ -87,9 +87,11 @@ def cut_off(attempt: Attempt, context: Context, error: str) -> Outcome:
     action, effect = attempt.step.action, context.effect
     if effect.outcome is not None:
         return effect.outcome
-    may_be_repeated = action.delivery is Delivery.AT_LEAST_ONCE
-    has_begun = effect.has_begun or not action.tells_effect
-    return Uncertain(error) if has_begun and not may_be_repeated else Retry(error)
+    if action.tells_effect and not effect.has_begun:
+        return Retry(f"{error}: its effect had not begun")
+    if action.delivery is Delivery.AT_LEAST_ONCE:
+        return Retry(error)
+    return Uncertain(f"{error}: it may have taken effect")
 
 
 def _crashed(attempt: Attempt, context: Context, error: Exception) -> Outcome:

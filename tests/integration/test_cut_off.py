@@ -109,6 +109,9 @@ async def test_deadline_of_the_step_leaves_doubt_only_after_the_last_line(
         outcome = await performing
 
     assert isinstance(outcome, MEANING.get(phase, Retry))
+    if isinstance(outcome, Retry | Uncertain):
+        told = {Retry: "its effect had not begun", Uncertain: "it may have taken effect"}
+        assert outcome.error == f"no end within 30 s: {told[type(outcome)]}"
 
 
 @in_every_phase
