@@ -20,7 +20,7 @@ from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_forbidden
 from daemon.service import Background
 from daemon.telemetry import emit
 
-_CAPPED_BYTES: Final = 64 * 1024
+CAPPED_BYTES: Final = 64 * 1024
 _AWAIT_MS: Final = 5_000
 _ANSWER_S: Final = 7.0  # a silent network is noticed long before the socket's timeout
 _BACK_OFF_S: Final = (0.1, 30.0)
@@ -142,7 +142,7 @@ class Announcements:
         except OperationFailure as error:
             if error.code != _BAD_VALUE:
                 raise
-        await self._database.command({"convertToCapped": self._name, "size": _CAPPED_BYTES})
+        await self._database.command({"convertToCapped": self._name, "size": CAPPED_BYTES})
         return await self._found(session)
 
     async def _found(self, session: AsyncClientSession) -> Mapping[str, Any]:
@@ -152,4 +152,4 @@ class Announcements:
 
 async def create_capped(database: AsyncDatabase[dict[str, Any]], name: str) -> None:
     """Create the collection of announcements; raise the driver's error, also where there is one of that name."""
-    await database.create_collection(name, check_exists=False, capped=True, size=_CAPPED_BYTES)
+    await database.create_collection(name, check_exists=False, capped=True, size=CAPPED_BYTES)

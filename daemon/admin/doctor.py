@@ -1,13 +1,10 @@
 """Look at everything the daemon depends on, and name the command that mends what is wrong. Changes nothing."""
 
 import asyncio
-import json
 import platform
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -16,36 +13,17 @@ from pymongo.errors import OperationFailure, PyMongoError
 from config.redaction import redacted
 from config.settings import Settings
 from config.version import product_version
+from daemon.admin.check import Check, Verdict
 from daemon.admin.privilege import granting_command, missing_privileges, wanted_privileges
-from daemon.mongo.indexes import Step, step_for, wanted_indexes
+from daemon.admin.structure import Structure
 from daemon.mongo.topology import RAISE_FEATURES, is_held_back, is_too_old
-from daemon.mongo.validators import is_replaceable, wanted_validators
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.stream.downtime import DOWNTIME_ID
 
 _CONNECT_S: Final = 5.0
 _CLOCK_S: Final = 2.0
-_INIT: Final = "reflexd init"
 _ENOUGH: Final = 3  # an oplog that lasts this many times the longest downtime is wide enough
 _FULL: Final = 0.9  # of its size: then it drops what is old
-
-
-class Verdict(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"  # it runs, but less well
-    FAILED = "failed"  # it does not run as promised
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; ``mend`` is the command or step that helps, empty where none is needed."""
-
-    name: str
-    verdict: Verdict
-    says: str
-    mend: str = ""
 
 
 class Doctor:
@@ -54,7 +32,6 @@ class Doctor:
     def __init__(self, database: AsyncDatabase[dict[str, Any]], settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        self._options: dict[str, Mapping[str, Any]] = {}
 
     async def examine(self) -> list[Check]:
         """Return every check in order; a check that the server does not allow is a warning, never an error."""
@@ -63,11 +40,12 @@ class Doctor:
         except PyMongoError as error:
             uri = "MONGODB_URI"
             return [Check("server", Verdict.FAILED, redacted(str(error))[:300], f"check {uri} and the network")]
-        checks = [*await self._server(hello), self._clock(hello)]
+        status = await self._database.command({"connectionStatus": 1, "showPrivileges": True})
+        structure = Structure(self._database, self._settings, status["authInfo"])
+        checks = [*await self._server(hello), self._clock(hello), self._privileges(status["authInfo"])]
         parts: list[tuple[str, Callable[[], Awaitable[list[Check]]]]] = [
-            ("privileges", self._privileges),
-            ("collections", self._images_and_validators),
-            ("indexes", self._indexes),
+            ("collections", structure.collections),
+            ("indexes", structure.indexes),
             ("oplog", self._oplog),
             ("gaps", self._gaps),
             ("replicas", self._replicas),
@@ -78,8 +56,8 @@ class Doctor:
             try:
                 checks += await part()
             except OperationFailure as error:
-                words = (error.details or {}).get("errmsg", str(error))
-                checks.append(Check(name, Verdict.WARNING, f"cannot be looked at: {str(words)[:200]}"))
+                words = str((error.details or {}).get("errmsg", error)).partition(" to execute command")[0]
+                checks.append(Check(name, Verdict.WARNING, f"cannot be looked at: {words[:200]}"))
         return checks
 
     async def _server(self, hello: Mapping[str, Any]) -> list[Check]:
@@ -117,56 +95,17 @@ class Doctor:
             return Check("clock", Verdict.OK, says)
         return Check("clock", Verdict.WARNING, f"{says}; nothing depends on it, but logs will disagree", "run NTP")
 
-    async def _privileges(self) -> list[Check]:
-        status = await self._database.command({"connectionStatus": 1, "showPrivileges": True})
-        auth = status["authInfo"]
+    def _privileges(self, auth: Mapping[str, Any]) -> Check:
         if not auth.get("authenticatedUsers"):
-            return [Check("privileges", Verdict.OK, "the server asks for no user")]
+            return Check("privileges", Verdict.OK, "the server asks for no user")
         granted = auth.get("authenticatedUserPrivileges", [])
         missing = missing_privileges(granted, wanted_privileges(self._settings), self._database.name)
         if not missing:
-            return [Check("privileges", Verdict.OK, "everything that is needed is granted")]
+            return Check("privileges", Verdict.OK, "everything that is needed is granted")
         lacks = "; ".join(f"{', '.join(actions)} on {name or 'the database'}" for name, actions in missing.items())
         says = f"{auth['authenticatedUsers'][0]['user']} lacks {lacks}"
         mend = granting_command(auth, missing, self._database.name)
-        return [Check("privileges", Verdict.FAILED, says, mend)]
-
-    async def _images_and_validators(self) -> list[Check]:
-        options = {each["name"]: each.get("options", {}) async for each in await self._database.list_collections()}
-        kept = [*self._settings.entities.values(), self._settings.collections.workflows]
-        off = [name for name in kept if not _keeps_images(options.get(name, {}))]
-        images = Check("images", Verdict.OK, f"kept by {', '.join(kept)}")
-        if off:
-            says = f"not kept by {', '.join(off)}: from, to and changed are unknown there"
-            keep = {"changeStreamPreAndPostImages": {"enabled": True}}
-            commands = "; ".join(f"db.runCommand({json.dumps({'collMod': name, **keep})})" for name in off)
-            images = Check("images", Verdict.WARNING, says, f"{_INIT}, or in mongosh: {commands}")
-        wanted = wanted_validators(self._settings.collections)
-        stale = [name for name, schema in wanted.items() if is_replaceable(options.get(name, {}), schema)]
-        validators = Check("validators", Verdict.OK, "in place: they only warn")
-        if stale:
-            validators = Check("validators", Verdict.WARNING, f"missing on {', '.join(stale)}", _INIT)
-        return [images, validators]
-
-    async def _indexes(self) -> list[Check]:
-        missing: list[str] = []
-        existing: dict[str, list[Mapping[str, Any]]] = {}
-        for index in wanted_indexes(self._settings):
-            if index.collection not in existing:
-                existing[index.collection] = await self._indexes_of(index.collection)
-            if step_for(index, existing[index.collection]) is not Step.NOTHING:
-                missing.append(f"{index.collection}.{index.name}")
-        if missing:
-            return [Check("indexes", Verdict.FAILED, f"missing or different: {', '.join(missing)}", _INIT)]
-        return [Check("indexes", Verdict.OK, "all in place")]
-
-    async def _indexes_of(self, collection: str) -> list[Mapping[str, Any]]:
-        try:
-            return [index async for index in await self._database[collection].list_indexes()]
-        except OperationFailure as error:
-            if error.code == 26:  # there is no such collection
-                return []
-            raise
+        return Check("privileges", Verdict.FAILED, says, mend)
 
     async def _oplog(self) -> list[Check]:
         state = self._database[self._settings.collections.state]
@@ -232,10 +171,6 @@ class Doctor:
 
     async def _channels(self) -> list[Check]:
         return [Check("channels", Verdict.OK, "send_notification tells people inside the CRM: nothing to connect to")]
-
-
-def _keeps_images(options: Mapping[str, Any]) -> bool:
-    return bool(options.get("changeStreamPreAndPostImages", {}).get("enabled"))
 
 
 def _span(span: timedelta) -> str:

@@ -41,7 +41,10 @@ def missing_privileges(
 
 
 def granting_command(auth: Mapping[str, Any], missing: Wanted, database: str) -> str:
-    """Return what an admin runs in mongosh for the user that ``connectionStatus`` named: its role extended or made."""
+    """Return what an admin runs in mongosh, once or again, for the user that ``connectionStatus`` named.
+
+    The daemon's role is extended; it is made, and given to the user, where the user has none.
+    """
     privileges = json.dumps(
         [
             {"resource": {"db": database, "collection": collection}, "actions": list(actions)}
@@ -50,10 +53,9 @@ def granting_command(auth: Mapping[str, Any], missing: Wanted, database: str) ->
     )
     user = auth["authenticatedUsers"][0]
     held = next((role for role in auth.get("authenticatedUserRoles", ()) if role["role"] == ROLE), None)
-    place = f"db.getSiblingDB({json.dumps((held or user)['db'])})"
+    place, role = f"db.getSiblingDB({json.dumps((held or user)['db'])})", json.dumps(ROLE)
+    extend = f"{place}.grantPrivilegesToRole({role}, {privileges})"
     if held is not None:
-        return f"{place}.grantPrivilegesToRole({json.dumps(ROLE)}, {privileges})"
-    return (
-        f"{place}.createRole({{role: {json.dumps(ROLE)}, privileges: {privileges}, roles: []}}); "
-        f"{place}.grantRolesToUser({json.dumps(user['user'])}, [{json.dumps(ROLE)}])"
-    )
+        return extend
+    make = f"if (!{place}.getRole({role})) {place}.createRole({{role: {role}, privileges: [], roles: []}})"
+    return f"{make}; {extend}; {place}.grantRolesToUser({json.dumps(user['user'])}, [{role}])"

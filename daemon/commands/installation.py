@@ -16,7 +16,8 @@ def doctor(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """Look at everything the daemon depends on, and say what mends what is wrong. Exits 1 if something is."""
 
     async def work(settings: Settings, database: Database) -> int:
-        from daemon.admin.doctor import Doctor, Verdict
+        from daemon.admin.check import Verdict
+        from daemon.admin.doctor import Doctor
 
         checks = await Doctor(database, settings).examine()
         rows = [

@@ -18,7 +18,7 @@ from config.preset import load_presets
 from config.settings import Settings
 from daemon.announcement import create_capped
 from daemon.event import Event
-from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_transient
+from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_forbidden, is_transient
 from daemon.mongo.indexes import Index, Step, step_for, wanted_indexes
 from daemon.mongo.transaction import in_transaction
 from daemon.mongo.validators import is_replaceable, wanted_validators
@@ -86,6 +86,7 @@ class _Initialisation:
         self._database = database
         self._settings = settings
         self._options: dict[str, Mapping[str, Any]] = {}  # collection name → its options
+        self._knows_options = True
         self.report = InitReport()
 
     async def read_options(self) -> None:
@@ -127,7 +128,9 @@ class _Initialisation:
     async def put_validators(self) -> None:
         """Set the validators that are not set, and renew older ones of ours."""
         for name, schema in wanted_validators(self._settings.collections).items():
-            if is_replaceable(self._options.get(name, {}), schema):
+            # Where options cannot be seen, somebody's own validator may stand there.
+            is_known = self._knows_options or name in self.report.collections
+            if is_known and is_replaceable(self._options.get(name, {}), schema):
                 change = self._collmod(name, validator={"$jsonSchema": dict(schema)}, validationAction="warn")
                 if await self._attempt(name, "collMod", change):
                     self.report.validators.append(name)
@@ -144,7 +147,8 @@ class _Initialisation:
                 self.report.images.append(name)
             else:
                 self.report.without_images.append(name)
-                emit(Event.IMAGES_OFF, collection=name)
+                if self._knows_options:  # else they may well be on: the line above says what could not be done
+                    emit(Event.IMAGES_OFF, collection=name)
 
     async def install_presets(self) -> None:
         """Insert each preset once in the life of this database; one that was changed or deleted never comes back."""
@@ -172,8 +176,15 @@ class _Initialisation:
         self.report.presets = [str(document["name"]) for document in missing]
 
     async def _read_options(self) -> None:
-        async for found in await self._database.list_collections():
-            self._options[found["name"]] = found.get("options", {})
+        try:
+            async for found in await self._database.list_collections():
+                self._options[found["name"]] = found.get("options", {})
+        except OperationFailure as error:
+            if is_forbidden(error):  # the names of what it may read are told to everybody
+                names = await self._database.list_collection_names(authorizedCollections=True)
+                self._options = {name: {} for name in names}
+                self._knows_options = False
+            raise
 
     async def _read_indexes(self, collection: str, into: list[Mapping[str, Any]]) -> None:
         try:
@@ -204,13 +215,18 @@ class _Initialisation:
         except OperationFailure as error:
             if error.code != MISSING_PRIVILEGE_CODE and is_transient(error):
                 raise
-            self._skip(collection, command, str((error.details or {}).get("errmsg", error)).strip())
+            self._skip(collection, command, _words_of(error))
             return False
         return True
 
     def _skip(self, collection: str, command: str, why: str) -> None:
         self.report.skipped.append(f"{collection}: {command}: {why}")
         emit(Event.INIT_SKIPPED, collection=collection, command=command, privilege=_PRIVILEGE[command], error=why)
+
+
+def _words_of(error: OperationFailure) -> str:
+    """Return what the server said, without the command that it repeats."""
+    return str((error.details or {}).get("errmsg", error)).partition(" to execute command")[0].strip()
 
 
 # The action that a role must grant on the collection, by command.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from config.collection_names import Collections
 from tests.support.mongod import Mongod
 from tests.support.shell import Shell
 
@@ -76,3 +77,39 @@ async def test_what_the_doctor_says_to_run_keeps_images(guarded: Mongod, tmp_pat
     assert (before["verdict"], "leads" in before["says"]) == ("warning", True)
     await shell.run(before["mend"].partition("in mongosh: ")[2])
     assert (await diagnosis(guarded, "root"))["images"]["verdict"] == "ok"
+
+
+def readme_privileges() -> list[dict[str, Any]]:
+    """What the README says that the daemon's user needs, and nothing else."""
+    everything = ("find", "insert", "update", "remove", "createIndex", "dropIndex", "listIndexes", "collStats")
+    granted: dict[str, tuple[str, ...]] = {"": ("find", "changeStream")}
+    granted |= dict.fromkeys(("leads", "deals", "contacts"), ("update",))
+    granted |= dict.fromkeys(("tasks", "notifications"), ("insert",))
+    workflow_collections = [name for name in Collections().model_dump().values() if name.startswith("workflow")]
+    granted |= dict.fromkeys(workflow_collections, everything)
+    return [{"resource": {"db": "crm", "collection": name}, "actions": acts} for name, acts in granted.items()]
+
+
+async def test_what_the_readmes_privileges_do_not_show_comes_with_the_command_that_shows_it(
+    guarded: Mongod, tmp_path: Path
+) -> None:
+    shell = Shell(address(guarded, "root"), tmp_path)
+    role = json.dumps({"role": "crm", "privileges": readme_privileges(), "roles": []})
+    admin = 'db.getSiblingDB("admin")'
+    await shell.run(f'{admin}.createRole({role}); {admin}.grantRolesToUser("crm_daemon", ["crm"])')
+    await reflexd(guarded, "root", "init")
+    before = await diagnosis(guarded, "crm_daemon")
+    assert before["privileges"]["verdict"] == "ok"
+    hidden = ("images", "validators", "announcements", "indexes")
+    for name in hidden:
+        assert before[name]["verdict"] == "warning"
+        assert "cannot be looked at without list" in before[name]["says"]
+        await shell.run(before[name]["says"].partition("an admin sees them with ")[2])
+        await shell.run(before[name]["mend"])
+    after = await diagnosis(guarded, "crm_daemon")
+    assert {after[name]["verdict"] for name in hidden} == {"ok"}
+    await shell.run("db.workflow_announcements.drop()")
+    lost = (await diagnosis(guarded, "crm_daemon"))["announcements"]
+    assert (lost["verdict"], "is missing: replicas poll" in lost["says"]) == ("warning", True)
+    await shell.run(lost["mend"].partition("in mongosh: ")[2])
+    assert (await diagnosis(guarded, "crm_daemon"))["announcements"]["verdict"] == "ok"
