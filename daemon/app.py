@@ -40,6 +40,7 @@ from daemon.lease.keeper import LeaseKeeper
 from daemon.lease.store import READER, lane_name, lane_of_name
 from daemon.metrics import Metrics
 from daemon.mongo.patience import patiently
+from daemon.mongo.unwatched import Unwatched
 from daemon.mongo.upkeep import Upkeep
 from daemon.pace import AS_SHIPPED, Pace
 from daemon.schedule.scheduler import Scheduler
@@ -91,7 +92,8 @@ class Daemon:
         executions, versions, state = database[names.executions], database[names.versions], database[names.state]
         self._check_division = partial(check_division, state, executions, settings.lanes)
         self._mend_versions = partial(mend_versions, database, names)
-        parse = parser_for(settings, parse_action)
+        self._unwatched = Unwatched(database, entities)
+        parse = parser_for(settings, parse_action, self._unwatched.types)
         self._grace = timedelta(seconds=settings.grace_s)
         self.clock = ServerClock(database)
         self.metrics = Metrics()
@@ -181,7 +183,7 @@ class Daemon:
             pace=pace,
         )
 
-        self._index = WorkflowIndex(parse)
+        self._index = WorkflowIndex(parse, self._unwatched.look)
         manual = Manual(self._index, list(entities))
         self._intake = intake = Intake(
             database,
@@ -313,6 +315,7 @@ class Daemon:
         await patiently(self._check_division)
         await patiently(self._mend_versions)
         await patiently(self._states.refresh)
+        await patiently(self._unwatched.look)
         for service in (
             self._api,
             self._executor,

@@ -47,9 +47,9 @@ class Budget:
 
     def spend(self, steps: int) -> None:
         """Count ``steps`` that are about to be taken; raise TooCostly if that is more than are left."""
-        self.left -= steps
-        if self.left < 0:
+        if steps > self.left:
             raise TooCostly(self.limit)
+        self.left -= steps
 
 
 class ChangeBudget:

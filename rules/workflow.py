@@ -7,6 +7,7 @@ names the first thing that is wrong and counts the others.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
@@ -80,10 +81,12 @@ def parse_workflow(
     entity_types: Collection[str],
     timezone: str,
     parse_action: ParseAction,
+    unwatched: Mapping[str, str] = MappingProxyType({}),
 ) -> Workflow:
     """Return the workflow that ``document`` defines; raise WorkflowError, and nothing else, if it defines none.
 
-    ``entity_types`` are the types this installation watches, ``timezone`` the one of schedules that name none. The
+    ``entity_types`` are the types this installation knows, ``timezone`` the one of schedules that name none,
+    ``unwatched`` the types whose changes nobody can follow, with the kind of their collection. The
     document's status is not looked at: a valid one takes effect even where the rest is invalid.
     """
     if not isinstance(document, Mapping):
@@ -99,6 +102,8 @@ def parse_workflow(
     trigger = problems.attempt(
         parse_trigger, raw.get("trigger"), "trigger", entity_types=entity_types, timezone=timezone
     )
+    if trigger is not None:
+        problems.attempt(_check_watched, trigger, unwatched)
     # While the trigger is not known, changed_to and its like get the benefit of the doubt.
     with_changes = trigger is None or trigger.type.follows_change
     patterns = PatternBudget()
@@ -134,6 +139,14 @@ def _check_keys(raw: Mapping[Any, Any], problems: Problems) -> None:
             hint = f" (did you mean '{near}'?)" if near else ""
             known = ", ".join((*DEFINING_KEYS, "status"))
             problems.add(WorkflowError(joined("", str(key)), f"unknown key{hint}; known here: {known}"))
+
+
+def _check_watched(trigger: Trigger, unwatched: Mapping[str, str]) -> None:
+    """Refuse a trigger that waits for what MongoDB never tells."""
+    kind = unwatched.get(trigger.entity_type or "")
+    if kind is not None and trigger.type.follows_change:
+        problem = f"expected a type whose changes MongoDB tells, found {trigger.entity_type!r}, which lies in {kind}"
+        raise WorkflowError("trigger.entity_type", f"{problem}: a schedule or a request can start a workflow for it")
 
 
 def _check_change(trigger: Trigger, conditions: Conditions) -> None:

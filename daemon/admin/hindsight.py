@@ -18,6 +18,7 @@ from config.collection_names import Collections
 from config.error import WorkflowError
 from daemon.admin.history import History
 from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
+from daemon.workflows.parsing import parsed_aside
 from rules.budget import TooCostly
 from rules.change import Change, Kind
 from rules.condition import Subject
@@ -99,20 +100,20 @@ class Hindsight:
 
     async def entity_type(self, workflow_id: Any, at: datetime) -> str | None:
         """Return the entity type that the workflow was for at that time, None where it is not known."""
-        workflow, _ = self._workflow(await self._version(workflow_id, at + NEAR))
+        workflow, _ = await self._workflow(await self._version(workflow_id, at + NEAR))
         return workflow.trigger.entity_type if workflow is not None else None
 
     async def look(self, asked: Asked, record: Record) -> tuple[list[Document], list[Document]]:
         """Return the checks, and how the conditions stood."""
         seen = Seen()
-        workflow, _ = self._workflow(await self._version(asked.workflow_id, asked.at + NEAR))
+        workflow, _ = await self._workflow(await self._version(asked.workflow_id, asked.at + NEAR))
         if workflow is not None:
             seen = await self._seen(asked, record, workflow)
         told = [seen.change.at] if seen.change is not None else record.instants
         # An edit may lie between the second that was typed and the change.
         moment = min(told, key=lambda at: abs(at - asked.at), default=asked.at)
         version = await self._version(asked.workflow_id, moment)
-        workflow, says = self._workflow(version)
+        workflow, says = await self._workflow(version)
         if version is None or workflow is None:
             return [check("version", None if version is None else False, says)], []
         subject = Subject(seen.entity, moment, seen.change)
@@ -138,7 +139,7 @@ class Hindsight:
         found = self._versions.find({"workflow_id": workflow_id, "since": {"$lte": at}})
         return next(iter(await found.sort("version", -1).limit(1).to_list()), None)
 
-    def _workflow(self, version: Document | None) -> tuple[Workflow | None, str]:
+    async def _workflow(self, version: Document | None) -> tuple[Workflow | None, str]:
         """Return what was in force, if anything was, and words about it."""
         if version is None:
             return None, "no version of that time is on record"
@@ -149,10 +150,9 @@ class Hindsight:
         refused = f"; it refused the edit of {clock(version['since'])}: {_said(error)}" if error else ""
         if version.get("definition") is None:
             return None, f"it had no valid version{refused}"
-        try:
-            workflow = self._parse(version["workflow_id"], number, version["definition"])
-        except WorkflowError as wrong:
-            return None, f"version {number} was in force; this version of reflexd cannot read it: {wrong}"
+        workflow = await parsed_aside(self._parse, version["workflow_id"], number, version["definition"])
+        if isinstance(workflow, WorkflowError):
+            return None, f"version {number} was in force; this version of reflexd cannot read it: {workflow}"
         since = f", of {clock(version['since'])}," if not error else ""
         return workflow, f"version {number}{since} was in force{refused}"
 

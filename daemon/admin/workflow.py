@@ -19,6 +19,7 @@ from daemon.admin.identifier import id_text, readings
 from daemon.admin.problem import Changed, NotFound
 from daemon.admin.weight import cut_bytes, find_by_id, find_exactly, light, page_of
 from daemon.mongo.transaction import in_transaction
+from daemon.workflows.parsing import parsed_aside
 from rules.head import Parse, digest_of
 from rules.limit import MOST_BYTES, check_limits
 from rules.other_key import other_keys
@@ -88,11 +89,11 @@ class WorkflowAdmin:
         """Return the workflow as the document defines it now, and its status; raise NotFound or WorkflowError."""
         document = await self.show(workflow_id)
         _check_whole(document)
-        return self._parse(document["_id"], 0, document), status_of(document)
+        return await self._parsed(document["_id"], document), status_of(document)
 
     async def create(self, document: Mapping[str, Any]) -> Any:
         """Insert a workflow and return its id; raise WorkflowError if it is none, and nothing is written."""
-        checked = self.checked(document)
+        checked = await self.checked(document)
         workflow_id = ObjectId()
         await self._workflows.insert_one({"_id": workflow_id, **checked, **_COUNTERS})
         return workflow_id
@@ -142,14 +143,21 @@ class WorkflowAdmin:
             raise NotFound(f"workflow {workflow_id[:80]}: it has just been deleted")
         return ANSWERS[status]
 
-    def checked(self, document: Mapping[str, Any]) -> Document:
+    async def checked(self, document: Mapping[str, Any]) -> Document:
         """Return the document to store, with its status; raise WorkflowError if it is no workflow."""
         for key in document:
             if key in OWN_KEYS or key in ("_id", "id"):
                 raise WorkflowError(str(key), "expected no such key: the daemon writes it")
         check_limits({key: document[key] for key in other_keys(document)})
-        self._parse(None, 0, document)
+        await self._parsed(None, document)
         return {**document, "status": str(status_of(document))}
+
+    async def _parsed(self, workflow_id: Any, document: Mapping[str, Any]) -> Workflow:
+        """Return the workflow, read beside the event loop where it is large; raise WorkflowError."""
+        found = await parsed_aside(self._parse, workflow_id, 0, document)
+        if isinstance(found, WorkflowError):
+            raise found
+        return found
 
     def ignored(self, document: Mapping[str, Any]) -> list[str]:
         """Return the keys of a document that define nothing: they are stored, and belong to somebody else."""
@@ -165,7 +173,7 @@ class WorkflowAdmin:
     ) -> Document:
         before = await self._before(workflow_id, tag, session)
         own = {key: value for key, value in before.items() if key in OWN_KEYS}
-        after = {"_id": workflow_id, **self.checked(edit(before)), **own}
+        after = {"_id": workflow_id, **await self.checked(edit(before)), **own}
         await self._workflows.replace_one({"_id": workflow_id}, after, session=session)
         return after
 

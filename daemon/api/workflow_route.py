@@ -130,7 +130,7 @@ def _add_editing(router: APIRouter, administration: Administration, answers: Ans
         """Whether a document is a valid workflow; nothing is saved."""
         ignored = workflows.ignored(document)
         try:
-            workflows.checked(from_json(document))
+            await workflows.checked(from_json(document))
         except (WorkflowError, Malformed) as error:
             problem = {"field": error.path, "problem": error.problem}
             return {"valid": False, "errors": [problem], "ignored": ignored}

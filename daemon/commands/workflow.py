@@ -80,7 +80,7 @@ def validate(
 
     async def work(administration: Administration) -> int:
         documents = _documents_in(file)
-        verdicts = [{"name": _name_in(each), **_verdict_on(administration, each)} for each in documents]
+        verdicts = [{"name": _name_in(each), **await _verdict_on(administration, each)} for each in documents]
         rows = [{**each, "verdict": "failed" if each["error"] else "ok"} for each in verdicts]
         columns = {"verdict": "verdict", "name": "name", "error": "error", "ignored": "ignored"}
         print_rows(rows, columns, as_json=as_json)
@@ -226,13 +226,13 @@ def _name_in(document: Any) -> str:
     return str(document.get("name", ""))[:80] if isinstance(document, dict) else ""
 
 
-def _verdict_on(administration: Administration, document: Any) -> dict[str, Any]:
+async def _verdict_on(administration: Administration, document: Any) -> dict[str, Any]:
     """Return what is wrong with a document, and which of its keys define nothing."""
     if not isinstance(document, dict):
         return {"error": "expected an object", "ignored": []}
     ignored = administration.workflows.ignored(document)
     try:
-        administration.workflows.checked(from_json(document))
+        await administration.workflows.checked(from_json(document))
     except (WorkflowError, Malformed) as error:
         return {"error": str(error), "ignored": ignored}
     return {"error": "", "ignored": ignored}

@@ -28,7 +28,7 @@ from daemon.stream.origin import Origin
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.workflows.edit_log import log_edits
-from rules.head import Head, Parse, edited
+from rules.head import Head, Parse
 from rules.identity import bson_bytes
 
 _TIMEOUT_S: Final = 60.0
@@ -60,7 +60,7 @@ async def begin(
     seq = await _used_numbers(database[names.executions], now) if replaces is None else replaces.seq
     commit = await _used_commits(database[names.versions]) if replaces is None else replaces.commit + 1
     documents = [document async for page in snapshot(database, names.workflows, at) for document in page]
-    heads = [replace(head.at(seq), since=now) for head in _heads(known, documents, parse)]
+    heads = [replace(head.at(seq), since=now) for head in await _heads(known, documents)]
     begin_at = Timestamp(at.time, at.inc + 1)
     checkpoint = Checkpoint(commit, seq, None, begin_at, 0, NO_CAUSES, now, pipeline, origin)
 
@@ -98,12 +98,13 @@ async def _put(
         raise LeaseLost("another reader has moved the checkpoint")
 
 
-def _heads(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]], parse: Parse) -> list[Head]:
+async def _heads(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]]) -> list[Head]:
     """Return what the workflows are now, where that differs from what an earlier life of this database left behind."""
     existing = {bson_bytes(document["_id"]) for document in documents}
-    found = [edited(known.get(document["_id"]), document["_id"], document, parse) for document in documents]
     gone = [head for head in known if bson_bytes(head.workflow_id) not in existing]
-    found += [edited(head, head.workflow_id, None, parse) for head in gone]
+    await known.prepare((document["_id"], document) for document in documents)
+    found = [known.edit(document["_id"], document) for document in documents]
+    found += [known.edit(head.workflow_id, None) for head in gone]
     return [head for head in found if head is not None]
 
 

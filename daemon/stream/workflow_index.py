@@ -3,14 +3,14 @@
 Loaded from workflow_versions, never from workflows; from then on it follows the stream, edit by edit.
 """
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import WorkflowError
+from daemon.slice import TimeSlice
 from daemon.stream.version import head_from
 from daemon.workflows.parsing import parsed_aside
 from rules.change import Change, Kind
@@ -19,15 +19,16 @@ from rules.identity import bson_bytes
 from rules.matching import Matcher
 from rules.workflow import Workflow
 
-_PARSED_AT_ONCE: Final = 20  # small ones, a millisecond each at the most
 _LOADED_AT_ONCE: Final = 50  # of the largest, what the event loop has time to decode
 
 
 class WorkflowIndex:
     """All heads, and the matcher over those that have a good version."""
 
-    def __init__(self, parse: Parse) -> None:
+    def __init__(self, parse: Parse, look: Callable[[], Awaitable[None]] | None = None) -> None:
+        """``look`` is called before documents are read: reading may rest on what it finds."""
         self._parse = parse
+        self._look = look or _look_nowhere
         self._heads: dict[bytes, Head] = {}
         self._matcher = Matcher()
         self._of_kind: dict[tuple[str, Kind], list[tuple[Workflow, Head]]] = {}
@@ -91,6 +92,7 @@ class WorkflowIndex:
         """Read documents before ``edit`` is given the very same objects, without holding up the event loop."""
         ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
         before: dict[bytes, Mapping[str, Any] | None] = {}
+        turn, has_looked = TimeSlice(), False
         for workflow_id, document in edits:
             known = self._ahead.get(id(document))
             key = bson_bytes(workflow_id)
@@ -99,9 +101,11 @@ class WorkflowIndex:
             if known is not None:
                 ahead[id(document)] = known
             elif not defines_the_same(before[key], document):
+                if not has_looked:
+                    await self._look()
+                    has_looked = True
                 ahead[id(document)] = document, await parsed_aside(self._parse, workflow_id, 0, document)
-                if len(ahead) % _PARSED_AT_ONCE == 0:
-                    await asyncio.sleep(0)
+                await turn.give_way()
             before[key] = document
         self._ahead = ahead  # holds the documents too: an id is good for as long as its object lives
 
@@ -133,12 +137,11 @@ class WorkflowIndex:
 
     async def load(self, versions: AsyncCollection[dict[str, Any]]) -> None:
         """Replace everything by what is stored; raise the driver's error if the database does not answer."""
-        self.replace(
-            [
-                await head_from(document, self._parse)
-                async for document in versions.find({"latest": True}).batch_size(_LOADED_AT_ONCE)
-            ]
-        )
+        heads, turn = [], TimeSlice()
+        async for document in versions.find({"latest": True}).batch_size(_LOADED_AT_ONCE):
+            heads.append(await head_from(document, self._parse))
+            await turn.give_way()
+        self.replace(heads)
 
     def replace(self, heads: Iterable[Head]) -> None:
         """Replace everything by ``heads``."""
@@ -148,3 +151,7 @@ class WorkflowIndex:
         for head in heads:
             self.put(head)
         self.settle()
+
+
+async def _look_nowhere() -> None:
+    """Reading rests on nothing that may change."""

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import bson
@@ -14,17 +15,29 @@ from config.settings import Settings
 from rules.head import Parse
 from rules.workflow import ParseAction, Workflow, parse_workflow
 
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 LARGE_BYTES: Final = 8 * 1024  # about 5 ms to read
 _SWITCH_S: Final = 0.0005  # how long a thread keeps the event loop waiting each time the loop has done some I/O
 
 
-def parser_for(settings: Settings, parse_action: ParseAction = parse_action) -> Parse:
-    """Return the function that reads (workflow id, version, document); it raises WorkflowError."""
-    return partial(_parse, settings, parse_action)
+def parser_for(
+    settings: Settings, parse_action: ParseAction = parse_action, unwatched: Mapping[str, str] = _NONE
+) -> Parse:
+    """Return the function that reads (workflow id, version, document); it raises WorkflowError.
+
+    ``unwatched``: the entity types whose changes nobody can follow, and the kind of their collection, as it is known
+    when a document is read.
+    """
+    return partial(_parse, settings, parse_action, unwatched)
 
 
 def _parse(
-    settings: Settings, parse_action: ParseAction, workflow_id: Any, version: int, document: Mapping[str, Any]
+    settings: Settings,
+    parse_action: ParseAction,
+    unwatched: Mapping[str, str],
+    workflow_id: Any,
+    version: int,
+    document: Mapping[str, Any],
 ) -> Workflow:
     return parse_workflow(
         workflow_id,
@@ -33,6 +46,7 @@ def _parse(
         entity_types=tuple(settings.entities),
         timezone=settings.timezone,
         parse_action=parse_action,
+        unwatched=unwatched,
     )
 
 
