@@ -49,6 +49,7 @@ from daemon.status import StatusReporter
 from daemon.stream.admission import Admission
 from daemon.stream.cursor import pipeline_for
 from daemon.stream.decode import Decoder, Event
+from daemon.stream.due import DueEntities
 from daemon.stream.enroller import Enroller
 from daemon.stream.immediate import Immediate
 from daemon.stream.intake import Committed, Intake
@@ -196,6 +197,7 @@ class Daemon:
                 self._index,
                 Admission(database[names.enrollments], Throttle(executions, limit=settings.max_runs_per_hour)),
                 Immediate(services),
+                DueEntities(executions, lambda: self.lanes.is_empty(settings.lanes)),
                 self.clock,
                 lanes=settings.lanes,
                 time_scale=settings.time_scale,

@@ -40,6 +40,10 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def is_empty(self, all_lanes: int) -> bool:
+        """Return whether nothing is queued in any lane: all are owned and direct here, and memory holds no job."""
+        return not self._jobs and not self._aside and not self._running and len(self._direct) == all_lanes
+
     @property
     def known(self) -> int:
         """How many jobs a poll may find again: those in memory and those set aside."""

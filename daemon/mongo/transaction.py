@@ -17,6 +17,8 @@ from pymongo.asynchronous.mongo_client import AsyncMongoClient
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from daemon.service import cancelled
+
 MAJORITY: Final = WriteConcern(w="majority")
 _SNAPSHOT: Final = ReadConcern("snapshot")
 _LAST_MOMENT_S: Final = 2.0  # for a transaction whose caller was cancelled
@@ -57,7 +59,17 @@ class Transactions:
     async def run(self, work: Callable[[AsyncClientSession], Awaitable[Result]], *, timeout_s: float) -> Result:
         """Run ``work`` as ``in_transaction`` does. Not for use by more than one task at a time."""
         with pymongo.timeout(timeout_s):
-            return await _to_its_end(self._opened(), work)
+            return await _to_its_end(await self._at_rest(), work)
+
+    async def _at_rest(self) -> AsyncClientSession:
+        """Return the session without a transaction: one that was cut off while it was aborted is aborted now.
+
+        Raise the driver's error if the database does not answer.
+        """
+        session = self._opened()
+        if session.in_transaction:
+            await session.abort_transaction()
+        return session
 
     def _opened(self) -> AsyncClientSession:
         if self._session is None:
@@ -77,10 +89,7 @@ async def _to_its_end(session: AsyncClientSession, work: Callable[[AsyncClientSe
         await asyncio.wait([transaction], timeout=_LAST_MOMENT_S)
         raise
     finally:
-        if not transaction.done():
-            transaction.cancel()
-        elif not transaction.cancelled():
-            transaction.exception()  # seen, also where the caller is gone
+        await cancelled(transaction)  # the session is used again: nothing of this may be under way by then
 
 
 async def end_sessions(client: AsyncMongoClient[Any], session_ids: Sequence[Mapping[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from daemon.stream.admission import Admission
 from daemon.stream.batch import Batch
 from daemon.stream.checkpoint import Checkpoint
 from daemon.stream.decision import MAX_ENTRIES, decision_document, given_up_document
+from daemon.stream.due import DueEntities
 from daemon.stream.entrant import Entrant, execution_document
 from daemon.stream.immediate import Immediate
 from daemon.stream.manual import Answer, ExecutionRequest, ManualRun
@@ -37,6 +38,7 @@ class Enroller:
         index: WorkflowIndex,
         admission: Admission,
         immediate: Immediate,
+        due: DueEntities,
         clock: ServerClock,
         *,
         lanes: int,
@@ -45,6 +47,7 @@ class Enroller:
         self._index = index
         self._admission = admission
         self._immediate = immediate
+        self._due = due
         self._clock = clock
         self._lanes = lanes
         self._time_scale = time_scale
@@ -54,7 +57,7 @@ class Enroller:
         batch = Batch(rewritten=plan.rewritten)
         await self._admission.load(entrant for item in plan.items for entrant in _entrants(item))
         now = self._now(checkpoint)
-        queued: set[tuple[str, Any]] = set()
+        queued = await self._due.among(self._new_entities(plan), now) if at_once else set()
         stopped: dict[bytes, int] = {}
         turn = TimeSlice()
         for item in plan.items:
@@ -74,6 +77,15 @@ class Enroller:
         batch.versions = version_writes(batch.heads, checkpoint.commit + 1, now)
         batch.enrollments = self._admission.writes()
         return batch
+
+    def _new_entities(self, plan: Plan) -> list[tuple[str, Any]]:
+        """Return the type and id of every entity whose execution could end in the transaction that makes it."""
+        return [
+            (entrant.entity_type, entrant.entity_id)
+            for item in plan.items
+            for entrant in _entrants(item)
+            if self._immediate.may_end(entrant)
+        ]
 
     async def enrol_page(self, entrants: Sequence[Entrant], checkpoint: Checkpoint) -> tuple[Batch, list[Refusal]]:
         """Return the batch of one page of a sweep, and why some did not enter.

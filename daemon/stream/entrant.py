@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -11,8 +11,24 @@ from daemon.executions.status import Status
 from rules.cause import Cause
 from rules.change import Change, Kind
 from rules.explain import Refusal
-from rules.identity import execution_id, lane_of
+from rules.identity import bson_bytes, execution_id, lane_of
 from rules.workflow import Workflow
+
+MOST_KEPT_BYTES: Final = 15 * 1024 * 1024  # of a deleted entity: the records of the steps have to fit beside it
+_NAME_CHARACTERS: Final = 200
+_MOST_NAMES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an execution keeps of a deleted entity, its size in bytes, and the names of the fields that did not fit."""
+
+    image: Mapping[str, Any] | None = None
+    size: int = 0
+    left_out: tuple[str, ...] = ()
+
+
+_NOTHING_KEPT: Final = Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +48,34 @@ class Entrant:
     trigger: Mapping[str, Any]
     is_forced: bool = False  # by hand: neither enrollment nor throttling is asked
     request_id: Any = None
-    kept: Mapping[str, Any] | None = None
+    kept: Kept = _NOTHING_KEPT
     problem: Refusal | None = None
 
 
-def entrant_of(workflow: Workflow, change: Change) -> Entrant:
-    """Return the entrant that ``change`` makes for ``workflow``."""
+def kept_of(change: Change) -> Kept:
+    """Return what executions keep of the entity that ``change`` deleted: the smallest fields first, while they fit."""
+    if change.kind is not Kind.DELETED or change.before is None:
+        return Kept()
+    size = len(bson_bytes(change.before))
+    if size <= MOST_KEPT_BYTES:
+        return Kept(change.before, size)
+    sizes = {name: len(bson_bytes(value)) + len(name.encode()) for name, value in change.before.items()}
+    kept: set[str] = set()
+    total = 0
+    for name in sorted(sizes, key=lambda each: (each != "_id", sizes[each])):
+        if total + sizes[name] > MOST_KEPT_BYTES:
+            break
+        total += sizes[name]
+        kept.add(name)
+    image = {name: value for name, value in change.before.items() if name in kept}
+    return Kept(image, total, tuple(name[:_NAME_CHARACTERS] for name in sizes if name not in kept))
+
+
+def entrant_of(workflow: Workflow, change: Change, kept: Kept = _NOTHING_KEPT) -> Entrant:
+    """Return the entrant that ``change`` makes for ``workflow``; ``kept`` is what its execution is to keep."""
     trigger: dict[str, Any] = {"type": workflow.trigger.type, "kind": change.kind, "at": change.at}
     if change.kind is Kind.UPDATED and change.touched is not None:
-        trigger["fields"] = sorted(change.touched)[:50]
+        trigger["fields"] = [path[:_NAME_CHARACTERS] for path in sorted(change.touched)[:50]]
     if change.judged_on != "event":
         trigger["judged_on"] = change.judged_on
     return Entrant(
@@ -52,7 +87,7 @@ def entrant_of(workflow: Workflow, change: Change) -> Entrant:
         change.at,
         change.cause,
         trigger,
-        kept=change.before if change.kind is Kind.DELETED else None,
+        kept=kept,
     )
 
 
@@ -84,6 +119,9 @@ def execution_document(entrant: Entrant, seq: int, *, now: datetime, lanes: int,
         "started_at": None,
         "completed_at": None,
     }
-    if entrant.kept is not None:
-        document["entity"] = entrant.kept
+    if entrant.kept.image is not None:
+        document["entity"] = entrant.kept.image
+    if entrant.kept.left_out:
+        document |= {"image": "cut", "image_left_out": list(entrant.kept.left_out[:_MOST_NAMES])}
+        document["image_left_out_count"] = len(entrant.kept.left_out)
     return document

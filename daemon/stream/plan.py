@@ -12,7 +12,7 @@ from config.error import ReflexdError
 from daemon.slice import TimeSlice
 from daemon.stream.decision import MAX_ENTRIES, given_up
 from daemon.stream.decode import Event, Subject
-from daemon.stream.entrant import Entrant, entrant_of
+from daemon.stream.entrant import Entrant, entrant_of, kept_of
 from daemon.stream.manual import Answer, ExecutionRequest, Manual, ManualRun
 from daemon.stream.open_causes import OpenCauses
 from daemon.stream.workflow_index import WorkflowIndex
@@ -139,7 +139,8 @@ class Planner:
             plan.done = 0
             return
         change = _completed(change, plan.causes, current)
-        weight = _weight(change)
+        kept = kept_of(change)
+        weight = 2 + kept.size // BYTES_A_WRITE  # an execution, which keeps a deleted entity, and its enrollment
         start, room = plan.done, max((plan.most_writes - plan.writes) // weight, 1)
         entrants: list[Entrant] = []
         refusals: list[Refusal] = []
@@ -154,7 +155,7 @@ class Planner:
             if turn.is_over:
                 await turn.give_way()
             if verdict is None:
-                entrants.append(entrant_of(workflow, change))
+                entrants.append(entrant_of(workflow, change, kept))
             elif isinstance(verdict, Refusal):
                 refusals.append(verdict)
         plan.done = end if end < len(candidates) else 0
@@ -209,12 +210,6 @@ def _completed(change: Change, causes: OpenCauses, current: Current) -> Change:
         return change if cause is change.cause else replace(change, cause=cause)
     after = current.entities.get(entity_key(change.entity_type, change.entity_id))
     return replace(change, cause=cause, after=after, judged_on=JudgedOn.CURRENT)
-
-
-def _weight(change: Change) -> int:
-    """Return how many writes an entrant counts for: its execution, which keeps a deleted entity, and its enrollment."""
-    is_kept = change.kind is Kind.DELETED and change.before is not None
-    return 2 + (len(bson_bytes(change.before)) // BYTES_A_WRITE if is_kept else 0)
 
 
 def edits_in(events: Sequence[Event], current: Current) -> Iterator[tuple[Any, Mapping[str, Any]]]:

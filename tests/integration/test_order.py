@@ -8,7 +8,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.context import Context
 from actions.outcome import Done, Outcome
-from tests.support.bench import running_bench, updated
+from tests.support.bench import created, running_bench, updated
+from tests.support.poll import eventually
 from tests.support.stage import Stage
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -64,3 +65,26 @@ async def test_steps_of_one_entity_never_run_at_the_same_time(mongo_uri: str, da
         runs = await bench.ended(workflow_id, 30)
     assert {run["status"] for run in runs} == {"completed"}
     assert most > 1
+
+
+async def test_an_entity_that_is_made_again_does_not_overtake_what_is_at_work_for_it(
+    mongo_uri: str, database: Database
+) -> None:
+    stage, released = Stage(), asyncio.Event()
+
+    async def linger(context: Context) -> Outcome:
+        await released.wait()
+        return Done({})
+
+    stage.plays("remote", linger)
+    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
+        slow = await bench.add(created(), actions=[{"type": "remote"}], enrollment="once")
+        quick = await bench.add(created(), conditions=[{"field": "again", "operator": "exists"}])
+        await bench.leads.insert_one({"_id": 1})
+        await eventually(lambda: stage.calls)
+        await bench.leads.delete_one({"_id": 1})
+        await bench.leads.insert_one({"_id": 1, "again": True})
+        assert [run["status"] for run in await bench.runs(quick)] == ["pending"]
+        released.set()
+        (before,), (after,) = await bench.ended(slow, 1), await bench.ended(quick, 1)
+        assert before["completed_at"] <= after["completed_at"]

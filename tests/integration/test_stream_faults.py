@@ -47,15 +47,21 @@ async def test_an_update_over_16_mb_is_matched_on_the_paths_it_touched(bench: Be
     assert await bench.runs(on_other) == []
 
 
-async def test_a_deleted_entity_too_large_to_keep_is_recorded_and_passed(bench: Bench) -> None:
-    workflow = await bench.add(deleted())
-    await bench.leads.insert_many([{"_id": 1}, {"_id": 2}])
-    await bench.leads.insert_one({"_id": "huge", "text": "a" * (16 * MB - 100)})
+async def test_a_deleted_entity_too_large_to_keep_runs_with_what_fits(bench: Bench) -> None:
+    is_long = [{"field": "text", "operator": "starts_with", "value": "aaa"}]
+    workflow = await bench.add(deleted(), conditions=is_long, actions=[TASK, TASK])
+    await bench.leads.insert_many([{"_id": 1, "name": "A", "text": "aaa"}, {"_id": 2, "name": "B", "text": "aaa"}])
+    await bench.leads.insert_one({"_id": "huge", "text": "a" * (16 * MB - 200), "name": "C", "notes": "b" * 20})
     for lead in (1, "huge", 2):
         await bench.leads.delete_one({"_id": lead})
-    assert await bench.ran_for(workflow) == [1, 2]
-    (entry,) = await bench.refusals(workflow)
-    assert entry["reason"] == "intake_error"
+    runs = await bench.ended(workflow, 3)
+    assert [(run["triggered_by_entity_id"], run["status"]) for run in runs] == [
+        (lead, "completed") for lead in (1, "huge", 2)
+    ]
+    assert [run.get("image") for run in runs] == [None, "cut", None]
+    assert (runs[1]["image_left_out"], runs[1]["image_left_out_count"]) == (["text"], 1)
+    assert runs[1]["entity"] == {"_id": "huge", "name": "C", "notes": "b" * 20}
+    assert [step["status"] for step in runs[1]["actions_executed"]] == ["success"] * 2
 
 
 async def test_a_defect_in_one_workflow_harms_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

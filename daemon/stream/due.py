@@ -1,0 +1,38 @@
+"""The entities for which something is due: an execution that ended at intake would overtake it (promise 3).
+
+That can be for an entity that was just created, too: it was deleted before and made again under its id, and what was
+begun for it then may still be queued.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from daemon.executions.status import Status
+from rules.identity import can_be_id, entity_key
+
+
+class DueEntities:
+    """Finds what is due in MongoDB, in one query for a batch, and asks nothing while nothing is queued at all."""
+
+    def __init__(self, executions: AsyncCollection[dict[str, Any]], is_idle: Callable[[], bool]) -> None:
+        """``is_idle`` tells whether this process knows of everything that is queued, and that there is nothing."""
+        self._executions = executions
+        self._is_idle = is_idle
+
+    async def among(self, entities: Sequence[tuple[str, Any]], now: datetime) -> set[tuple[str, Any]]:
+        """Return the keys of those of ``entities`` (type, id) for which a step is due or at work.
+
+        Raise the driver's error if the database does not answer.
+        """
+        if not entities or self._is_idle():
+            return set()
+        found = {entity_key(*entity) for entity in entities if not can_be_id(entity[1])}
+        ids = [entity_id for _, entity_id in entities if can_be_id(entity_id)]
+        is_due = {"$or": [{"status": Status.RUNNING}, {"due_at": {"$lte": now, "$type": "date"}}]}
+        fields = {"triggered_by_entity_type": 1, "triggered_by_entity_id": 1}
+        async for run in self._executions.find({"triggered_by_entity_id": {"$in": ids}, **is_due}, fields):
+            found.add(entity_key(run["triggered_by_entity_type"], run["triggered_by_entity_id"]))
+        return found
