@@ -68,10 +68,10 @@ async def test_a_defect_in_one_workflow_harms_no_other(bench: Bench, monkeypatch
     good, bad = await bench.add(created()), await bench.add(created())
     await bench.taken_in()
 
-    def judge(workflow: Any, *others: Any) -> Any:
+    def judge(workflow: Any, *others: Any, **named: Any) -> Any:
         if workflow.id == bad:
             raise ZeroDivisionError
-        return judgement.judge(workflow, *others)
+        return judgement.judge(workflow, *others, **named)
 
     monkeypatch.setattr("daemon.stream.plan.judge", judge)
     await bench.leads.insert_one({"_id": 1})
