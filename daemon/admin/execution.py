@@ -15,7 +15,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.collection_names import Collections
 from daemon.admin.identifier import equal_to, id_text, meant, readings
 from daemon.admin.problem import Conflict, Malformed, NotFound
-from daemon.admin.weight import find_by_id, light, page_of
+from daemon.admin.weight import SHOWN_BYTES, find_by_id, light, page_of
 from daemon.executions.command import Command, CommandRefused, Do
 from daemon.executions.intervention import Interventions
 from daemon.executions.status import Status, StepStatus
@@ -127,7 +127,7 @@ class ExecutionAdmin:
             {"$match": {"whole": {"$ne": []}}},
             {"$replaceWith": {"$first": "$whole"}},
         ]
-        found, has_more = await page_of(self._decisions, pipeline, limit)
+        found, has_more = await page_of(self._decisions, pipeline, limit, SHOWN_BYTES)
         at = found[-1].get("at") if found else None
         milliseconds = (at - _EPOCH) // _MILLISECOND if isinstance(at, datetime) else None
         return found, _cursor(milliseconds, found[-1]["_id"]) if has_more else None

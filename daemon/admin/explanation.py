@@ -19,7 +19,7 @@ from daemon.admin.hindsight import NEAR, Asked, Hindsight, Record
 from daemon.admin.identifier import equal_to, readings
 from daemon.admin.problem import Conflict
 from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
-from daemon.admin.weight import page_of, records_in
+from daemon.admin.weight import SHOWN_BYTES, page_of, records_in
 from daemon.admin.workflow import WorkflowAdmin, shown_name
 from rules.budget import TooCostly
 from rules.condition import Subject
@@ -178,7 +178,7 @@ class Explainer:
         if at is not None:
             wanted["at"] = {"$gte": at - NEAR, "$lte": at + NEAR}
         newest: list[Document] = [{"$match": wanted}, {"$sort": {"at": -1}}]
-        found, _ = await page_of(self._decisions, newest, _RECENT)
+        found, _ = await page_of(self._decisions, newest, _RECENT, SHOWN_BYTES)
         return [
             {"at": decision["at"], "change": decision.get("change"), **entry}
             for decision in found

@@ -72,11 +72,14 @@ async def find_exactly(collection: AsyncCollection[Document], document_id: Any, 
 
 
 async def page_of(
-    collection: AsyncCollection[Any], pipeline: Sequence[Mapping[str, Any]], limit: int
+    collection: AsyncCollection[Any], pipeline: Sequence[Mapping[str, Any]], limit: int, most: int = LISTED_BYTES
 ) -> tuple[list[Document], bool]:
-    """Return at most ``limit`` documents of a pipeline, of PAGE_BYTES together, and whether there are more."""
+    """Return at most ``limit`` documents of a pipeline, of PAGE_BYTES together, and whether there are more.
+
+    Each that has more than ``most`` bytes is cut.
+    """
     raw: AsyncCollection[RawBSONDocument] = collection.with_options(codec_options=RAW_CODEC)
-    stages = [*pipeline, {"$limit": limit + 1}, cut_stage(LISTED_BYTES)]
+    stages = [*pipeline, {"$limit": limit + 1}, cut_stage(most)]
     found: list[Document] = []
     weight, slices = 0, Slices()
     async with await raw.aggregate(stages, batchSize=_BATCH) as cursor:

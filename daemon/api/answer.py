@@ -1,9 +1,11 @@
-"""Answers that may be large: made in a thread, one at a time, which rests after every slice of work.
+"""Answers that may be large: what takes longer than a slice of work is made in a thread, one answer at a time.
 
-So neither a reader nor many of them hold the event loop, or the interpreter's lock, for long.
+The thread rests after every slice, so neither a reader nor many of them hold the event loop, or the interpreter's
+lock, for long. What is small, as most is, is made at once: to change threads takes longer.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,9 +13,13 @@ from typing import Any
 import orjson
 from fastapi import Response
 
-from daemon.admin.slices import Pace
+from daemon.admin.slices import SLICE_S, Pace
 
-Show = Callable[[Pace], Any]
+Show = Callable[[Callable[[], None]], Any]
+
+
+class _TakesLonger(Exception):
+    pass
 
 
 class Answers:
@@ -23,11 +29,20 @@ class Answers:
         self._lock = asyncio.Lock()
 
     async def json(self, show: Show, headers: Mapping[str, str] | None = None, status: int = HTTPStatus.OK) -> Response:
-        """Return a response with what ``show`` makes: JSON data."""
-
-        def make() -> bytes:
-            return orjson.dumps(show(Pace()))
-
-        async with self._lock:
-            body = await asyncio.to_thread(make)
+        """Return a response with what ``show`` makes, JSON data; it is given what it calls before each part."""
+        try:
+            body = orjson.dumps(show(_within_a_slice()))
+        except _TakesLonger:
+            async with self._lock:
+                body = await asyncio.to_thread(lambda: orjson.dumps(show(Pace())))
         return Response(body, status, dict(headers or {}), media_type="application/json")
+
+
+def _within_a_slice() -> Callable[[], None]:
+    until = time.perf_counter() + SLICE_S
+
+    def check() -> None:
+        if time.perf_counter() > until:
+            raise _TakesLonger
+
+    return check

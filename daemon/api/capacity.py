@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daemon.api.problem import problem
 
-AT_WORK: Final = 16
+AT_WORK: Final = 8
 MOST_WAITING: Final = 60  # with all streams and all who wait for a wrong token, fewer than there are connections
 LONGEST_WAIT_S: Final = 5.0
 LONGEST_S: Final = 45.0  # until an answer begins; the longest, a backtest, ends itself before

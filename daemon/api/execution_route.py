@@ -1,5 +1,6 @@
 """Routes of executions and decisions: what ran, what did not and why, and commands."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -9,7 +10,6 @@ from daemon.admin.administration import Administration
 from daemon.admin.execution import CURSOR_SCHEMA, Filter
 from daemon.admin.identifier import LONGEST_ID, record_json
 from daemon.admin.json_form import to_json
-from daemon.admin.slices import Pace
 from daemon.api.answer import Answers
 from daemon.api.link import next_page
 from daemon.api.responses import errors
@@ -53,7 +53,7 @@ def _add_reading(router: APIRouter, administration: Administration, answers: Ans
         wanted = Filter(workflow_id, entity_type, entity_id, status, uncertain, before)
         items, following = await executions.page(wanted, limit)
 
-        def show(pace: Pace) -> Any:
+        def show(pace: Callable[[], None]) -> Any:
             return {"items": [record_json(item, partial(to_json, pace=pace)) for item in items], "next": following}
 
         return await answers.json(show)
@@ -86,7 +86,7 @@ def _add_decisions(router: APIRouter, administration: Administration, answers: A
         return await answers.json(lambda pace: [_named(decision, pace) for decision in found], headers)
 
 
-def _named(document: dict[str, Any], pace: Pace) -> dict[str, Any]:
+def _named(document: dict[str, Any], pace: Callable[[], None]) -> dict[str, Any]:
     """Return a stored record as JSON data, its id first."""
     shown = record_json(document, partial(to_json, pace=pace))
     return {"id": shown.pop("_id"), **shown}

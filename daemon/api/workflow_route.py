@@ -1,5 +1,6 @@
 """Routes of workflows: list, show, edit, switch, validate, run, play dry, explain, backtest."""
 
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -11,7 +12,6 @@ from daemon.admin.administration import Administration
 from daemon.admin.identifier import LONGEST_ID, id_text, readings, record_json
 from daemon.admin.json_form import from_json, parse_instant, to_json
 from daemon.admin.problem import Malformed
-from daemon.admin.slices import Pace
 from daemon.admin.workflow import tag_of
 from daemon.api.answer import Answers
 from daemon.api.link import next_page
@@ -204,7 +204,7 @@ def _add_questions(router: APIRouter, administration: Administration, answers: A
 async def _tagged(answers: Answers, document: dict[str, Any]) -> Response:
     """Return a workflow document with its ETag; what it defines is written so that it can be sent back."""
 
-    def show(pace: Pace) -> dict[str, Any]:
+    def show(pace: Callable[[], None]) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": id_text(document["_id"])}
         for key, value in document.items():
             if key != "_id":

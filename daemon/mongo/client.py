@@ -28,7 +28,7 @@ _OPTIONS: Final = {
     "maxIdleTimeMS": 20_000,  # what a burst or a fault made the pool open is closed again
 }
 # For those who only look: few connections, and each operation, with the wait for one, has its time.
-_FOR_READERS: Final = {"maxPoolSize": 6, "timeoutMS": 5_000}
+_FOR_READERS: Final = {"maxPoolSize": 4, "timeoutMS": 5_000}
 
 
 def open_client(
