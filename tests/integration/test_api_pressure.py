@@ -89,12 +89,9 @@ async def test_nobody_can_hold_what_others_need(
     expecting = head + b"Content-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
     assert b"200 OK" in await said(port, expecting, b"{}", pause_s=0.2)
 
-    fail = {
-        "mode": "alwaysOn",
-        "data": {"failCommands": ["aggregate"], "appName": "reflexd-api", "blockConnection": True},
-    }
-    fail["data"]["blockTimeMS"] = 5_000  # type: ignore[index]
-    await mongo_client.admin.command("configureFailPoint", "failCommand", **fail)
+    blocked: dict[str, Any] = {"failCommands": ["aggregate"], "appName": "reflexd-api"}
+    blocked |= {"blockConnection": True, "blockTimeMS": 5_000}
+    await mongo_client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": blocked})
     try:
         slow = await said(port, HEALTH.replace(b"/healthz", b"/executions"))
         assert slow.startswith(b"HTTP/1.1 503 ")
