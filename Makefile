@@ -23,7 +23,7 @@ demo: .venv/installed ## show the daemon beside a sample CRM; ARGS="--once" chec
 
 test: .venv/installed ## run every test, as CI does; ARGS="-k sentence"
 	.ci/test-programs
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 10 $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10 $(ARGS)
 
 chaos: .venv/installed ## break everything for a while; SECONDS=60 SEED=7, ARGS="--keep DIR"
 	$(BIN)/python -m tests.chaos.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)

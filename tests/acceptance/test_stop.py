@@ -14,7 +14,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from tests.support.invariants import violations
 from tests.support.load import prepared_load
 from tests.support.mongod import Mongod
-from tests.support.poll import eventually
 from tests.support.replica import Replica, first_start, replicas_ended
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -61,7 +60,7 @@ async def test_a_new_daemon_has_all_leases_when_it_has_started_after_an_orderly_
         await second.start("--no-init")
         await load.done()
     said = [line["event.action"] for line in second.lines()]
-    assert said.index("reader.started") < said.index("daemon.started")
+    assert said.index("lease.acquired") < said.index("daemon.started")
     (acquired,) = second.lines("lease.acquired")
     assert len(acquired["reflexd.leases"]) == 32 + 1
 
@@ -85,7 +84,7 @@ async def test_a_second_signal_ends_the_process_at_once(mongo_uri: str, database
         )
         try:
             replica.signal(signal.SIGTERM)
-            await eventually(lambda: replica.lines("daemon.stopping"))
+            await replica.said("daemon.stopping")
             replica.signal(signal.SIGTERM)
             assert await replica.ended() == 128 + signal.SIGTERM  # one that goes in good order ends with 0
         finally:
@@ -107,7 +106,7 @@ async def test_a_daemon_outlives_a_restart_of_mongodb(own_server: Mongod, tmp_pa
                 await asyncio.to_thread(own_server.stop)
             else:
                 await asyncio.to_thread(own_server.kill)
-            await eventually(lambda: replica.lines("lease.lost"))
+            await replica.said("lease.lost")
             await asyncio.to_thread(own_server.start)
             await load.write(50)
             await load.done()

@@ -14,6 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.crash_point import CrashPoint
 from daemon.pace import AS_SHIPPED
+from tests.support.commits import committed
 from tests.support.daemon import reading, running_daemon
 from tests.support.invariants import violations
 from tests.support.load import WELCOME, Load, deliveries, mail_settings, prepared_load
@@ -143,7 +144,7 @@ async def test_a_switch_that_was_cut_off_is_applied_by_the_next_reader(
     await database.workflows.update_one({"_id": WAITING}, {"$set": {"status": "stopped"}})
     await crashed(replica)
     async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S):
-        await eventually(lambda: _is_settled(database))
+        await committed(database, lambda: _is_settled(database))
     assert await _count(database, status="cancelled") == 5
     assert await violations(database, load.since) == []
 
@@ -163,7 +164,7 @@ async def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
         }
     )
     async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S):
-        await eventually(lambda: database.workflow_state.find_one({"kind": "schedule"}))
+        await committed(database, lambda: database.workflow_state.find_one({"kind": "schedule"}))
     schedule = await database.workflow_state.find_one({"kind": "schedule"})
     assert schedule is not None
     earlier = schedule["position"] - timedelta(hours=1)
@@ -173,7 +174,7 @@ async def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     await crashed(replica)
     assert await _count(database, workflow_id=SWEEPING) == AS_SHIPPED.sweep_page
     async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S):
-        await eventually(lambda: _has(database, 1200, status="completed"))
+        await committed(database, lambda: _has(database, 1200, status="completed"))
     assert await violations(database, load.since) == []
 
 
@@ -185,8 +186,8 @@ async def test_a_crash_before_the_leases_are_handed_over_costs_only_time(
         mongo_uri, database.name, tmp_path, "crashing", lease_s=LEASE_S, crash_at=CrashPoint.BEFORE_HANDOVER
     )
     await replica.start()
-    await eventually(lambda: replica.lines("reader.started"))
-    await eventually(lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
+    await replica.said("reader.started")
+    await committed(database, lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
     await load.write(LEADS)
     replica.signal(signal.SIGTERM)
     await crashed(replica)

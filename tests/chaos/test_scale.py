@@ -13,6 +13,7 @@ import psutil
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.support.commits import committed
 from tests.support.crowd import insert_crowd
 from tests.support.daemon import reading, running_daemon
 from tests.support.load import FOLLOW_UP, prepared_load
@@ -47,7 +48,7 @@ async def test_nothing_that_runs_all_the_time_scans_the_executions(crowded: Data
         await reading(daemon)
         for number in range(20):
             await crowded.leads.insert_one({"n": number})
-        await eventually(lambda: _has(crowded, 20, status="completed", workflow_id=FOLLOW_UP))
+        await committed(crowded, lambda: _has(crowded, 20, status="completed", workflow_id=FOLLOW_UP))
         await eventually(lambda: asked_of(crowded, at_least=30))
     await crowded.command({"profile": 0})
     asked = await asked_of(crowded, at_least=30)
@@ -75,7 +76,7 @@ async def test_a_burst_of_due_executions_leaves_the_memory_flat(
         await replica.start()
         for number in range(500):  # so that everything that is made once is there
             await crowded.leads.insert_one({"n": number})
-        await eventually(lambda: _has(crowded, 500, status="completed", workflow_id=FOLLOW_UP))
+        await committed(crowded, lambda: _has(crowded, 500, status="completed", workflow_id=FOLLOW_UP))
         process = psutil.Process(replica.process.pid)
         before = process.memory_info().rss
         peak = before

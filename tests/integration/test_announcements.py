@@ -13,6 +13,7 @@ from daemon.pace import AS_SHIPPED
 from tests.support.bench import TASK, created, running_bench
 from tests.support.daemon import running_daemon
 from tests.support.poll import eventually
+from tests.support.signal import Signal
 
 Database = AsyncDatabase[dict[str, Any]]
 NAME = "workflow_announcements"
@@ -25,11 +26,13 @@ class Side:
 
     def __init__(self, database: Database, name: str) -> None:
         self.heard = 0
+        self.signal = Signal()
         self.deaths: list[str] = []
         self.announcements = Announcements(database, NAME, name, on_heard=self._hear, on_death=self.deaths.append)
 
     def _hear(self) -> None:
         self.heard += 1
+        self.signal.changed()
 
     def is_heard(self) -> bool:
         return self.announcements.is_heard
@@ -53,12 +56,12 @@ async def is_capped(database: Database) -> bool:
 
 async def test_what_one_tells_the_other_hears_and_not_itself(database: Database) -> None:
     async with listening(database, "a") as a, listening(database, "b") as b:
-        await eventually(lambda: a.heard > 0)  # that b listens
+        await a.signal.until(lambda: a.heard > 0)  # that b listens
         before, own = a.heard, b.heard
         b.announcements.tell()
-        await eventually(lambda: a.heard > before)
+        await a.signal.until(lambda: a.heard > before)
         a.announcements.tell()
-        await eventually(lambda: b.heard > own)
+        await b.signal.until(lambda: b.heard > own)
         assert b.heard == own + 1
 
 
@@ -74,10 +77,10 @@ async def test_who_listens_leaves_no_other_cursor_open(database: Database) -> No
 async def test_what_is_told_right_before_the_end_is_heard(database: Database) -> None:
     async with listening(database, "a") as a:
         async with listening(database, "b") as b:
-            await eventually(lambda: a.heard > 0)
+            await a.signal.until(lambda: a.heard > 0)
             before = a.heard
             b.announcements.tell()
-        await eventually(lambda: a.heard > before)
+        await a.signal.until(lambda: a.heard > before)
 
 
 async def test_a_collection_that_is_not_capped_becomes_so(database: Database) -> None:
@@ -94,7 +97,7 @@ async def test_a_collection_that_is_dropped_is_made_again(database: Database) ->
         async def reaches() -> bool:
             before = a.heard
             b.announcements.tell()
-            await eventually(lambda: a.heard > before, within_s=0.5)
+            await a.signal.until(lambda: a.heard > before, within_s=0.5)
             return True
 
         await eventually(reaches)
@@ -106,7 +109,7 @@ async def test_a_crowd_of_announcements_does_not_outgrow_the_collection(database
         await database[NAME].insert_many([{"replica": "b", "padding": "x" * 1_000} for _ in range(200)])
         before = a.heard
         await database[NAME].insert_one({"replica": "b"})
-        await eventually(lambda: a.heard > before)
+        await a.signal.until(lambda: a.heard > before)
         assert await database[NAME].count_documents({}) < 100
 
 

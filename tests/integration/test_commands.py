@@ -11,7 +11,6 @@ from config.collection_names import Collections
 from daemon.executions.command import CommandRefused, command_from
 from daemon.executions.intervention import Interventions
 from tests.support.bench import TASK, Bench, created
-from tests.support.poll import eventually
 
 pytestmark = pytest.mark.tampers  # the executions are made by hand
 
@@ -37,7 +36,7 @@ async def in_state(bench: Bench, workflow_id: Any, **expected: Any) -> dict[str,
         assert {key: run.get(key) for key in expected} == expected, run
         return run
 
-    run = await eventually(look)
+    run = await bench.committed(look)
     assert isinstance(run, dict)
     return run
 
@@ -58,7 +57,7 @@ async def ask(bench: Bench, **request: Any) -> Mapping[str, Any]:
     async def answer() -> object:
         return await requests.find_one({"_id": request_id, "answered_at": {"$exists": True}})
 
-    answered = await eventually(answer)
+    answered = await bench.committed(answer)
     assert isinstance(answered, dict)
     return answered
 
@@ -142,7 +141,7 @@ async def test_setting_a_waiting_execution_to_cancelled_by_hand_ends_it(bench: B
     async def is_settled() -> object:
         return await bench.executions.find_one({"_id": waiting["_id"], "completed_at": {"$type": "date"}})
 
-    await eventually(is_settled)
+    await bench.committed(is_settled)
     run = await in_state(bench, workflow, status="cancelled", due_at=None, actions_executed=[])
     assert run["counted_as"] == "cancelled"
     assert await counts(bench, workflow) == (1, 0, 0)

@@ -15,7 +15,7 @@ from daemon.demo.place import demo_settings, prepared_database
 from daemon.demo.sample_workflow import REFERRAL, WON
 from daemon.demo.stage import Stage
 from daemon.signals import StopRequest
-from tests.support.poll import eventually
+from tests.support.commits import committed
 from tests.support.settings import settings_for
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -45,7 +45,7 @@ async def test_an_execution_that_nobody_expected_makes_it_fail(
     mongo_uri: str, database: Database, tmp_path: Path
 ) -> None:
     performance = Performance(mongo_uri, database, tmp_path)
-    await eventually(lambda: database.workflows.find_one({"name": REFERRAL, "observed.state": "active"}))
+    await committed(database, lambda: database.workflows.find_one({"name": REFERRAL, "observed.state": "active"}))
     await database.leads.insert_one({"_id": "stowaway", "source": "referral"})
     code, shown = await performance.end()
     assert code == 1
@@ -56,7 +56,7 @@ async def test_an_execution_that_nobody_expected_makes_it_fail(
 async def test_an_execution_that_is_missing_makes_it_fail(mongo_uri: str, database: Database, tmp_path: Path) -> None:
     performance = Performance(mongo_uri, database, tmp_path)
     won = {"workflow_name": WON, "status": "completed"}
-    await eventually(lambda: database.workflow_executions.find_one_and_delete(won))
+    await committed(database, lambda: database.workflow_executions.find_one_and_delete(won))
     code, shown = await performance.end()
     assert code == 1
     assert f"missing: {WON} for " in shown

@@ -46,7 +46,7 @@ async def test_a_full_disk_is_a_restart_of_the_server(server: Mongod, tmp_path: 
             fill_disk(server)
             writing = asyncio.create_task(load.write(20))
             await eventually(lambda: process.poll() is not None)
-            await eventually(lambda: replica.lines("lease.lost"))
+            await replica.said("lease.lost")
             assert process.returncode != 0
             await asyncio.to_thread(server.start)
             await writing

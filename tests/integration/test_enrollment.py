@@ -8,7 +8,6 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.support.bench import Bench, running_bench, updated, workflow_document
-from tests.support.poll import eventually
 
 DAY_1, DAY_2 = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -58,7 +57,7 @@ async def test_a_cooldown_that_has_passed_lets_in_again(bench: Bench) -> None:
         await bench.leads.update_one({"_id": 1}, {"$inc": {"n": 1}})
         return await bench.executions.count_documents({"workflow_id": workflow}) == 2
 
-    await eventually(has_entered_twice, every_s=0.1)
+    await bench.committed(has_entered_twice)
     first, second = await bench.runs(workflow)
     assert (second["triggered_at"] - first["triggered_at"]).total_seconds() >= 1
 
@@ -104,6 +103,6 @@ async def test_the_counters_come_back_into_the_workflow(bench: Bench) -> None:
             {"_id": workflow, "execution_count": 3, "success_count": 3, "failure_count": 0}
         )
 
-    document = await eventually(is_counted)
+    document = await bench.committed(is_counted)
     assert isinstance(document, dict)
     assert document["last_executed_at"] >= max(run["started_at"] for run in runs)

@@ -16,6 +16,7 @@ from daemon.app import Daemon
 from daemon.mongo.codec import CODEC
 from daemon.stream.reset import reset_checkpoint
 from daemon.workflows.parsing import parser_for
+from tests.support.commits import committed
 from tests.support.daemon import running_daemon
 from tests.support.invariants import violations
 from tests.support.load import CHAINED, FOLLOW_UP, Load, prepared_load
@@ -70,8 +71,8 @@ async def test_resuming_records_the_gap_and_reads_on_from_now(mongo_uri: str, da
     await database.leads.insert_many([{"n": n} for n in range(5)])
     policy = HistoryLostPolicy.RESUME_NOW
     async with reader_fails(database, "aggregate"), reading_daemon(mongo_uri, database, history_lost_policy=policy):
-        await eventually(lambda: database.workflow_state.find_one({"kind": "gap"}))
-        await eventually(lambda: _has_moved(database, since=before))
+        await committed(database, lambda: database.workflow_state.find_one({"kind": "gap"}))
+        await committed(database, lambda: _has_moved(database, since=before))
         await load.write(10)
         await load.done()
     gap = await gap_of(database)
@@ -87,9 +88,9 @@ async def test_a_rescan_runs_what_was_created_in_the_gap_once(command: str, mong
     await database.leads.insert_many([{"_id": f"text {n}"} for n in range(3)])
     policy = HistoryLostPolicy.RESCAN_INSERTS
     async with reader_fails(database, command), reading_daemon(mongo_uri, database, history_lost_policy=policy):
-        await eventually(lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
+        await committed(database, lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
         await load.write(10)
-        await eventually(lambda: _ran(database, load.leads))
+        await committed(database, lambda: _ran(database, load.leads))
     rescan = (await gap_of(database))["rescan"]
     if command == "aggregate":  # an open stream had brought some of them already
         assert (rescan["found"] >= 10, rescan["enqueued"], rescan["not_recoverable"]) == (True, 10, 3)
@@ -111,7 +112,7 @@ async def test_a_gap_is_one_alarm_and_health_is_red_until_a_person_acknowledges_
         load.witnesses += [replica, prober]
         async with reader_fails(database, command, app_name="reflexd-reader"):
             await replica.start()
-            await eventually(lambda: database.workflow_state.find_one({"kind": "gap"}))
+            await committed(database, lambda: database.workflow_state.find_one({"kind": "gap"}))
             await eventually(lambda: any(given.startswith("history was lost") for given in prober.reasons()))
         acknowledged = {"$set": {"acknowledged": True}}
         await database.workflow_state.update_one({"kind": "gap"}, acknowledged)
@@ -144,9 +145,9 @@ async def test_a_workflow_edited_in_the_gap_is_in_force_behind_it(mongo_uri: str
     await database.workflows.delete_one({"_id": CHAINED})
     policy = HistoryLostPolicy.RESUME_NOW
     async with reader_fails(database, "aggregate"), reading_daemon(mongo_uri, database, history_lost_policy=policy):
-        await eventually(lambda: _has_moved(database, since=before))
+        await committed(database, lambda: _has_moved(database, since=before))
         await load.write(1)
-        await eventually(lambda: database.workflow_decisions.find_one({"entity_id": load.leads[-1]}))
+        await committed(database, lambda: database.workflow_decisions.find_one({"entity_id": load.leads[-1]}))
     decision = await database.workflow_decisions.find_one({"entity_id": load.leads[-1]})
     assert decision is not None
     assert [entry["reason"] for entry in decision["entries"]] == ["paused"]
@@ -167,11 +168,13 @@ async def test_requests_made_in_the_gap_are_answered_once(
     ]
     await database.workflow_requests.insert_many(asked)
     async with reader_fails(database, "aggregate"), reading_daemon(mongo_uri, database, history_lost_policy=policy):
-        await eventually(lambda: database.workflow_state.find_one({"kind": "gap", "requests.is_done": True}))
+        await committed(database, lambda: database.workflow_state.find_one({"kind": "gap", "requests.is_done": True}))
         last = await database.workflow_requests.insert_one(
             {"workflow_id": FOLLOW_UP, "entity_id": load.leads[1], "force": True}
         )
-        await eventually(lambda: database.workflow_requests.find_one({"_id": last.inserted_id, "status": "accepted"}))
+        await committed(
+            database, lambda: database.workflow_requests.find_one({"_id": last.inserted_id, "status": "accepted"})
+        )
     answers = [await database.workflow_requests.find_one({"_id": each["_id"]}) or {} for each in asked]
     assert [(each["status"], each.get("reason")) for each in answers] == [
         ("accepted", None),
@@ -191,7 +194,9 @@ async def test_a_request_in_a_gap_that_was_left_by_hand_is_answered(mongo_uri: s
     settings = settings_for(mongo_uri, database.name)
     await reset_checkpoint(database, settings.collections, parser_for(settings), None)
     async with reading_daemon(mongo_uri, database):
-        await eventually(lambda: database.workflow_requests.find_one({"_id": request_id, "status": "accepted"}))
+        await committed(
+            database, lambda: database.workflow_requests.find_one({"_id": request_id, "status": "accepted"})
+        )
 
 
 async def test_a_rescan_that_was_cut_off_is_finished_by_the_next_reader(mongo_uri: str, database: Database) -> None:
@@ -200,18 +205,18 @@ async def test_a_rescan_that_was_cut_off_is_finished_by_the_next_reader(mongo_ur
     lost = [ObjectId() for _ in range(700)]
     async with reading_daemon(mongo_uri, database):
         await database.workflows.update_one({"_id": FOLLOW_UP}, {"$set": {"status": "stopped"}})
-        await eventually(lambda: database.workflow_versions.find_one({"latest": True, "status": "stopped"}))
+        await committed(database, lambda: database.workflow_versions.find_one({"latest": True, "status": "stopped"}))
         await database.leads.insert_many([{"_id": lead} for lead in lost])
         await database.workflows.update_one({"_id": FOLLOW_UP}, {"$set": {"status": "active"}})
-        await eventually(lambda: database.workflow_versions.find_one({"latest": True, "version": 3}))
+        await committed(database, lambda: database.workflow_versions.find_one({"latest": True, "version": 3}))
     at = (await database.command("ping"))["operationTime"]
     halfway = sorted(lost)[349]
     rescan = {"at": at, "entity_type": "lead", "after": halfway, "found": 350, "enqueued": 0, "not_recoverable": 0}
     gap = {"_id": "gap/1-1", "kind": "gap", "from": min(lost).generation_time - timedelta(seconds=1)}
     await database.workflow_state.insert_one({**gap, "rescan": {**rescan, "is_done": False}})
     async with reading_daemon(mongo_uri, database):
-        await eventually(lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
-        await eventually(lambda: _ran(database, sorted(lost)[350:]))
+        await committed(database, lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
+        await committed(database, lambda: _ran(database, sorted(lost)[350:]))
     assert await database.workflow_executions.count_documents({"triggered_by_entity_id": halfway}) == 0
 
 
@@ -227,8 +232,8 @@ async def test_a_real_oplog_that_was_overrun_is_a_gap(tmp_path: Path) -> None:
         await overrun(database)
         policy = HistoryLostPolicy.RESCAN_INSERTS
         async with reading_daemon(server.uri, database, history_lost_policy=policy):
-            await eventually(lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
-            await eventually(lambda: _ran(database, load.leads))
+            await committed(database, lambda: database.workflow_state.find_one({"kind": "gap", "rescan.is_done": True}))
+            await committed(database, lambda: _ran(database, load.leads))
         assert await violations(database, None, load.expected()) == []
         await client.close()
     finally:

@@ -12,7 +12,7 @@ from daemon.event import Event
 from daemon.lease.keeper import LeaseKeeper
 from daemon.lease.store import READER, lane_name
 from tests.support.events import Events
-from tests.support.poll import eventually
+from tests.support.signal import Signal
 
 LANES = 8
 Database = AsyncDatabase[dict[str, Any]]
@@ -21,7 +21,8 @@ Database = AsyncDatabase[dict[str, Any]]
 class User:
     """Remembers what the keeper told it; idle unless it is told to be busy."""
 
-    def __init__(self) -> None:
+    def __init__(self, signal: Signal) -> None:
+        self.signal = signal
         self.held: dict[str, int] = {}
         self.lost: list[str] = []
         self.retiring: list[str] = []
@@ -29,13 +30,16 @@ class User:
 
     def lease_gained(self, name: str, epoch: int, *, after_crash: bool) -> None:
         self.held[name] = epoch
+        self.signal.changed()
 
     def lease_lost(self, name: str) -> None:
         self.held.pop(name, None)
         self.lost.append(name)
+        self.signal.changed()
 
     def lease_retiring(self, name: str) -> None:
         self.retiring.append(name)
+        self.signal.changed()
 
     def is_idle(self, name: str) -> bool:
         return not self.is_busy
@@ -48,10 +52,11 @@ Start = Callable[[str], Awaitable[tuple[LeaseKeeper, User]]]
 async def start(database: Database) -> AsyncIterator[Start]:
     """Start a replica of the given name; all are stopped at the end, and none may have died."""
     dead: list[str] = []
+    signal = Signal()
     async with AsyncExitStack() as stack:
 
         async def start_one(replica: str) -> tuple[LeaseKeeper, User]:
-            user = User()
+            user = User(signal)
             keeper = LeaseKeeper(database.state, replica, lanes=LANES, lease_s=1.5, users=(user,), on_death=dead.append)
             await keeper.start()
             stack.push_async_callback(keeper.stop)
@@ -74,7 +79,7 @@ async def test_a_single_replica_gets_every_lease_before_its_start_returns(start:
 async def test_two_replicas_share_the_lanes_evenly_and_no_lane_has_two_owners(start: Start) -> None:
     _, a = await start("a")
     _, b = await start("b")
-    await eventually(lambda: len(lanes_of(a)) == len(lanes_of(b)) == LANES // 2)
+    await a.signal.until(lambda: len(lanes_of(a)) == len(lanes_of(b)) == LANES // 2)
     assert not lanes_of(a) & lanes_of(b)
 
 
@@ -82,10 +87,10 @@ async def test_a_lane_is_not_given_up_while_something_runs_in_it(start: Start) -
     _, a = await start("a")
     a.is_busy = True
     _, b = await start("b")
-    await eventually(lambda: len(a.retiring) == LANES // 2)
+    await a.signal.until(lambda: len(a.retiring) == LANES // 2)
     assert not lanes_of(b)
     a.is_busy = False
-    await eventually(lambda: lanes_of(b) == set(a.retiring))
+    await b.signal.until(lambda: lanes_of(b) == set(a.retiring))
 
 
 async def test_a_replica_that_stops_hands_its_leases_over_at_once(start: Start) -> None:
@@ -107,7 +112,7 @@ async def test_a_lease_that_others_have_taken_is_lost_here(start: Start, databas
     keeper, a = await start("a")
     name = lane_name(3)
     await database.state.update_one({"_id": f"lease/{name}"}, {"$set": {"holder": "b"}, "$inc": {"epoch": 1}})
-    await eventually(lambda: name in a.lost)
+    await a.signal.until(lambda: name in a.lost)
     assert not keeper.is_trusted(name)
 
 
@@ -130,8 +135,8 @@ async def test_leases_that_somebody_edited_into_none_are_written_anew(
     _, b = await start("b")
     await database.state.insert_one({"_id": "lease/lane/abc", "kind": "lease", "name": "lane/abc", "holder": None})
     await database.state.update_many({"kind": "lease", "_id": {"$ne": "lease/lane/abc"}}, {"$set": junk})
-    await eventually(lambda: set(a.lost) | set(b.lost) >= {READER, *map(lane_name, range(LANES))})
-    await eventually(lambda: set(a.held) | set(b.held) == {READER, *map(lane_name, range(LANES))})
+    await a.signal.until(lambda: set(a.lost) | set(b.lost) >= {READER, *map(lane_name, range(LANES))})
+    await a.signal.until(lambda: set(a.held) | set(b.held) == {READER, *map(lane_name, range(LANES))})
     assert not set(a.held) & set(b.held)
 
 
@@ -140,7 +145,7 @@ async def test_leases_that_are_lost_together_are_told_in_one_line(
 ) -> None:
     _, a = await start("a")
     await database.state.drop()
-    await eventually(lambda: len(a.lost) == LANES + 1)
+    await a.signal.until(lambda: len(a.lost) == LANES + 1)
     lost = [fields["leases"] for fields in events.of(Event.LEASE_LOST)]
     assert [sorted(leases) for leases in lost] == [sorted([READER, *map(lane_name, range(LANES))])]
 
@@ -165,11 +170,11 @@ async def test_a_stop_frees_also_what_a_lost_answer_left_behind(start: Start, da
 async def test_a_lease_that_is_ours_by_name_only_is_not_kept_from_others(start: Start, database: Database) -> None:
     _, first = await start("a")
     _, second = await start("b")
-    await eventually(lambda: len(lanes_of(second)) == LANES // 2)
+    await second.signal.until(lambda: len(lanes_of(second)) == LANES // 2)
     name = min(lanes_of(second))
     await database.state.update_one({"_id": f"lease/{name}"}, {"$set": {"holder": "a"}, "$inc": {"epoch": 1}})
-    await eventually(lambda: name not in second.held)
-    await eventually(lambda: lanes_of(first) | lanes_of(second) == set(map(lane_name, range(LANES))))
+    await second.signal.until(lambda: name not in second.held)
+    await first.signal.until(lambda: lanes_of(first) | lanes_of(second) == set(map(lane_name, range(LANES))))
 
 
 async def test_a_second_life_under_the_same_name_names_its_own_sessions(database: Database) -> None:

@@ -14,6 +14,7 @@ from actions.outcome import Done, Outcome, Retry
 from tests.support.bench import Bench, created, running_bench
 from tests.support.commits import committed
 from tests.support.poll import eventually
+from tests.support.signal import Signal
 from tests.support.stage import Stage
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -42,16 +43,19 @@ class Gate:
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
+        self.signal = Signal()
         self.inside = 0
         self.most = 0
 
     async def __call__(self, context: Context) -> Outcome:
         self.inside += 1
         self.most = max(self.most, self.inside)
+        self.signal.changed()
         try:
             await self.opened.wait()
         finally:
             self.inside -= 1
+            self.signal.changed()
         return Done({})
 
 
@@ -88,7 +92,7 @@ async def test_no_more_steps_run_at_once_than_the_limit_says(mongo_uri: str, dat
         workflow_id = await bench.add(created(), actions=[{"type": "remote"}])
         await bench.leads.insert_many([{} for _ in range(12)])
         await bench.taken_in()
-        await eventually(lambda: gate.inside == 3)
+        await gate.signal.until(lambda: gate.inside == 3)
         gate.opened.set()
         await bench.ended(workflow_id, 12)
     assert gate.most == 3
@@ -130,7 +134,7 @@ async def test_steps_inside_mongodb_run_while_more_than_memory_holds_waits_for_a
         await bench.leads.insert_many([{} for _ in range(1_500)])
         await bench.taken_in()
     async with staged(mongo_uri, database, stage) as bench:  # it finds all of them by polling
-        await eventually(lambda: gate.inside == 64)
+        await gate.signal.until(lambda: gate.inside == 64)
         await bench.deals.insert_one({})
         await bench.ended(quick, 1)
         assert gate.inside == 64
@@ -148,7 +152,7 @@ async def test_what_waits_for_a_slot_is_judged_on_the_entity_when_it_gets_one(
     async with staged(mongo_uri, database, stage, concurrency=1) as bench:
         workflow_id = await bench.add(created(), actions=[{"type": "remote", "conditions": still_open}])
         await bench.leads.insert_many([{"status": "open"}, {"_id": "later", "status": "open"}])
-        await eventually(lambda: gate.inside == 1)
+        await gate.signal.until(lambda: gate.inside == 1)
         await bench.leads.update_one({"_id": "later"}, {"$set": {"status": "closed"}})
         gate.opened.set()
         runs = await bench.ended(workflow_id, 2)
@@ -163,7 +167,7 @@ async def test_what_waits_for_a_slot_does_not_start_once_its_workflow_is_paused(
     async with staged(mongo_uri, database, stage, concurrency=1) as bench:
         workflow_id = await bench.add(created(), actions=[{"type": "remote"}])
         await bench.leads.insert_many([{}, {}])
-        await eventually(lambda: gate.inside == 1)
+        await gate.signal.until(lambda: gate.inside == 1)
         await bench.workflows.update_one({"_id": workflow_id}, {"$set": {"status": "paused"}})
         await bench.observed(workflow_id, state="paused", held=1)
         gate.opened.set()
@@ -179,7 +183,7 @@ async def test_a_stop_gives_a_step_in_flight_its_grace(mongo_uri: str, database:
     async with staged(mongo_uri, database, stage, grace_s=10) as bench:
         workflow_id = await bench.add(created(), actions=[{"type": "remote"}])
         await bench.leads.insert_one({})
-        await eventually(lambda: gate.inside == 1)
+        await gate.signal.until(lambda: gate.inside == 1)
         asyncio.get_running_loop().call_later(0.3, gate.opened.set)
     run = await database.workflow_executions.find_one({"workflow_id": workflow_id}) or {}
     assert run["status"] == "completed"
@@ -194,7 +198,7 @@ async def test_a_stop_keeps_its_leases_and_starts_nothing_new_during_the_grace(
     async with staged(mongo_uri, database, stage, grace_s=60, lease_s=3) as bench:
         workflow_id = await bench.add(created(), actions=[{"type": "remote"}])
         await bench.leads.insert_one({})
-        await eventually(lambda: gate.inside == 1)
+        await gate.signal.until(lambda: gate.inside == 1)
         epochs = await database.workflow_state.distinct("epoch", leases)
 
         async def open_late() -> int:
@@ -224,7 +228,7 @@ async def test_a_stop_hands_back_what_outlives_the_grace(mongo_uri: str, databas
     async with staged(mongo_uri, database, stage, grace_s=0.1) as bench:
         workflow_id = await bench.add(created(), actions=[{"type": "remote"}])
         await bench.leads.insert_one({})
-        await eventually(lambda: gate.inside == 1)
+        await gate.signal.until(lambda: gate.inside == 1)
     run = await database.workflow_executions.find_one({"workflow_id": workflow_id}) or {}
     assert (run["status"], run["attempt"], run["refunds"], "due_at" in run) == ("waiting", 0, 1, True)
 
@@ -237,7 +241,7 @@ async def test_an_effect_that_must_not_be_repeated_ends_uncertain_when_a_stop_cu
     async with staged(mongo_uri, database, stage, grace_s=0.1) as bench:
         workflow_id = await bench.add(created(), actions=[{"type": "remote", "at_most_once": True}])
         await bench.leads.insert_one({})
-        await eventually(lambda: gate.inside == 1)
+        await gate.signal.until(lambda: gate.inside == 1)
     run = await database.workflow_executions.find_one({"workflow_id": workflow_id}) or {}
     assert (run["status"], run["actions_executed"][0]["status"]) == ("failed", "uncertain")
 

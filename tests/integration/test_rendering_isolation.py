@@ -6,6 +6,7 @@ from typing import Any
 from bson import Decimal128
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.support.commits import committed
 from tests.support.daemon import running_daemon
 from tests.support.load import mail_settings
 from tests.support.poll import eventually
@@ -60,10 +61,10 @@ async def test_hostile_texts_delay_nobody_and_every_mail_tells_its_end(mongo_uri
         ]
     )
     async with mail_server() as mails, running_daemon(mongo_uri, database.name, **mail_settings(mails)):
-        await eventually(lambda: database.workflow_versions.count_documents({}))
+        await committed(database, lambda: database.workflow_versions.count_documents({}))
         before = time.thread_time()
         await database.leads.insert_many([{"mail": f"l{number}@example.com", "bio": HOSTILE} for number in range(6)])
-        await eventually(lambda: database.workflow_executions.find_one({"workflow_id": "heavy"}))
+        await committed(database, lambda: database.workflow_executions.find_one({"workflow_id": "heavy"}))
         await database.deals.insert_one({"mail": "d@example.com", "amount": Decimal128("1234.50"), "closed": None})
         await database.contacts.insert_one({"mail": "c@example.com", "born": "123456789012345678"})
         tasks, plain = await ended(database, "task", 6), await ended(database, "plain", 1)

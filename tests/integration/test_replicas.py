@@ -13,6 +13,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.support.commits import committed
 from tests.support.invariants import Witness, violations
 from tests.support.load import CREATED, Load, deliveries, mail_settings, prepared_load
 from tests.support.poll import eventually
@@ -36,7 +37,7 @@ async def replicas(
     async with replicas_ended(*made), probing(*made) as prober:
         for replica in made:
             await replica.start()
-            await eventually(lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
+            await committed(database, lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
         yield made
         witnesses: list[Witness] = [prober, *made]
         assert [breach for witness in witnesses for breach in witness.breaches()] == []
@@ -97,7 +98,7 @@ async def test_the_lanes_of_a_dead_replica_are_taken_over_when_the_lease_has_run
     async with replicas(2, mongo_uri, database, tmp_path) as (first, second):
         await shared_by(database, 2)
         writing = asyncio.create_task(load.write(150))
-        await eventually(lambda: len(load.leads) > 50)
+        await load.written(50)
         first.kill()
         left = await epochs_of(database, first.name)
         await all_held_by(database, second)
@@ -115,7 +116,7 @@ async def test_a_graceful_stop_hands_over_before_the_lease_runs_out(
         await shared_by(database, 2)
         await load.write(20)
         first.signal(signal.SIGTERM)
-        await eventually(lambda: first.lines("lease.released"))
+        await first.said("lease.released")
         assert await database.workflow_state.count_documents({"kind": "lease", "holder": first.name}) == 0
         await all_held_by(database, second)
         assert await first.ended() == 0
@@ -137,14 +138,14 @@ async def test_a_schedule_fires_once_however_many_replicas_run(
         }
     )
     async with replicas(1, mongo_uri, database, tmp_path) as (first,):
-        await eventually(lambda: database.workflow_state.find_one({"kind": "schedule"}))
+        await committed(database, lambda: database.workflow_state.find_one({"kind": "schedule"}))
         assert await first.stop() == 0
     schedule = await database.workflow_state.find_one({"kind": "schedule"})
     assert schedule is not None
     earlier = schedule["position"] - timedelta(hours=1)
     await database.workflow_state.update_one({"_id": schedule["_id"]}, {"$set": {"position": earlier}})
     async with replicas(3, mongo_uri, database, tmp_path):
-        await eventually(lambda: database.workflow_decisions.find_one({"kind": "sweep"}))
+        await committed(database, lambda: database.workflow_decisions.find_one({"kind": "sweep"}))
         await load.write(10)
         await settled_with_sweep(load)
     assert await database.workflow_decisions.count_documents({"kind": "sweep"}) == 1
@@ -182,9 +183,9 @@ async def test_a_replica_frozen_in_mid_step_finds_its_late_result_dropped(
             try:
                 await other.start()
                 await all_held_by(database, other)
-                await eventually(lambda: database.workflow_executions.find_one({"status": "failed"}))
+                await committed(database, lambda: database.workflow_executions.find_one({"status": "failed"}))
                 frozen.thaw()
-                await eventually(lambda: frozen.lines("executor.lease_lost"))
+                await frozen.said("executor.lease_lost")
                 await load.write(10)
                 await load.done()
                 assert frozen.is_alive
@@ -205,7 +206,7 @@ async def test_a_state_that_is_dropped_beside_several_replicas_loses_nothing(
     load = await prepared_load(database)
     async with replicas(3, mongo_uri, database, tmp_path) as running:
         writing = asyncio.create_task(load.write(200))
-        await eventually(lambda: len(load.leads) > 50)
+        await load.written(50)
         await database.workflow_state.drop()
         await writing
         await load.done()
@@ -222,7 +223,7 @@ async def test_two_readers_by_force_make_one_execution_per_change(
     async with replicas(1, mongo_uri, database, tmp_path) as (first,):
         writing = asyncio.create_task(load.write(100))
         for target in (20, 50, 80):
-            await eventually(lambda target=target: len(load.leads) >= target)  # type: ignore[misc]
+            await load.written(target)
             stolen = {"$set": {"holder": "nobody", "expires_at": None}, "$inc": {"epoch": 1}}
             await database.workflow_state.update_many({"kind": "lease"}, stolen)
         await writing

@@ -6,7 +6,6 @@ import pytest
 from bson import ObjectId, Regex
 
 from tests.support.bench import Bench, created, workflow_document
-from tests.support.poll import eventually
 
 MANUAL = {"type": "manual", "entity_type": "lead"}
 
@@ -19,7 +18,7 @@ async def answer(bench: Bench, **request: Any) -> dict[str, Any]:
     async def is_answered() -> object:
         return await requests.find_one({"_id": inserted.inserted_id, "answered_at": {"$exists": True}})
 
-    found = await eventually(is_answered)
+    found = await bench.committed(is_answered)
     assert isinstance(found, dict)
     return found
 
@@ -125,5 +124,5 @@ async def test_many_requests_at_once_are_all_answered(shared: Bench) -> None:
     async def are_answered() -> object:
         return await requests.count_documents({"workflow_id": workflow, "status": "accepted"}) == len(leads)
 
-    await eventually(are_answered)
+    await shared.committed(are_answered)
     assert sorted(await shared.ran_for(workflow)) == sorted(leads)

@@ -14,6 +14,7 @@ from daemon.api.health import Readiness
 from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.workflows.parsing import parser_for
 from tests.support.bench import TASK, Bench, created, running_bench, workflow_document
+from tests.support.commits import committed
 from tests.support.daemon import QUICK, halted, reading, running_daemon
 from tests.support.invariants import violations
 from tests.support.load import Load, prepared_load
@@ -78,7 +79,7 @@ async def test_a_halted_reader_gives_the_role_back_and_every_replica_says_so_unt
     said = Readiness(database, settings_for(mongo_uri, database.name).collections, lag_s=lambda: None)
     pace = replace(QUICK, halt_s=(0.2, 0.5))
     async with running_daemon(mongo_uri, database.name, pace=pace) as daemon:
-        await eventually(lambda: database.workflow_state.find_one({"_id": "lease/reader", "holder": None}))
+        await committed(database, lambda: database.workflow_state.find_one({"_id": "lease/reader", "holder": None}))
         assert any(reason.startswith("the reader has halted: checkpoint") for reason in await said.reasons())
         await reset(mongo_uri, database, None)
         await reading(daemon)
@@ -163,7 +164,7 @@ async def test_the_command_moves_the_position_before_it_runs(
     replica = Replica(mongo_uri, database.name, tmp_path, "replica")
     try:
         await replica.start()
-        await eventually(lambda: replica.lines("checkpoint.corrupt"))
+        await replica.said("checkpoint.corrupt")
         await replica.stop()
         await replica.start("--reset-checkpoint", "now")
         assert len(replica.lines("checkpoint.reset")) == 1

@@ -10,7 +10,6 @@ from actions.context import Context
 from actions.outcome import Done, Outcome, Retry
 from config.error import TransientActionError
 from tests.support.bench import Bench, created, running_bench
-from tests.support.poll import eventually
 from tests.support.stage import Stage
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -27,7 +26,7 @@ async def waiting_run(bench: Bench, workflow_id: Any) -> dict[str, Any]:
     async def look() -> dict[str, Any] | None:
         return await bench.executions.find_one({"workflow_id": workflow_id, "attempt": 1, "status": "waiting"})
 
-    found = await eventually(look)
+    found = await bench.committed(look)
     assert isinstance(found, dict)
     return found
 

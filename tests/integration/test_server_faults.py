@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.mongo.codec import CODEC
+from tests.support.commits import committed
 from tests.support.daemon import running_daemon
 from tests.support.invariants import violations
 from tests.support.load import Load, prepared_load
@@ -49,7 +50,7 @@ async def test_two_stepdowns_during_200_writes_lose_and_double_nothing(
     async with replica_on(replica_set.uri, load, tmp_path):
         writing = asyncio.create_task(load.write(200))
         for written in (50, 120):
-            await eventually(lambda written=written: len(load.leads) >= written)  # type: ignore[misc]
+            await load.written(written)
             await replica_set.step_down()
         await writing
         await settled(load)
@@ -61,7 +62,7 @@ async def test_a_killed_primary_costs_seconds_and_nothing_else(
     load = await prepared_load(remote)
     async with replica_on(replica_set.uri, load, tmp_path):
         writing = asyncio.create_task(load.write(200))
-        await eventually(lambda: len(load.leads) >= 60)
+        await load.written(60)
         await replica_set.kill_primary()
         await writing
         await settled(load)
@@ -74,8 +75,7 @@ async def test_the_daemon_outlives_a_restart_of_all_nodes_at_once(
     async with replica_on(replica_set.uri, load, tmp_path, reason=AWAY) as replica:
         await load.write(30)
         await replica_set.kill_all()
-        told = len(replica.lines("store.unavailable"))
-        await eventually(lambda: len(replica.lines("store.unavailable")) > told)
+        await replica.said("store.unavailable", len(replica.lines("store.unavailable")) + 1)
         await replica_set.healthy()
         await load.write(30)
         await settled(load)
@@ -132,7 +132,7 @@ async def under_fire(mongo_uri: str, mongo_client: AsyncMongoClient[dict[str, An
     database = mongo_client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=CODEC)
     load = await prepared_load(database)
     async with running_daemon(mongo_uri, database.name, lease_s=LEASE_S):
-        await eventually(lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
+        await committed(database, lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
         yield load
         await settled(load)
     await eventually(lambda: has_no_connection(database))
@@ -187,14 +187,14 @@ async def test_a_silent_network_is_noticed_and_outlived(
         await load.write(10)
         proxy.network = network
         await load.write(10)
-        await eventually(lambda: replica.lines("lease.lost"))
+        await replica.said("lease.lost")
         other = Replica(mongo_uri, database.name, tmp_path, "other", lease_s=LEASE_S)
         try:
             await other.start()
             await load.write(10)
             await settled(load)
             proxy.heal()
-            await eventually(lambda: held_lanes(database, "replica"))
+            await committed(database, lambda: held_lanes(database, "replica"))
             await load.write(10)
             await settled(load)
         finally:

@@ -11,7 +11,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from actions.context import Context
 from actions.outcome import Done, Outcome
 from tests.support.bench import Bench, created, running_bench
-from tests.support.poll import eventually
 from tests.support.stage import Stage
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -34,7 +33,7 @@ async def until(bench: Bench, workflow_id: Any, status: str, number: int) -> Non
         assert found == number, f"{found} are {status}"
         return True
 
-    await eventually(look)
+    await bench.committed(look)
 
 
 async def waiting(bench: Bench, number: int) -> Any:

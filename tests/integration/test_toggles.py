@@ -8,7 +8,6 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.support.bench import TASK, Bench, created, running_bench, workflow_document
-from tests.support.poll import eventually
 
 LATER = {**TASK, "delay": 3600}
 
@@ -136,7 +135,7 @@ async def test_the_daemons_own_writes_make_no_version_and_come_to_rest(bench: Be
     async def is_mirrored() -> object:
         return await bench.workflows.find_one({"_id": workflow, "execution_count": 1, "observed.version": 1})
 
-    await eventually(is_mirrored)
+    await bench.committed(is_mirrored)
     async with await bench.workflows.watch(max_await_time_ms=2_500) as stream:
         assert await stream.try_next() is None
     assert await bench.database["workflow_versions"].count_documents({"workflow_id": workflow}) == 1
@@ -155,7 +154,7 @@ async def test_what_the_daemon_answered_comes_back_after_a_replace_that_left_it_
     async def is_counted_again() -> object:
         return await bench.workflows.find_one({"_id": workflow, "execution_count": 1, "success_count": 1})
 
-    await eventually(is_counted_again)
+    await bench.committed(is_counted_again)
 
 
 @pytest.mark.tampers
@@ -168,7 +167,7 @@ async def test_a_counter_made_by_hand_keeps_no_workflow_from_its_counts(bench: B
     async def is_mirrored() -> object:
         return await bench.workflows.find_one({"_id": workflow, "execution_count": 1})
 
-    await eventually(is_mirrored)
+    await bench.committed(is_mirrored)
 
 
 @pytest.mark.tampers

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.support.commits import committed
 from tests.support.daemon import QUICK, reading, running_daemon
 from tests.support.invariants import violations
 from tests.support.load import Load, prepared_load
@@ -96,5 +97,5 @@ async def test_executions_dropped_at_run_time_are_only_missing(load: Load) -> No
     database = load.database
     await database.workflow_executions.drop()
     lead = (await load.write(1))[0]
-    await eventually(lambda: database.workflow_executions.find_one({"triggered_by_entity_id": lead}))
+    await committed(database, lambda: database.workflow_executions.find_one({"triggered_by_entity_id": lead}))
     await eventually(lambda: has_indexes(database, "workflow_executions", {"queue"}))

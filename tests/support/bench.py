@@ -11,6 +11,7 @@ from config.preset import load_presets
 from daemon.app import Daemon
 from tests.support.commits import committed
 from tests.support.daemon import reading, running_daemon
+from tests.support.poll import PATIENCE_S
 
 TASK: Final = {"type": "create_task", "title": "Look at it"}
 T = TypeVar("T")
@@ -85,9 +86,9 @@ class Bench:
         await self.committed(have_ended)
         return await self.executions.find(ended).sort("seq", 1).to_list()
 
-    async def committed(self, probe: Callable[[], Awaitable[T]]) -> T:
+    async def committed(self, probe: Callable[[], Awaitable[T]], within_s: float = PATIENCE_S) -> T:
         """Return the first true value of ``probe``, asked after every commit."""
-        return await committed(self.database, probe)
+        return await committed(self.database, probe, within_s)
 
     async def decisions(self, entity_id: Any) -> list[dict[str, Any]]:
         """Return the decisions on the changes of an entity, for everything written so far."""

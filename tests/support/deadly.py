@@ -27,11 +27,11 @@ async def _die(context: Context) -> Outcome:
     return Done({})
 
 
-def _judge(workflow: Any, status: Any, change: Any, max_depth: int) -> Any:
+def _judge(workflow: Any, status: Any, change: Any, *others: Any, **more: Any) -> Any:
     entity: Mapping[str, Any] = change.entity or {}
     if workflow.name == "Deadly" and entity.get("name") == NAME:
         os._exit(EXIT_CODE)
-    return judgement.judge(workflow, status, change, max_depth)
+    return judgement.judge(workflow, status, change, *others, **more)
 
 
 async def _run(uri: str, database: str, what: str) -> None:

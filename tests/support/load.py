@@ -11,6 +11,7 @@ from daemon.mongo.initialise import initialise
 from tests.support.invariants import ENDED, Expected, Witness
 from tests.support.poll import PATIENCE_S, eventually
 from tests.support.settings import settings_for
+from tests.support.signal import Signal
 from tests.support.smtp import MailServer
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -37,6 +38,11 @@ class Load:
     since: Timestamp
     leads: list[Any] = field(default_factory=list)
     witnesses: list[Witness] = field(default_factory=list)
+    _signal: Signal = field(default_factory=Signal)
+
+    async def written(self, count: int) -> None:
+        """Return once so many leads have been written."""
+        await self._signal.until(lambda: len(self.leads) >= count)
 
     async def write(self, count: int) -> list[Any]:
         """Insert leads, one write each; return their ids."""
@@ -56,6 +62,7 @@ class Load:
 
         await eventually(insert)
         self.leads.append(lead["_id"])
+        self._signal.changed()
         return lead["_id"]
 
     def expected(self, mails: MailServer | None = None) -> Expected:

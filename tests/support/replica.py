@@ -140,6 +140,18 @@ class Replica:
         ]
         return [line for line in found if event is None or line["event.action"] == event]
 
+    async def said(self, event: str, times: int = 1) -> dict[str, Any]:
+        """Return the newest line of an event once it was said so often; fail when the process ends without a word."""
+
+        def has_said() -> list[dict[str, Any]]:
+            lines = self.lines(event)
+            return lines if len(lines) >= times else []
+
+        await eventually(lambda: has_said() or not self.is_alive)
+        lines = has_said()
+        assert lines, f"{self.name} ended and did not say {event}: {self.tail()}"
+        return lines[-1]
+
     def breaches(self) -> list[str]:
         """Return what it must not have done whatever happened to it: floods of lines (I7), stalls of its loop."""
         stalls = [stall for stall in self.stalls() if stall.cpu_s > LONGEST_STALL_S or stall.length_s > LONGEST_WAIT_S]
