@@ -131,7 +131,9 @@ def _workflow_schema(entity_types: Sequence[str]) -> Schema:
     clock = {"type": {"const": str(TriggerType.SCHEDULED)}, "entity_type": entity_type, "schedule": _SCHEDULE}
     triggers = [
         _closed({"type": kinds, "entity_type": entity_type}, ["type", "entity_type"]),
-        _closed({**updated, "field": FIELD_SCHEMA, "from": _VALUE, "to": _VALUE}, ["type", "entity_type", "field"]),
+        # Together they have to differ, which a schema cannot say.
+        _closed({**updated, "field": FIELD_SCHEMA, "from": _VALUE}, ["type", "entity_type", "field"]),
+        _closed({**updated, "field": FIELD_SCHEMA, "to": _VALUE}, ["type", "entity_type", "field"]),
         _closed({**updated, "fields": fields}, ["type", "entity_type"]),
         _closed({**clock, "timezone": zone}, ["type", "entity_type", "schedule"]),
         _closed({"type": {"const": str(TriggerType.MANUAL)}, "entity_type": entity_type}, ["type"]),
