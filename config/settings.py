@@ -185,6 +185,16 @@ class Settings(BaseSettings):
 
     # Retention
     execution_retention_days: float = Field(90.0, gt=0, le=36_500, description="Days that ended executions are kept.")
+    version_retention_days: float = Field(
+        90.0,
+        gt=0,
+        le=36_500,
+        description="Days that old versions of workflows, and what is left of deleted ones, are kept once no execution "
+        "points to them: for so long the past can be explained.",
+    )
+    request_retention_days: float = Field(
+        90.0, gt=0, le=36_500, description="Days that answered requests are kept; the others stay."
+    )
     decision_retention_days: float = Field(
         7.0, gt=0, le=36_500, description="Days for which it can be looked up why a candidate did not run."
     )

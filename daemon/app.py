@@ -66,6 +66,7 @@ from daemon.workflows.edit_log import log_edits
 from daemon.workflows.mending import mend_versions
 from daemon.workflows.observer import Observer
 from daemon.workflows.parsing import parser_for
+from daemon.workflows.retention import Retention
 from daemon.workflows.switcher import Switcher
 from rules.workflow import ParseAction
 
@@ -281,6 +282,9 @@ class Daemon:
             is_reader=self._is_reader,
             on_death=on_death,
         )
+        self._retention = Retention(
+            database, settings, self.clock, is_reader=self._is_reader, on_death=on_death, pace=pace
+        )
         self._upkeep = Upkeep(database, settings, is_reader=self._is_reader, on_death=on_death, pace=pace)
         self._api = api_server(
             settings,
@@ -329,6 +333,7 @@ class Daemon:
             self._hand_edits,
             self._inspector,
             self._upkeep,
+            self._retention,
             self._status,
             self._announcements,
             self._leases,
@@ -341,6 +346,7 @@ class Daemon:
             self._api,
             self._status,
             self._upkeep,
+            self._retention,
             self._hand_edits,
             self._inspector,
             self._scheduler,

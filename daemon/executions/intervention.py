@@ -31,7 +31,6 @@ from daemon.executions.counter import counter_id
 from daemon.executions.job import is_workflow_id
 from daemon.executions.status import ENDED, QUEUED, Status
 from daemon.mongo.transaction import in_transaction
-from daemon.workflows.lent_definition import with_definition
 from rules.identity import bson_bytes
 from rules.workflow import Status as WorkflowStatus
 
@@ -40,7 +39,6 @@ _TIMEOUT_S: Final = 30.0
 _ACTIONS: Final = {
     "definition.actions.type": 1,
     "definition.actions.delay": 1,
-    "definition_type": {"$type": "$definition"},
 }
 _NOT_ASKED: Final = {"entity": 0, "trigger": 0, "retried": 0}  # of an execution; what may be large
 _COUNTED: Final = {Status.COMPLETED: "success_count", Status.FAILED: "failure_count"}
@@ -144,8 +142,7 @@ class Interventions:
         if wanted:
             found = self._versions.find({"_id": {"$in": list(wanted.values())}}, _ACTIONS, session=session)
             for version in await found.to_list():
-                whole = await with_definition(self._versions, _bare(version), _ACTIONS, session)
-                versions[bson_bytes(version["_id"])] = whole
+                versions[bson_bytes(version["_id"])] = version
             newest = {"workflow_id": {"$in": list(by_workflow.values())}, "latest": True}
             fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1}
             async for head in self._versions.find(newest, fields, session=session):
@@ -184,11 +181,6 @@ class Interventions:
 
 def _version_of(execution: Mapping[str, Any]) -> dict[str, Any]:
     return {"workflow_id": execution.get("workflow_id"), "version": execution.get("workflow_version")}
-
-
-def _bare(version: dict[str, Any]) -> dict[str, Any]:
-    """Return a version as read with ``_ACTIONS``: without ``definition`` only where the stored one has none."""
-    return version if version.pop("definition_type") == "missing" else {"definition": None, **version}
 
 
 def _pinned_from(version: Mapping[str, Any] | None, head: Mapping[str, Any] | None) -> _Pinned:

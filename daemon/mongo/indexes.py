@@ -98,10 +98,15 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
         Index(names.decisions, "retention", (("at", 1),), expire_after_s=_days(settings.decision_retention_days)),
         Index(names.decisions, "newest_of_entity", (("entity_id", 1), ("at", -1), ("_id", -1))),
         Index(names.effects, "retention", (("at", 1),), expire_after_s=_days(settings.effect_retention_days)),
+        # One without an answer has no date there, and so does not expire.
+        Index(
+            names.requests, "retention", (("answered_at", 1),), expire_after_s=_days(settings.request_retention_days)
+        ),
         Index(names.versions, "latest", (("latest", 1),), {"latest": True}),
         Index(names.versions, "changed", (("changed_seq", 1),)),
         # Holds just the switches that have not been applied yet.
         Index(names.versions, "switching", (("changed_seq", 1), ("version", 1)), {"transition": {"$exists": True}}),
+        Index(names.versions, "by_age", (("at", 1),)),
         Index(names.versions, "by_workflow", (("workflow_id", 1), ("version", -1))),
         Index(names.state, "by_kind", (("kind", 1), ("changed_at", 1))),
         Index(names.tasks, "by_execution", (("execution_id", 1),)),

@@ -44,8 +44,9 @@ async def head_from(document: Mapping[str, Any], parse: Parse) -> Head:
     error = document.get("error")
     problem = WorkflowError(error["path"], error["problem"]) if error else None
     workflow = None
-    if document["definition"] is not None:
-        found = await parsed_aside(parse, document["workflow_id"], document["version"], document["definition"])
+    definition = document.get("definition")  # of a deleted one it is not read
+    if definition is not None:
+        found = await parsed_aside(parse, document["workflow_id"], document["version"], definition)
         if isinstance(found, WorkflowError):
             problem = problem or found
         else:
@@ -56,7 +57,7 @@ async def head_from(document: Mapping[str, Any], parse: Parse) -> Head:
         document["version"],
         Status(document["status"]),
         workflow,
-        document["definition"],
+        definition,
         document["seen"],
         problem,
         document["at_seq"],

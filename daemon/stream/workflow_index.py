@@ -20,6 +20,8 @@ from rules.matching import Matcher
 from rules.workflow import Workflow
 
 _LOADED_AT_ONCE: Final = 50  # of the largest, what the event loop has time to decode
+_LIVING: Final = {"latest": True, "is_deleted": {"$ne": True}}
+_DELETED: Final = {"latest": True, "is_deleted": True}  # only their numbers count, should one come again
 
 
 class WorkflowIndex:
@@ -138,9 +140,10 @@ class WorkflowIndex:
     async def load(self, versions: AsyncCollection[dict[str, Any]]) -> None:
         """Replace everything by what is stored; raise the driver's error if the database does not answer."""
         heads, turn = [], TimeSlice()
-        async for document in versions.find({"latest": True}).batch_size(_LOADED_AT_ONCE):
-            heads.append(await head_from(document, self._parse))
-            await turn.give_way()
+        for query, fields in ((_LIVING, None), (_DELETED, {"definition": 0})):
+            async for document in versions.find(query, fields).batch_size(_LOADED_AT_ONCE):
+                heads.append(await head_from(document, self._parse))
+                await turn.give_way()
         self.replace(heads)
 
     def replace(self, heads: Iterable[Head]) -> None:

@@ -1,0 +1,132 @@
+"""Remove what nobody needs any more of workflows: old versions, and the last trace of those deleted long ago.
+
+A version is needed while it is the newest, while an execution or an unfinished sweep points to it, while its switch has
+still to be applied, and for as long as people may ask about the past (``version_retention_days`` after the next version
+came). Of a workflow that was deleted that long ago, and of which no execution is left, nothing stays but enrollments:
+whoever has entered it has entered it.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from config.settings import Settings
+from daemon.clock import ServerClock
+from daemon.event import Event
+from daemon.mongo.failure import may_pass
+from daemon.pace import Pace
+from daemon.service import Background
+from daemon.telemetry import emit
+
+Document = dict[str, Any]
+
+_LONGEST_PAUSE: Final = timedelta(days=1)  # which versions executions point to takes reading a workflow's history
+_VERSIONS: Final = 5_000  # of one workflow at one look
+_BATCH: Final = 500
+_FIELDS: Final = {"version": 1, "at": 1, "latest": 1, "transition": 1}
+
+
+class Retention:
+    """Removes old versions, while this replica is the reader: at once when it becomes it, then once a day."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        settings: Settings,
+        clock: ServerClock,
+        *,
+        is_reader: Callable[[], bool],
+        on_death: Callable[[str], None],
+        pace: Pace,
+    ) -> None:
+        names = settings.collections
+        self._versions = database[names.versions]
+        self._executions = database[names.executions]
+        self._state = database[names.state]
+        self._kept_for = timedelta(days=settings.version_retention_days)
+        self._clock = clock
+        self._is_reader = is_reader
+        self._pace = pace
+        self._looked_at: datetime | None = None  # None: this replica was not the reader
+        self._task = Background("retention", self._run, on_death)
+
+    async def start(self) -> None:
+        """Look from now on."""
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Stop looking; the next reader goes on."""
+        await self._task.stop()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.upkeep_s)
+            try:
+                if self._is_due():
+                    await self._look()
+            except PyMongoError as error:
+                if not may_pass(error):
+                    raise
+                emit(Event.STORE_UNAVAILABLE, during="removal of old versions", error=error)
+
+    def _is_due(self) -> bool:
+        if not self._is_reader():
+            self._looked_at = None
+            return False
+        pause = min(self._kept_for, _LONGEST_PAUSE)
+        return self._looked_at is None or self._clock.now() - self._looked_at >= pause
+
+    async def _look(self) -> None:
+        now = self._clock.now()
+        before = now - self._kept_for
+        old = {"at": {"$lt": before}, "latest": {"$ne": True}}
+        group = {"$group": {"_id": "$workflow_id"}}
+        async for found in await self._versions.aggregate([{"$match": old}, group]):
+            await self._remove_versions(found["_id"], before)
+        deleted = {"latest": True, "is_deleted": True, "at": {"$lt": before}, "transition": {"$exists": False}}
+        async for version in self._versions.find(deleted, {"workflow_id": 1}):
+            await self._remove_deleted(version, before)
+        self._looked_at = now
+
+    async def _remove_versions(self, workflow_id: Any, before: datetime) -> None:
+        """Remove the versions of one workflow that were followed by another ``before``, and that nobody needs."""
+        found = self._versions.find({"workflow_id": workflow_id}, _FIELDS).sort("version", 1).limit(_VERSIONS)
+        versions = await found.to_list()
+        outdated = {
+            version["version"]: version["_id"]
+            for version, following in pairwise(versions)
+            if following["at"] < before and "transition" not in version and "latest" not in version
+        }
+        if not outdated:
+            return
+        needed = await self._needed(workflow_id, list(outdated))
+        ids = [outdated[version] for version in outdated if version not in needed]
+        for start in range(0, len(ids), _BATCH):
+            batch = {"_id": {"$in": ids[start : start + _BATCH]}, "latest": {"$ne": True}}
+            await self._versions.delete_many(batch)
+
+    async def _needed(self, workflow_id: Any, versions: Sequence[int]) -> set[Any]:
+        """Return to which of ``versions`` executions or an unfinished sweep point."""
+        ours = {"workflow_id": workflow_id, "workflow_version": {"$in": list(versions)}}
+        pointed = await self._executions.aggregate([{"$match": ours}, {"$group": {"_id": "$workflow_version"}}])
+        needed = {each["_id"] async for each in pointed}
+        sweeps = self._state.find({"kind": "schedule", "workflow_id": workflow_id}, {"sweep.version": 1})
+        return needed | {(each.get("sweep") or {}).get("version") async for each in sweeps}
+
+    async def _remove_deleted(self, newest: Mapping[str, Any], before: datetime) -> None:
+        """Remove the last trace of a deleted workflow, unless earlier versions or executions of it are left."""
+        ours = {"workflow_id": newest["workflow_id"]}
+        if await self._versions.find_one({**ours, "latest": {"$ne": True}}, {"_id": 1}) is not None:
+            return
+        if await self._executions.find_one(ours, {"_id": 1}) is not None:
+            return
+        removed = await self._versions.delete_one({"_id": newest["_id"], "latest": True, "is_deleted": True})
+        if removed.deleted_count:
+            # Not what has moved since: the workflow may just have come again.
+            await self._state.delete_many({"kind": "counter", **ours, "changed_at": {"$lt": before}})
+            await self._state.delete_many({"kind": "schedule", **ours, "position": {"$lt": before}})
