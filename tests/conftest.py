@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.collector import calm_collector
 from daemon.mongo.codec import CODEC
+from tests.support.entity_writes import lost_entity_writes
 from tests.support.events import Events, heard_events
 from tests.support.invariants import Expected, violations
 from tests.support.mongod import Mongod, fast_directory
@@ -64,8 +65,11 @@ async def database(
     A test that breaks one by hand says so: ``@pytest.mark.tampers``.
     """
     fresh = mongo_client.get_database(f"test_{uuid.uuid4().hex[:12]}", codec_options=CODEC)
+    since = (await fresh.command("ping"))["operationTime"]
     yield fresh
-    is_asked = request.node.get_closest_marker("tampers") is None
-    broken = await violations(fresh, None, Expected(unfinished=sys.maxsize)) if is_asked else []
+    broken: list[str] = []
+    if request.node.get_closest_marker("tampers") is None:
+        broken = await violations(fresh, None, Expected(unfinished=sys.maxsize))
+        broken += await lost_entity_writes(fresh, since)
     await mongo_client.drop_database(fresh.name)
     assert broken == []

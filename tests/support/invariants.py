@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.document_id import document_id
 from rules.identity import bson_bytes
+from tests.support.entity_writes import lost_entity_writes
 from tests.support.past import Past, past_since
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -78,6 +79,8 @@ async def violations(database: Database, since: Timestamp | None = None, expecte
     _order(state)
     await _inserted(state, database)
     await _entity_writes(state, database)
+    if since is not None:
+        state.found += await lost_entity_writes(database, since)
     await _counters(state, database)
     _deliveries(state)
     state.found += past.breaches
