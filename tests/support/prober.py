@@ -23,6 +23,7 @@ HEALTHZ_S: Final = 10.0  # a process that lives answers within this time, on a m
 READYZ_S: Final = 12.0  # as above; it may wait two seconds for MongoDB
 UNREACHABLE_S: Final = 6.0  # MongoDB was away for so long: not ready
 HEALED_S: Final = 30.0  # everything was well for so long: ready
+LASTING_S: Final = 10.0  # a busy machine may starve a lease for a moment: that there is no reader is true then
 _EVERY_S: Final = 0.25
 _DYING_S: Final = 1.0  # between a connection that broke and the end of the process that is seen
 _LOOK_MS: Final = 2_000
@@ -99,8 +100,8 @@ class Prober:
             yield f"and MongoDB had not answered for {UNREACHABLE_S} s"
         elif answer.status == 200 and self._had_gap(answer):
             yield "and history was lost"
-        elif answer.status == 503 and self._was_well(answer):
-            yield f"and everything had been well for {HEALED_S} s"
+        elif answer.status == 503 and self._was_well(answer) and self._has_lasted(answer):
+            yield f"as for {LASTING_S} s, and everything had been well for {HEALED_S} s"
 
     def _during(self, since: float, until: float) -> list[Look]:
         """Return the looks at any moment of a time, and the first one behind it."""
@@ -122,6 +123,13 @@ class Prober:
         looks = self._during(since, answer.ended)
         covers = bool(looks) and looks[0].began <= since and answer.well_since <= since
         return covers and all(look.is_reachable and not look.has_gap for look in looks)
+
+    def _has_lasted(self, answer: Answer) -> bool:
+        """Return whether the same replica has said that it is not ready for some time."""
+        before = [each for each in self.answers if (each.replica, each.path) == (answer.replica, answer.path)]
+        lately = [each for each in before if answer.began - LASTING_S <= each.began <= answer.began]
+        is_long = any(each.began < answer.began - LASTING_S for each in before)
+        return is_long and all(each.status == 503 for each in lately)
 
     async def ask(self, replica: Replica, path: str, client: httpx2.AsyncClient) -> None:
         """Ask one replica once; what it cannot be blamed for is not kept."""
