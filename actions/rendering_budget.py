@@ -17,7 +17,7 @@ from liquid.token import Token
 from liquid.undefined import UNDEFINED
 
 from actions.rendering_limit import LIST_LENGTH, VALUE_SIZE, list_limit, value_limit
-from actions.rendering_value import LeftOut, text_of
+from actions.rendering_value import LeftOut, text_of, whole
 
 LOOP_ITERATIONS: Final = 2_000  # of all loops of a rendering together
 INTEGER_BITS: Final = 512
@@ -58,7 +58,7 @@ class BudgetContext(RenderContext):
         """Return what ``obj`` holds under ``key``."""
         if isinstance(obj, LeftOut):
             raise ResourceLimitError(obj.limit, token=None)
-        return super().get_item(obj, key)
+        return super().get_item(obj, whole(key))
 
     def assign(self, key: str, val: Any) -> None:
         """Assign a variable; Liquid then measures all of them, which is what is paid for here."""

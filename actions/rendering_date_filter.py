@@ -8,7 +8,7 @@ from liquid import Environment, Markup, RenderContext
 from liquid.exceptions import FilterArgumentError, ResourceLimitError
 
 from actions.rendering_date import EPOCH, TEXT_CHARACTERS
-from actions.rendering_value import text_of
+from actions.rendering_value import is_number, text_of
 
 FORMAT_CHARACTERS: Final = 200
 
@@ -30,14 +30,14 @@ def date_filter(value: Any, template: Any, *, context: RenderContext, environmen
     return Markup(written) if environment.autoescape and isinstance(template, Markup) else written
 
 
-def _date(value: object) -> object:
+def _date(value: Any) -> object:
     """Return the date that ``value`` is or stands for, else None."""
     if isinstance(value, str):
         return _date_of_text(value)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if is_number(value):
         try:
-            return EPOCH + timedelta(seconds=value)
-        except OverflowError:
+            return EPOCH + timedelta(seconds=value if isinstance(value, int) else float(value))
+        except (OverflowError, ValueError):  # ValueError: not a number
             return None
     return value
 

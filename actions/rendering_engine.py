@@ -75,8 +75,14 @@ class Engine:
         with decimal.localcontext(ARITHMETIC):
             texts = {name: self._render_one(name, source, values) for name, source in request["sources"].items()}
             if LINE_BREAK.search(texts.get("subject", "").strip()):
-                texts["subject"] = self._render_one("subject", request["sources"]["subject"], on_one_line(values))
+                texts["subject"] = self._one_line(request["sources"]["subject"], values)
         return texts
+
+    def _one_line(self, source: str, values: Mapping[str, Any]) -> str:
+        """Return a subject rendered without the line breaks that do not stand in its ``source``."""
+        text = self._render_one("subject", source, on_one_line(values))
+        # Where the source has none, values brought them all: in keys, or encoded, for a filter to decode.
+        return text if LINE_BREAK.search(source.strip()) else str(on_one_line(text))
 
     def _render_one(self, name: str, source: str, values: Mapping[str, Any]) -> str:
         # Liquid and its filters let many kinds of errors through; all of them are mistakes of this template.

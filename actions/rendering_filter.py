@@ -10,7 +10,7 @@ from liquid.undefined import is_undefined
 
 from actions import rendering_list, rendering_number, rendering_text
 from actions.rendering_date_filter import date_filter
-from actions.rendering_value import text_of
+from actions.rendering_value import text_of, whole
 
 Function = Callable[..., Any]
 
@@ -19,16 +19,21 @@ _OWN: Final[Mapping[str, Function]] = {
     "at_least": rendering_number.at_least,
     "at_most": rendering_number.at_most,
     "ceil": rendering_number.ceil,
+    "compact": sequence_filter(rendering_list.compact),
     "concat": sequence_filter(rendering_list.concat),
     "date": with_context(with_environment(date_filter)),
     "divided_by": rendering_number.divided_by,
     "escape_once": with_environment(rendering_text.escape_once),
+    "find": sequence_filter(rendering_list.find),
+    "find_index": sequence_filter(rendering_list.find_index),
     "floor": rendering_number.floor,
+    "has": sequence_filter(rendering_list.has),
     "join": with_environment(sequence_filter(rendering_list.join)),
     "map": sequence_filter(rendering_list.map_to),
     "minus": rendering_number.minus,
     "modulo": rendering_number.modulo,
     "plus": rendering_number.plus,
+    "reject": sequence_filter(rendering_list.reject),
     "remove_last": rendering_text.remove_last,
     "replace_last": rendering_text.replace_last,
     "round": rendering_number.rounded,
@@ -38,6 +43,7 @@ _OWN: Final[Mapping[str, Function]] = {
     "sum": sequence_filter(rendering_number.total),
     "times": rendering_number.times,
     "uniq": sequence_filter(rendering_list.uniq),
+    "where": sequence_filter(rendering_list.where),
 }
 _WITH_TEXT: Final = frozenset(
     {"append", "join", "prepend", "remove", "remove_first", "remove_last", "replace", "replace_first", "replace_last"}
@@ -54,6 +60,9 @@ _OF_LISTS: Final = frozenset(
 _WITH_DEFAULTS: Final = frozenset(
     {"compact", "round", "slice", "sort", "sort_natural", "sum", "truncate", "truncatewords", "uniq"}
 )
+
+
+_WITH_COUNTS: Final = frozenset({"slice", "truncate", "truncatewords"})
 
 
 def prepared(filters: Mapping[str, Function]) -> dict[str, Function]:
@@ -88,6 +97,8 @@ def _arguments(name: str, arguments: tuple[Any, ...]) -> list[Any]:
     given = [None if is_undefined(each) else each for each in arguments]
     if name in _WITH_TEXT:
         return [each if isinstance(each, str) else text_of(each) for each in given]
+    if name in _WITH_COUNTS:
+        given[:2] = map(whole, given[:2])
     if name == "slice" and given and given[0] is None:
         given[0] = 0
     if name == "concat":

@@ -6,6 +6,7 @@ from typing import Any, Final
 from liquid import Environment, Markup
 from liquid.exceptions import FilterArgumentError
 
+from actions.rendering_comparison import equals
 from actions.rendering_date import milliseconds_of
 from actions.rendering_value import is_number, text_of
 
@@ -46,6 +47,36 @@ def map_to(values: Sequence[Any], key: Any) -> list[Any]:
     return [_at(value, key) for value in values]
 
 
+def where(values: Sequence[Any], key: Any, sought: Any = None) -> list[Any]:
+    """Return the entries that hold ``sought`` under ``key``; without ``sought``, anything but null and false."""
+    return [value for value in values if _holds(value, key, sought)]
+
+
+def reject(values: Sequence[Any], key: Any, sought: Any = None) -> list[Any]:
+    """Return the entries that ``where`` leaves out."""
+    return [value for value in values if not _holds(value, key, sought)]
+
+
+def find(values: Sequence[Any], key: Any, sought: Any = None) -> Any:
+    """Return the first entry that ``where`` finds, else None."""
+    return next((value for value in values if _holds(value, key, sought)), None)
+
+
+def find_index(values: Sequence[Any], key: Any, sought: Any = None) -> int | None:
+    """Return the place of the first entry that ``where`` finds, else None."""
+    return next((place for place, value in enumerate(values) if _holds(value, key, sought)), None)
+
+
+def has(values: Sequence[Any], key: Any, sought: Any = None) -> bool:
+    """Return whether ``where`` finds any entry."""
+    return any(_holds(value, key, sought) for value in values)
+
+
+def compact(values: Sequence[Any], key: Any = None) -> list[Any]:
+    """Return the entries that are not null, or hold something else than null under ``key``."""
+    return [value for value in values if _at(value, key) is not None]
+
+
 def join(values: Iterable[Any], separator: Any = " ", *, environment: Environment) -> str:
     """Return the texts of a list with ``separator`` between them."""
     between = text_of(separator)
@@ -59,6 +90,12 @@ def _at(value: Any, key: Any) -> Any:
     if key is None:
         return value
     return value.get(str(key)) if isinstance(value, dict) else None
+
+
+def _holds(value: Any, key: Any, sought: Any) -> bool:
+    """Return whether an entry holds ``sought`` under ``key``; a text in its place, such as a tag, is its own key."""
+    held = value == key and isinstance(value, str) if not isinstance(value, dict) else _at(value, key)
+    return held not in (None, False) if sought is None else equals(held, sought)
 
 
 def _rank(value: Any) -> tuple[int, Any]:

@@ -1,6 +1,8 @@
 """What BSON values are in a template: numbers are numbers, ids their text, dates dates."""
 
 import base64
+import json
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Context, Decimal
@@ -52,12 +54,33 @@ def text_of(value: Any) -> str:
         return "".join(map(text_of, value))
     if isinstance(value, range):
         return f"{value.start}..{value.stop - 1}"
-    return str(value)
+    return _object_text(value) if isinstance(value, dict) else str(value)
+
+
+def _object_text(value: Any) -> str:
+    """Return an object, or what stands in one, in the manner of JSON: only texts and dates in quotation marks."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_quoted(key)}: {_object_text(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_object_text, value)) + "]"
+    if value is None:
+        return "null"
+    return text_of(value) if isinstance(value, bool) or is_number(value) else _quoted(text_of(value))
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def is_number(value: object) -> bool:
     """Return whether a template may calculate with ``value``."""
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def whole(value: Any) -> Any:
+    """Return a double or decimal without a fraction as the whole number it is, everything else as it stands."""
+    is_whole = isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value)
+    return int(value) if is_whole else value
 
 
 def decimal_of(value: int | float | Decimal) -> Decimal:

@@ -127,6 +127,20 @@ async def test_mistake_in_a_template_is_a_permanent_error_on_one_line(source: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("subject", "values"),
+    [
+        ("{{ a | url_decode }}", {"a": "x%0D%0Ay"}),
+        ("{{ a | base64_decode }}", {"a": "eAp5"}),
+        ("{% for each in a %}{{ each[0] }}{% endfor %}", {"a": {"x\ny": 1}}),
+    ],
+)
+async def test_line_break_that_a_value_brings_into_a_subject_in_any_way_is_a_blank(
+    subject: str, values: dict[str, Any]
+) -> None:
+    assert await renderer.render({"subject": subject}, values) == {"subject": "x y"}
+
+
 async def test_verbatim_blocks_may_hold_open_tags() -> None:
     assert await rendered("{% raw %}{{ {% {% endraw %}{{ a }}", {"a": "!"}) == "{{ {% !"
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -92,13 +93,18 @@ def test_tags_are_stripped(text: str, stripped: str) -> None:
         ("{{ l | uniq | join: ' ' }} {{ o | uniq: 'a' | map: 'b' | join: ' ' }}", "1 true  a 1 3"),
         ("{{ l | sort | join: ' ' }}", "1 1 1 a true "),
         ("{{ w | sort_natural | join: ' ' }} {{ o | sort: 'b' | map: 'b' | join: ' ' }}", "A b C  1 2 3"),
+        ("{{ m | where: 'a', 1 | size }} {{ m | where: 'a' | size }} {{ m | reject: 'a' | size }}", "2 4 5"),
+        ("{{ m | has: 'a', 0.1 }} {{ m | find: 'a', 1 }} {{ m | find_index: 'a', 0.1 }}", 'true {"a": 1} 3'),
+        ("{{ m | compact: 'a' | size }}{{ 5 | where: 'a' }}", "3"),
         ("{{ l | concat: w | size }} {{ o | sum: 'b' }} {{ o | map: 'c' | join: '-' }}", "10 6 --"),
     ],
 )  # fmt: skip
 def test_filter_of_ours_does_what_liquids_does(source: str, text: str) -> None:
     objects = [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 3}]
 
-    assert rendered(source, l=[1, True, None, 1, "a", 1], w=["b", None, "C", "A"], o=objects) == text
+    mixed = [5, {"a": 1}, {"a": Decimal("1.0")}, {"a": Decimal("0.1")}, None, "a", {"a": None}, 2.5, [1]]
+
+    assert rendered(source, l=[1, True, None, 1, "a", 1], w=["b", None, "C", "A"], o=objects, m=mixed) == text
 
 
 def test_html_stays_escaped_by_the_filters_of_ours() -> None:

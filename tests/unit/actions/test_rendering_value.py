@@ -48,6 +48,14 @@ ENTITY: dict[str, Any] = {
     "prices": [Decimal128("1.10"), 2.2, 3],
     "day": "2027-01-01",
     "word": "soon",
+    "seconds": 1.7e9,
+    "one": Decimal128("1"),
+    "two": 2.0,
+    "parts": {
+        "price": Decimal128("1.10"),
+        "at": datetime(2025, 1, 1, tzinfo=UTC),
+        'a"b': [None, True, ObjectId("69a54d900123456789abcdef")],
+    },
     "void": "",
 }
 
@@ -96,6 +104,11 @@ async def rendered(source: str) -> str:
         ("{{ e.yes | date: '%d' }} {{ e.ids | date: '%d' }} {{ e.past | date: e.missing }}",
          "true 69a54d900123456789abcdef 2025-01-01 00:00:00+00:00"),
         ("{{ e.word | date: '%d' }} {{ '5 March 2020 12:00 XYZ' | date: '%d.%m.' }}", "soon 05.03."),
+        ("{{ e.seconds | date: '%Y' }} {{ e.amount | date: '%Y' }} {{ e.nan | date: '%Y' }}{{ e.inf | date: '%Y' }}",
+         "2023 1970 naninf"),
+        ("{{ e.mixed[e.one] }}{{ e.mixed[e.two] }} {{ 'abcd' | slice: e.one, e.two }} {{ e.mixed[e.rate] }}", "b bc "),
+        ("{{ e.parts }} {{ e.parts | append: '!' | size }}",
+         '{"price": 1.10, "at": "2025-01-01 00:00:00+00:00", "a\\"b": [null, true, "69a54d900123456789abcdef"]} 101'),
         ("{{ e.yes }} {{ e.yes | append: '!' }} {{ e.mixed | sort | join: ' ' }}", "true true! 1 1.5 2 a b true "),
     ],
 )  # fmt: skip
