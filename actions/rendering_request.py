@@ -27,6 +27,7 @@ from actions.rendering_limit import (
     value_limit,
 )
 from config.error import PermanentActionError
+from rules.budget import TooCostly
 
 MARK: Final = 255  # the subtype of the binary value that stands where a value was left out
 CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
@@ -79,11 +80,11 @@ def within_limits(values: list[Any]) -> list[Any]:
             holder[key] = mark
             continue
         is_document = isinstance(container, Mapping)
-        copy: Any = dict(container) if is_document else list(container)
+        copy: Any = _entries(container) if is_document else list(container)
         holder[key] = copy
-        for each, value in container.items() if is_document else enumerate(container):
+        for each, value in copy.items() if is_document else enumerate(copy):
             kind = type(value)
-            if kind in _AS_THEY_ARE:
+            if kind in _AS_THEY_ARE or value is _NO_ROOM:
                 continue
             if kind is DBRef:
                 copy[each] = value = value.id
@@ -92,6 +93,19 @@ def within_limits(values: list[Any]) -> list[Any]:
             else:
                 copy[each] = room.admitted(value)
     return list(root[0])
+
+
+def _entries(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a document holds, a mark for each value that would take too long to decode."""
+    if type(document) is dict:
+        return document.copy()
+    found: dict[str, Any] = {}
+    for name in document:
+        try:
+            found[name] = document[name]
+        except TooCostly:
+            found[name] = _NO_ROOM
+    return found
 
 
 class _Room:
@@ -103,7 +117,10 @@ class _Room:
 
     def mark_for(self, container: Any) -> Binary | None:
         """Take a container's entries from what is left, and return None; or return the mark that says why not."""
-        length = len(container)
+        try:
+            length = len(container)
+        except TooCostly:
+            return _LONG_LIST
         if length > LIST_LENGTH:
             return _LONG_LIST
         characters = sum(map(len, container)) if isinstance(container, Mapping) else 0

@@ -9,6 +9,7 @@ import bson
 from bson import Code, DBRef, Regex
 from bson.errors import BSONError
 
+from rules.budget import TooCostly
 from rules.conditions import MOST_FINDINGS, Finding
 from rules.path import MISSING
 
@@ -91,7 +92,11 @@ def shown(value: Any) -> Any:
     if isinstance(value, DBRef):
         value = value.as_doc()
     if isinstance(value, (Mapping, list, tuple)):
-        return value if _is_small(value) else f"{'document' if isinstance(value, Mapping) else 'array'} of {len(value)}"
+        name = "document" if isinstance(value, Mapping) else "array"
+        try:
+            return value if _is_small(value) else f"{name} of {len(value)}"
+        except TooCostly:
+            return name  # with more in it than it is worth to count
     return value if not isinstance(value, (bytes, bytearray)) else f"{len(value)} bytes"
 
 

@@ -1,38 +1,76 @@
-"""Read entities as they are now, many in one round trip."""
+"""Read entities as they are now, many in one round trip; the large ones apart, so that the others do not wait."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.mongo.codec import decoded_all, raw_collection
+from daemon.mongo.codec import decoded, raw_collection
+from daemon.mongo.heavy import HEAVY, opened
+from daemon.slice import TimeSlice
 from rules.identity import can_be_id, entity_key
+
+Key = tuple[str, Any]  # see ``entity_key``
+
+# The server itself leaves a large document out: nothing of it is sent with the others.
+_ALL_BUT_HEAVY: Final = {"document": {"$cond": [{"$lte": [{"$bsonSize": "$$ROOT"}, HEAVY]}, "$$ROOT", "$$REMOVE"]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Entities:
+    """Entities that exist, by ``entity_key``; ``heavy`` names those that exist too but were too large to be read."""
+
+    found: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
+    heavy: dict[Key, tuple[str, Any]] = field(default_factory=dict)  # type and id
 
 
 class EntityReader:
-    """Reads entities by type and id."""
+    """Reads entities by type and id. Everything here raises the driver's error if the database does not answer."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], entities: Mapping[str, str]) -> None:
         """``entities`` maps entity type to collection."""
         self._database = database
         self._entities = entities
 
-    async def read(self, wanted: Iterable[tuple[str, Any]]) -> dict[tuple[str, Any], dict[str, Any]]:
-        """Return the entities that exist, by ``entity_key``; one query per entity type.
+    async def read(self, wanted: Iterable[tuple[str, Any]]) -> dict[Key, Mapping[str, Any]]:
+        """Return the entities that exist, by ``entity_key``, however large they are."""
+        return (await self.read_all(wanted)).found
 
-        Raise the driver's error if the database does not answer.
-        """
+    async def read_all(self, wanted: Iterable[tuple[str, Any]]) -> Entities:
+        """Return the entities that exist, the large ones too: those take a query each."""
+        entities = await self.read_light(wanted)
+        for key, (entity_type, entity_id) in entities.heavy.items():
+            document = await self._read_one(entity_type, entity_id)
+            if document is not None:
+                entities.found[key] = document
+        entities.heavy.clear()
+        return entities
+
+    async def _read_one(self, entity_type: str, entity_id: Any) -> Mapping[str, Any] | None:
+        """Return an entity however large it is, None if there is none."""
+        raw = await raw_collection(self._database, self._entities[entity_type]).find_one({"_id": {"$eq": entity_id}})
+        return None if raw is None else opened(raw.raw)
+
+    async def read_light(self, wanted: Iterable[tuple[str, Any]]) -> Entities:
+        """Return the entities that are not too large; one query per entity type."""
         ids: defaultdict[str, list[Any]] = defaultdict(list)
         for entity_type, entity_id in wanted:
-            if can_be_id(entity_id):
+            if can_be_id(entity_id) and entity_type in self._entities:
                 ids[entity_type].append(entity_id)
-        found: dict[tuple[str, Any], dict[str, Any]] = {}
+        entities = Entities()
         for entity_type, some in ids.items():
-            name = self._entities.get(entity_type)
-            if name is None:
-                continue
-            cursor = raw_collection(self._database, name).find({"_id": {"$in": some}}, batch_size=len(some) + 1)
-            for document in await decoded_all(await cursor.to_list()):
-                found[entity_key(entity_type, document["_id"])] = document
-        return found
+            collection = raw_collection(self._database, self._entities[entity_type])
+            pipeline = [{"$match": {"_id": {"$in": some}}}, {"$project": _ALL_BUT_HEAVY}]
+            turn = TimeSlice()
+            async with await collection.aggregate(pipeline, batchSize=len(some) + 1) as cursor:
+                async for row in cursor:
+                    if "document" in row:
+                        document = decoded(row["document"].raw)
+                        entities.found[entity_key(entity_type, document["_id"])] = document
+                    else:
+                        entity_id = decoded(row.raw)["_id"]
+                        entities.heavy[entity_key(entity_type, entity_id)] = entity_type, entity_id
+                    await turn.give_way()
+        return entities

@@ -8,7 +8,7 @@ of its lane died is given an intent too, wherever it reaches: perhaps it killed 
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.attempt import Attempt, context_of, perform
 from daemon.executions.definition import Definitions, pinned
-from daemon.executions.entity import EntityReader
+from daemon.executions.entity import Entities, EntityReader
 from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
 from daemon.executions.outside import OutsideRunner, is_suspect
@@ -43,6 +43,7 @@ from rules.workflow import Status, Step, Workflow
 
 TAKE: Final = 200  # steps taken at once
 IN_FLIGHT: Final = 400  # units waiting for their commit at the most
+Read = Callable[[Iterable[tuple[str, Any]]], Awaitable[Entities]]  # of entities by type and id
 _IDLE_S: Final = 60.0
 _BACK_OFF_S: Final = 0.5
 
@@ -80,16 +81,20 @@ class Executor:
         self._on_room = on_room
         self._distrusted: dict[int, datetime] = {}  # lane: when its owner was found dead
         self._wake = asyncio.Event()
+        self._heavy: asyncio.Queue[Job] = asyncio.Queue()  # taken, and bounded as what the lanes hold
         self._task = Background("executor", self._run, on_death)
+        self._heavy_task = Background("executor of large entities", self._run_heavy, on_death)
 
     async def start(self) -> None:
         """Start taking due steps."""
         await self._outside.start()
         self._task.start()
+        self._heavy_task.start()
 
     async def stop(self, grace: timedelta = timedelta(0)) -> None:
         """Take nothing new; give the steps in flight their grace."""
         await self._task.stop()
+        await self._heavy_task.stop()
         await self._outside.stop(grace)
 
     def distrust(self, lane: int) -> None:
@@ -121,11 +126,21 @@ class Executor:
         await is_set_within(self._wake, min(max(pause, 0.0005), _IDLE_S))
 
     async def _start_all(self, jobs: Sequence[Job]) -> None:
+        await self._start_with(jobs, self._entities.read_light)
+
+    async def _run_heavy(self) -> None:
+        """Start what waits for a large entity, one at a time: nobody else waits while one is read."""
+        while True:
+            await self._start_with([await self._heavy.get()], self._entities.read_all)
+            await asyncio.sleep(0)
+
+    async def _start_with(self, jobs: Sequence[Job], read: Read) -> None:
+        """Start what may start, with its entity as ``read`` finds it; what it leaves out waits for its turn."""
         held = [job for job in jobs if self._admit(job)]
         try:
             ready = self._with_slots(await self._pinned(held))
             held = [job for job, _ in ready]
-            entities = await self._entities.read((job.entity_type, job.entity_id) for job in held)
+            entities = await read((job.entity_type, job.entity_id) for job in held)
         except PyMongoError as error:
             for job in held:
                 self._lanes.release(job, job)
@@ -138,7 +153,10 @@ class Executor:
             reach(CrashPoint.BEFORE_EFFECT)
         turn = TimeSlice()
         for job, workflow in ready:
-            await self._step(job, workflow, entities.get(job.entity_key))
+            if job.entity_key in entities.heavy:
+                self._heavy.put_nowait(job)
+            elif not self._needs_intent(job, workflow) or self._with_slots([(job, workflow)]):  # two tasks take slots
+                await self._step(job, workflow, entities.found.get(job.entity_key))
             await turn.give_way()
 
     def _admit(self, job: Job) -> bool:
@@ -195,7 +213,7 @@ class Executor:
         is_suspect = job.crashes > 0 or (died_at is not None and job.due_at <= died_at)
         return is_suspect or workflow.steps[job.step].action.reach is Reach.OUTSIDE
 
-    async def _step(self, job: Job, workflow: Workflow, entity: dict[str, Any] | None) -> None:
+    async def _step(self, job: Job, workflow: Workflow, entity: Mapping[str, Any] | None) -> None:
         step = workflow.steps[job.step]
         now = self._clock.now()
         attempt = Attempt(job, job, workflow, step, self._epoch_of(job.lane), now)
@@ -205,7 +223,7 @@ class Executor:
         elif (refused := _refused(step, Subject(known, now))) is not None:
             self._recorder.record(attempt, refused)
         elif self._needs_intent(job, workflow):
-            await self._outside.run(attempt, dict(known))
+            await self._outside.run(attempt, known)
         else:
             context = context_of(attempt, known, now, self._services)
             self._recorder.record(attempt, await perform(attempt, context))

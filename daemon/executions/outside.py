@@ -9,7 +9,7 @@ cause, and the others must not be counted as crashed with it.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -149,7 +149,7 @@ class OutsideRunner:
             if len(waiting) <= MOST_WAITING // 2:
                 self._saturated.pop(workflow, None)
 
-    async def run(self, attempt: Attempt, entity: dict[str, Any]) -> None:
+    async def run(self, attempt: Attempt, entity: Mapping[str, Any]) -> None:
         """Run an attempt; there must be a free slot."""
         if self._scheduler is None:
             self._lanes.release(attempt.queued)
@@ -158,7 +158,7 @@ class OutsideRunner:
         self.has_suspect |= is_suspect(attempt.job)
         await self._scheduler.spawn(self._attempt(attempt, entity), name=str(attempt.job.execution_id))
 
-    async def _attempt(self, attempt: Attempt, entity: dict[str, Any]) -> None:
+    async def _attempt(self, attempt: Attempt, entity: Mapping[str, Any]) -> None:
         try:
             started = await self._intend(attempt)
             if started is not None:
@@ -168,7 +168,7 @@ class OutsideRunner:
             self.has_suspect &= not is_suspect(attempt.job)
             self._on_free()
 
-    async def _perform(self, attempt: Attempt, entity: dict[str, Any]) -> None:
+    async def _perform(self, attempt: Attempt, entity: Mapping[str, Any]) -> None:
         context = context_of(attempt, entity, self._clock.now(), self._services)
         try:
             if CRASH_AT is not None:

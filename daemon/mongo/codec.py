@@ -4,8 +4,6 @@ The server stores one thing that the driver refuses to read: binary data of the 
 wrong. ``decoded`` reads such a value as plain binary data.
 """
 
-import asyncio
-from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import bson
@@ -29,7 +27,8 @@ RAW_CODEC: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
 )
 
 BYTES_AT_ONCE: Final = 1024 * 1024  # decoded between two turns of the event loop, where one document is not larger
-_DOCUMENTS: Final = frozenset({0x03, 0x04})
+DOCUMENT: Final = 0x03
+CONTAINERS: Final = frozenset({DOCUMENT, 0x04})
 _TEXTS: Final = frozenset({0x02, 0x0D, 0x0E})
 _BINARY: Final = 0x05
 _REGEX: Final = 0x0B
@@ -55,36 +54,26 @@ def decoded(raw: bytes | memoryview) -> dict[str, Any]:
         return bson.decode(readable, CODEC)
 
 
-async def decoded_all(documents: Iterable[RawBSONDocument]) -> list[dict[str, Any]]:
-    """Return what ``documents`` hold, without holding up the event loop by many that are large."""
-    found: list[dict[str, Any]] = []
-    size = 0
-    for document in documents:
-        found.append(decoded(document.raw))
-        size += len(document.raw)
-        if size > BYTES_AT_ONCE:
-            size = 0
-            await asyncio.sleep(0)
-    return found
-
-
 def _relabel(data: bytearray, start: int) -> None:
     """Make plain binary data of every value of subtype 2 in the document at ``start`` whose inner length is wrong."""
     place = start + 4
     while (kind := data[place]) != 0:
         place = data.index(0, place + 1) + 1
-        if kind in _DOCUMENTS:
+        if kind in CONTAINERS:
             _relabel(data, place)
         elif kind == _BINARY and data[place + 4] == _OLD_SUBTYPE:
             length = _length(data, place)
             if length < 4 or _length(data, place + 5) != length - 4:
                 data[place + 4] = 0
-        place += _size(data, place, kind)
+        place += size_of(data, place, kind)
 
 
-def _size(data: bytearray, place: int, kind: int) -> int:
+def size_of(data: bytes | bytearray, place: int, kind: int) -> int:
     """Return how many bytes the value of a kind takes that begins at ``place``."""
-    if kind in _DOCUMENTS or kind == _SCOPED_CODE:
+    size = _SIZES.get(kind)
+    if size is not None:
+        return size
+    if kind in CONTAINERS or kind == _SCOPED_CODE:
         return _length(data, place)
     if kind in _TEXTS:
         return 4 + _length(data, place)
@@ -94,8 +83,8 @@ def _size(data: bytearray, place: int, kind: int) -> int:
         return 4 + _length(data, place) + 12
     if kind == _REGEX:
         return data.index(0, data.index(0, place) + 1) + 1 - place
-    return _SIZES.get(kind, 0)
+    return 0
 
 
-def _length(data: bytearray, place: int) -> int:
+def _length(data: bytes | bytearray, place: int) -> int:
     return int.from_bytes(data[place : place + 4], "little", signed=True)

@@ -8,7 +8,8 @@ from bson.int64 import Int64
 from bson.timestamp import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.mongo.codec import RAW_CODEC, decoded_all
+from daemon.mongo.codec import RAW_CODEC
+from daemon.mongo.heavy import opened_all
 
 PAGE: Final = 1_000
 _RAW: Final = cast(CodecOptions[Mapping[str, Any]], RAW_CODEC)  # the driver's own annotation is narrower than it is
@@ -17,7 +18,7 @@ SNAPSHOT_GONE: Final = frozenset({239, 246})  # the server does not keep that ti
 
 async def snapshot(
     database: AsyncDatabase[dict[str, Any]], collection: str, at: Timestamp, **find: Any
-) -> AsyncIterator[list[dict[str, Any]]]:
+) -> AsyncIterator[list[Mapping[str, Any]]]:
     """Yield the documents of a collection as they were at ``at``; ``find`` are more fields of the command.
 
     Raise the driver's OperationFailure where the server does not keep that time any more (five minutes).
@@ -26,11 +27,11 @@ async def snapshot(
     first: dict[str, Any] = {"find": collection, "batchSize": PAGE, "readConcern": concern, **find}
     async with database.client.start_session() as session:
         reply = await database.command(first, codec_options=_RAW, session=session)
-        page = await decoded_all(reply["cursor"]["firstBatch"])
+        page = await opened_all(reply["cursor"]["firstBatch"])
         while page:
             yield page
             if not reply["cursor"]["id"]:
                 return
             more = {"getMore": Int64(reply["cursor"]["id"]), "collection": collection, "batchSize": PAGE}
             reply = await database.command(more, codec_options=_RAW, session=session)
-            page = await decoded_all(reply["cursor"]["nextBatch"])
+            page = await opened_all(reply["cursor"]["nextBatch"])

@@ -16,7 +16,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.collation import Collation
 
-from daemon.mongo.codec import BYTES_AT_ONCE, decoded
+from daemon.mongo.codec import BYTES_AT_ONCE
+from daemon.mongo.heavy import opened
 from daemon.service import cancelled
 from daemon.slice import SLICE_S, TimeSlice
 from daemon.stream.decision import given_up
@@ -27,6 +28,7 @@ from rules.identity import ScheduledRun
 from rules.query import is_exact, to_filter
 from rules.workflow import Workflow
 
+_MOST_HELD: Final = 16 * 1024 * 1024  # bytes of the entities of a page that are to enter
 SIMPLE: Final = Collation("simple")  # whatever the collection's own is: conditions compare text byte by byte
 
 
@@ -76,22 +78,23 @@ class Pages:
 
     async def _read(self) -> Page:
         entrants: list[Entrant] = []
-        count, after, size = 0, None, 0
+        count, after, size, held = 0, None, 0, 0
         turn = TimeSlice(self._slice_s)
         async for raw in self._cursor:
-            entity = decoded(raw.raw)
+            entity = opened(raw.raw)
             count, after = count + 1, entity["_id"]
             size += len(raw.raw)
             entrant = self._judged(entity)
             if entrant is not None:
                 entrants.append(entrant)
-            if count == self._size:
-                break
+                held += len(raw.raw)
+            if count == self._size or held > _MOST_HELD:
+                return Page(entrants, [after], is_last=False)
             await turn.give_way()
             if size > BYTES_AT_ONCE:
                 size = 0
                 await asyncio.sleep(0)
-        return Page(entrants, [after] if count else [], count < self._size)
+        return Page(entrants, [after] if count else [], is_last=True)
 
     def _judged(self, entity: Mapping[str, Any]) -> Entrant | None:
         """Return the entrant that an entity makes, None if it does not meet the conditions.

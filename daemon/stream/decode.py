@@ -14,6 +14,8 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
 from daemon.mongo.codec import decoded
+from daemon.mongo.heavy import opened
+from rules.budget import TooCostly
 from rules.change import Change, Kind
 
 _KINDS: Final = {"insert": Kind.CREATED, "update": Kind.UPDATED, "replace": Kind.UPDATED, "delete": Kind.DELETED}
@@ -34,7 +36,8 @@ class Event:
     """One event of the stream.
 
     ``transaction`` is (session id, number) of the transaction it belongs to, None for a plain write. ``body`` is
-    the decoded event; ``change`` is set for entities only.
+    the decoded event, of a large one about an entity a document that decodes what is asked for; ``change`` is set for
+    entities only.
     """
 
     subject: Subject
@@ -71,10 +74,17 @@ class Decoder:
 
     def decode(self, raw: RawBSONDocument) -> Event:
         """Return the event that ``raw`` holds."""
-        body = decoded(raw.raw)
+        try:
+            return self._event(opened(raw.raw), raw)
+        except TooCostly:  # an id that is heavy by itself: nothing can be said of its event without it
+            return self._event(decoded(raw.raw), raw)
+
+    def _event(self, body: Mapping[str, Any], raw: RawBSONDocument) -> Event:
         operation = body["operationType"]
         collection = body.get("ns", {}).get("coll", "")
         subject = self._subjects.get(collection) if operation in _KINDS else None
+        if subject is not Subject.ENTITY and not isinstance(body, dict):
+            body = decoded(raw.raw)
         token = body["_id"]["_data"]
         cluster_time = body["clusterTime"]
         at = body.get("wallTime") or datetime.fromtimestamp(cluster_time.time, UTC)
@@ -100,7 +110,7 @@ class Decoder:
             self._entity_types[collection],
             entity_id,
             _KINDS[body["operationType"]],
-            touched_paths(body),
+            _touched_paths(body),
             body.get("fullDocumentBeforeChange"),
             body.get("fullDocument"),
             at,
@@ -118,6 +128,14 @@ def touched_paths(body: Mapping[str, Any]) -> frozenset[str] | None:
         return frozenset()
     truncated = (item["field"] for item in description.get("truncatedArrays") or ())
     return frozenset((*description["updatedFields"], *description["removedFields"], *truncated))
+
+
+def _touched_paths(body: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the same, None also where there are too many: then any may have changed, and the images tell."""
+    try:
+        return touched_paths(body)
+    except TooCostly:
+        return None
 
 
 def _transaction_of(body: Mapping[str, Any]) -> tuple[bytes, int] | None:

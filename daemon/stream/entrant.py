@@ -8,6 +8,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from daemon.executions.status import Status
+from daemon.mongo.heavy import HeavyDocument
 from rules.cause import Cause
 from rules.change import Change, Kind
 from rules.explain import Refusal
@@ -54,21 +55,35 @@ class Entrant:
 
 def kept_of(change: Change) -> Kept:
     """Return what executions keep of the entity that ``change`` deleted: the smallest fields first, while they fit."""
-    if change.kind is not Kind.DELETED or change.before is None:
+    before = change.before
+    if change.kind is not Kind.DELETED or before is None:
         return Kept()
-    size = len(bson_bytes(change.before))
+    size = len(before.raw) if isinstance(before, HeavyDocument) else len(bson_bytes(before))
     if size <= MOST_KEPT_BYTES:
-        return Kept(change.before, size)
-    sizes = {name: len(bson_bytes(value)) + len(name.encode()) for name, value in change.before.items()}
+        return Kept(before, size)
+    return _cut(before)
+
+
+def _cut(before: Mapping[str, Any]) -> Kept:
+    if isinstance(before, HeavyDocument):
+        sizes = before.sizes()
+    else:
+        sizes = {name: len(bson_bytes(value)) for name, value in before.items()}
     kept: set[str] = set()
     total = 0
     for name in sorted(sizes, key=lambda each: (each != "_id", sizes[each])):
-        if total + sizes[name] > MOST_KEPT_BYTES:
+        needed = sizes[name] + len(name.encode()) + 2
+        if total + needed > MOST_KEPT_BYTES:
             break
-        total += sizes[name]
+        total += needed
         kept.add(name)
-    image = {name: value for name, value in change.before.items() if name in kept}
-    return Kept(image, total, tuple(name[:_NAME_CHARACTERS] for name in sizes if name not in kept))
+    image = (
+        before.only(kept)
+        if isinstance(before, HeavyDocument)
+        else {name: before[name] for name in sizes if name in kept}
+    )
+    left_out = [name[:_NAME_CHARACTERS] for name in sizes if name not in kept]
+    return Kept(image, total, tuple(left_out) or (f"those after the first {len(sizes):,} fields",))
 
 
 def entrant_of(workflow: Workflow, change: Change, kept: Kept = _NOTHING_KEPT) -> Entrant:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from config.error import ReflexdError
+from daemon.mongo.heavy import renew
 from daemon.slice import TimeSlice
 from daemon.stream.decision import MAX_ENTRIES, given_up
 from daemon.stream.decode import Event, Subject
@@ -169,6 +170,8 @@ class Planner:
     ) -> Refusal | NotConcerned | None:
         """Judge one workflow; a defect in it harms nobody else (promise 8)."""
         budget = shared.share()
+        renew(change.before)
+        renew(change.after)
         try:
             verdict = judge(workflow, head.status, change, self._max_depth, budget, explains=explains)
             shared.settle(budget)

@@ -20,7 +20,8 @@ from pymongo.errors import OperationFailure
 from config.error import HistoryLost, ReflexdError
 from config.settings import Collections, HistoryLostPolicy
 from daemon.clock import ServerClock
-from daemon.mongo.codec import decoded, raw_collection
+from daemon.mongo.codec import raw_collection
+from daemon.mongo.heavy import opened
 from daemon.mongo.snapshot import SNAPSHOT_GONE, snapshot
 from daemon.slice import TimeSlice
 from daemon.stream.decision import given_up
@@ -127,7 +128,7 @@ class Recovery:
 
     async def _created(
         self, collection: str, since: datetime, at: Timestamp, after: ObjectId | None
-    ) -> AsyncIterator[list[dict[str, Any]]]:
+    ) -> AsyncIterator[list[Mapping[str, Any]]]:
         """Yield, in pages, the entities that were created since, as they were at ``at``: later ones are in the stream.
 
         Where the server does not keep that time any more, those of the seconds before ``at``, as they are now.
@@ -142,14 +143,14 @@ class Recovery:
             if error.code not in SNAPSHOT_GONE:
                 raise
             ids = {**low, "$lt": ObjectId.from_datetime(until)}
-            page = []
+            some: list[Mapping[str, Any]] = []
             async for entity in raw_collection(self._database, collection).find({"_id": ids}).sort("_id", 1):
-                page.append(decoded(entity.raw))
-                if len(page) == PAGE:
-                    yield page
-                    page = []
-            if page:
-                yield page
+                some.append(opened(entity.raw))
+                if len(some) == PAGE:
+                    yield some
+                    some = []
+            if some:
+                yield some
 
     async def _lost(self, entity_type: str, page: Sequence[Mapping[str, Any]]) -> list[Entrant]:
         """Return the entrants that the creations of a page should have made and have not."""
