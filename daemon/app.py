@@ -106,7 +106,7 @@ class Daemon:
         self.lanes = Lanes(capacity=MEMORY_JOBS)
         self._states = WorkflowStates(versions)
         definitions = Definitions(versions, parse)
-        entity_reader = EntityReader(database, entities)
+        entity_reader = EntityReader(database, entities, names.executions)
         self._commit = GroupCommit(database, names, entities, self.clock, may_start=self._may_start)
         self._recorder = Recorder(
             self._commit,

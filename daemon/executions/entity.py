@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.mongo.codec import decoded, raw_collection
@@ -29,9 +30,10 @@ class Entities:
 class EntityReader:
     """Reads entities by type and id. Everything here raises the driver's error if the database does not answer."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], entities: Mapping[str, str]) -> None:
-        """``entities`` maps entity type to collection."""
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], entities: Mapping[str, str], executions: str) -> None:
+        """``entities`` maps entity type to collection; ``executions`` is the name of one."""
         self._database = database
+        self._executions = executions
         self._entities = entities
 
     async def read(self, wanted: Iterable[tuple[str, Any]]) -> dict[Key, Mapping[str, Any]]:
@@ -52,6 +54,13 @@ class EntityReader:
         """Return an entity however large it is, None if there is none."""
         raw = await raw_collection(self._database, self._entities[entity_type]).find_one({"_id": {"$eq": entity_id}})
         return None if raw is None else opened(raw.raw)
+
+    async def image(self, execution_id: ObjectId) -> Mapping[str, Any] | None:
+        """Return what an execution keeps of its deleted entity, None if it keeps nothing."""
+        executions = raw_collection(self._database, self._executions)
+        raw = await executions.find_one({"_id": execution_id}, {"_id": 0, "entity": 1})
+        found = opened(raw.raw).get("entity") if raw is not None else None
+        return found if isinstance(found, Mapping) else None
 
     async def read_light(self, wanted: Iterable[tuple[str, Any]]) -> Entities:
         """Return the entities that are not too large; one query per entity type."""

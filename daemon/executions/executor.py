@@ -8,7 +8,7 @@ of its lane died is given an intent too, wherever it reaches: perhaps it killed 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ from rules.workflow import Status, Step, Workflow
 
 TAKE: Final = 200  # steps taken at once
 IN_FLIGHT: Final = 400  # units waiting for their commit at the most
-Read = Callable[[Iterable[tuple[str, Any]]], Awaitable[Entities]]  # of entities by type and id
+Read = Callable[[Sequence[Job]], Awaitable[Entities]]  # of the entities of some jobs
 _IDLE_S: Final = 60.0
 _BACK_OFF_S: Final = 0.5
 
@@ -126,13 +126,29 @@ class Executor:
         await is_set_within(self._wake, min(max(pause, 0.0005), _IDLE_S))
 
     async def _start_all(self, jobs: Sequence[Job]) -> None:
-        await self._start_with(jobs, self._entities.read_light)
+        await self._start_with(jobs, self._light)
 
     async def _run_heavy(self) -> None:
         """Start what waits for a large entity, one at a time: nobody else waits while one is read."""
         while True:
-            await self._start_with([await self._heavy.get()], self._entities.read_all)
+            await self._start_with([await self._heavy.get()], self._whole)
             await asyncio.sleep(0)
+
+    async def _light(self, jobs: Sequence[Job]) -> Entities:
+        entities = await self._entities.read_light((job.entity_type, job.entity_id) for job in jobs)
+        for job in jobs:
+            if job.has_heavy_image and job.entity_key not in entities.found:
+                entities.heavy[job.entity_key] = job.entity_type, job.entity_id
+        return entities
+
+    async def _whole(self, jobs: Sequence[Job]) -> Entities:
+        entities = await self._entities.read_all((job.entity_type, job.entity_id) for job in jobs)
+        for job in jobs:
+            if job.has_heavy_image and job.entity_key not in entities.found:
+                image = await self._entities.image(job.execution_id)
+                if image is not None:
+                    entities.found[job.entity_key] = image
+        return entities
 
     async def _start_with(self, jobs: Sequence[Job], read: Read) -> None:
         """Start what may start, with its entity as ``read`` finds it; what it leaves out waits for its turn."""
@@ -140,7 +156,7 @@ class Executor:
         try:
             ready = self._with_slots(await self._pinned(held))
             held = [job for job, _ in ready]
-            entities = await read((job.entity_type, job.entity_id) for job in held)
+            entities = await read(held)
         except PyMongoError as error:
             for job in held:
                 self._lanes.release(job, job)
@@ -217,7 +233,8 @@ class Executor:
         step = workflow.steps[job.step]
         now = self._clock.now()
         attempt = Attempt(job, job, workflow, step, self._epoch_of(job.lane), now)
-        known = entity if entity is not None else job.last_entity
+        image = None if job.has_heavy_image else job.last_entity
+        known = entity if entity is not None else image
         if known is None:
             self._recorder.record(attempt, Skip(ENTITY_GONE))
         elif (refused := _refused(step, Subject(known, now))) is not None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from daemon.executions.status import QUEUED, Status
+from daemon.mongo.heavy import HEAVY, HeavyDocument
 from rules.cause import Cause
 from rules.identity import bson_bytes, can_be_id, entity_key
 from rules.workflow import Workflow
@@ -28,8 +29,13 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "last_entity": (dict, NoneType),
 }
 
+# Stands for the image of a deleted entity that is too large to be held, or loaded, with every job: see EntityReader.
+LEFT_IN_MONGODB: Final[Mapping[str, Any]] = {"": "left in MongoDB"}
+_IMAGE_SIZE: Final = {"$cond": [{"$eq": [{"$type": "$entity"}, "object"]}, {"$bsonSize": "$entity"}, 0]}
+_IMAGE: Final = {"$cond": [{"$gt": [_IMAGE_SIZE, HEAVY]}, {"$literal": LEFT_IN_MONGODB}, "$entity"]}
+
 # What a job is made of: everything else of an execution stays in MongoDB.
-PROJECTION: Final = {
+PROJECTION: Final[Mapping[str, Any]] = {
     "seq": 1,
     "workflow_id": 1,
     "workflow_name": 1,
@@ -49,7 +55,7 @@ PROJECTION: Final = {
     "step_started_at": 1,
     "started_at": 1,
     "epoch": 1,
-    "entity": 1,
+    "entity": _IMAGE,
     "redo": 1,
     "completed_at": 1,
 }
@@ -82,7 +88,7 @@ class Job:
     cause: Cause
     failed_steps: int
     started_at: datetime | None
-    last_entity: Mapping[str, Any] | None  # of a deleted entity: the document as it last was
+    last_entity: Mapping[str, Any] | None  # of a deleted entity: as it last was, or LEFT_IN_MONGODB
     crashes: int = 0  # how often an owner died while this step was at work
     redo: tuple[int, ...] = ()  # after a retry: the steps after this one, the last of them the first that never ran
 
@@ -90,6 +96,11 @@ class Job:
     def key(self) -> Key:
         """What this job is known by in memory."""
         return self.execution_id, self.step, self.attempt
+
+    @property
+    def has_heavy_image(self) -> bool:
+        """Whether the image of the deleted entity has to be read apart."""
+        return self.last_entity == LEFT_IN_MONGODB
 
     @property
     def names(self) -> dict[str, Any]:
@@ -130,7 +141,7 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             Cause(cause["depth"], _listed(cause["chain"])),
             document.get("failed_steps", 0),
             document.get("started_at"),
-            document.get("entity"),
+            LEFT_IN_MONGODB if isinstance(document.get("entity"), HeavyDocument) else document.get("entity"),
             document.get("crashes", 0),
             _listed(document["redo"]) if "redo" in document else (),
         )
