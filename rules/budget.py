@@ -52,18 +52,21 @@ class Budget:
         self.left -= steps
 
 
-class ChangeBudget:
+class ChangeBudget(Budget):
     """The steps that all workflows together may take on one change; the costly ones leave some to the others."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_in_all",)
 
     def __init__(self) -> None:
-        self._left = MOST_STEPS_OF_CHANGE
+        super().__init__()
+        self._in_all = MOST_STEPS_OF_CHANGE
 
-    def share(self) -> Budget:
-        """Return the budget of the next judgement."""
-        return Budget(min(MOST_STEPS, max(self._left, FEWEST_STEPS)))
+    def begin(self) -> None:
+        """Begin with a change."""
+        self._in_all = MOST_STEPS_OF_CHANGE
+        self.left = self.limit = MOST_STEPS
 
-    def settle(self, budget: Budget) -> None:
-        """Count what a judgement took."""
-        self._left -= budget.spent
+    def next(self) -> None:
+        """Count what the judgement before took, and begin with the next one."""
+        self._in_all -= self.limit - self.left
+        self.left = self.limit = MOST_STEPS if self._in_all >= MOST_STEPS else max(self._in_all, FEWEST_STEPS)

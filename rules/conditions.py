@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from config.error import WorkflowError, nearest
 from config.found import LONGEST_SHOWN, found, name_of
-from rules.budget import MOST_STEPS_EXPLAINED, Budget, TooCostly
+from rules.budget import MOST_STEPS_EXPLAINED, TooCostly
 from rules.condition import KEYS, Condition, Judge, Subject, Verdict, parse_condition
 from rules.pattern import PatternBudget
 from rules.validation import joined
@@ -95,13 +95,15 @@ class Conditions:
 
         It has a budget of its own: where that is used up, what was found by then is returned.
         """
-        subject = Subject(subject.entity, subject.now, subject.change, Budget(MOST_STEPS_EXPLAINED))
-        found: list[Finding] = []
+        budget, found = subject.budget, list[Finding]()
+        left, budget.left = budget.left, MOST_STEPS_EXPLAINED
         try:
             for leaf, verdict in islice(_blamed(self.root, subject, True), most):
                 found.append(_finding(leaf, verdict, subject))
         except TooCostly:
             pass
+        finally:
+            budget.left = left
         return tuple(found)
 
 

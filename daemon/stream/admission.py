@@ -49,7 +49,8 @@ class Admission:
         for entrant in entrants:
             found = self._ids[entrant.execution_id] = _enrollment_ids(entrant)
             wanted += () if isinstance(found, Refusal) else found
-            await turn.give_way()
+            if turn.is_over:
+                await turn.give_way()
         if wanted:
             async for document in self._enrollments.find({"_id": {"$in": wanted}}):
                 self._known[_place(document["_id"])] = document

@@ -61,7 +61,8 @@ class Enroller:
         stopped: dict[bytes, int] = {}
         turn = TimeSlice()
         for item in plan.items:
-            await turn.give_way()
+            if turn.is_over:
+                await turn.give_way()
             seq = checkpoint.seq + len(batch.executions)
             match item:
                 case Candidate():

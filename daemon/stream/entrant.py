@@ -57,7 +57,7 @@ def kept_of(change: Change) -> Kept:
     """Return what executions keep of the entity that ``change`` deleted: the smallest fields first, while they fit."""
     before = change.before
     if change.kind is not Kind.DELETED or before is None:
-        return Kept()
+        return _NOTHING_KEPT
     size = len(before.raw) if isinstance(before, HeavyDocument) else len(bson_bytes(before))
     if size <= MOST_KEPT_BYTES:
         return Kept(before, size)

@@ -102,15 +102,15 @@ class Planner:
         of time, and the index must not be changed meanwhile by anybody else.
         """
         plan = Plan(done=done, causes=causes, most_writes=most_writes)
-        turn = TimeSlice()
+        turn, budget = TimeSlice(), ChangeBudget()
         for event in events:
             if plan.writes >= most_writes or plan.judged >= MOST_JUDGED:
                 break
-            await turn.give_way()
             if event.change is not None and event.subject is Subject.ENTITY:
                 plan.causes = plan.causes.within(event.transaction)
-                await self._add_change(plan, event.change, current, turn)
+                await self._add_change(plan, event.change, current, turn, budget)
             else:
+                await turn.give_way()
                 self._add(plan, event, current)
             if plan.done:
                 break
@@ -134,7 +134,9 @@ class Planner:
             case _:
                 plan.structures.append(event)
 
-    async def _add_change(self, plan: Plan, change: Change, current: Current, turn: TimeSlice) -> None:
+    async def _add_change(
+        self, plan: Plan, change: Change, current: Current, turn: TimeSlice, budget: ChangeBudget
+    ) -> None:
         candidates = self._index.candidates(change)
         if not candidates:
             plan.done = 0
@@ -145,8 +147,8 @@ class Planner:
         start, room = plan.done, max((plan.most_writes - plan.writes) // weight, 1)
         entrants: list[Entrant] = []
         refusals: list[Refusal] = []
-        budget = ChangeBudget()
-        end = start
+        budget.begin()
+        end, told = start, 0
         for workflow, head in candidates[start : start + room]:
             if plan.judged >= MOST_JUDGED and end > start:
                 break
@@ -159,23 +161,21 @@ class Planner:
                 entrants.append(entrant_of(workflow, change, kept))
             elif isinstance(verdict, Refusal):
                 refusals.append(verdict)
+                told += len(verdict.findings)
         plan.done = end if end < len(candidates) else 0
-        told = sum(len(refusal.findings) for refusal in refusals)
         plan.writes += len(entrants) * weight + 1 + told // FINDINGS_A_WRITE
         if entrants or refusals:
             plan.items.append(Candidate(change, entrants, refusals, start))
 
     def _judge(
-        self, workflow: Workflow, head: Head, change: Change, shared: ChangeBudget, *, explains: bool
+        self, workflow: Workflow, head: Head, change: Change, budget: ChangeBudget, *, explains: bool
     ) -> Refusal | NotConcerned | None:
         """Judge one workflow; a defect in it harms nobody else (promise 8)."""
-        budget = shared.share()
+        budget.next()
         renew(change.before)
         renew(change.after)
         try:
-            verdict = judge(workflow, head.status, change, self._max_depth, budget, explains=explains)
-            shared.settle(budget)
-            return verdict
+            return judge(workflow, head.status, change, self._max_depth, budget, explains=explains)
         except Exception as error:
             return given_up(workflow, error)
 

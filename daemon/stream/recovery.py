@@ -163,22 +163,21 @@ class Recovery:
         entrants = []
         turn = TimeSlice()
         for entity in page:
-            shared = ChangeBudget()
+            budget = ChangeBudget()
             change = _creation(entity_type, entity)
             for workflow, head in self._index.candidates(change):
                 if (bson_bytes(workflow.id), bson_bytes(entity["_id"])) not in ran:
-                    entrants += self._judged(workflow, head.status, change, shared)
+                    entrants += self._judged(workflow, head.status, change, budget)
                     await turn.give_way()
         return entrants
 
-    def _judged(self, workflow: Workflow, status: Status, change: Change, shared: ChangeBudget) -> list[Entrant]:
+    def _judged(self, workflow: Workflow, status: Status, change: Change, budget: ChangeBudget) -> list[Entrant]:
         """Return the entrant that a creation makes, if any; a defect keeps out its own entity only (promise 8)."""
-        budget = shared.share()
+        budget.next()
         try:
             verdict = judge(workflow, status, change, self._max_depth, budget, explains=False)
         except Exception as error:
             verdict = given_up(workflow, error)
-        shared.settle(budget)
         if verdict is None:
             return [entrant_of(workflow, change)]
         if isinstance(verdict, Refusal) and verdict.reason in GIVEN_UP:

@@ -114,12 +114,14 @@ def test_of_many_conditions_that_are_not_met_only_what_is_stored_is_found() -> N
 
 
 def test_once_a_change_is_used_up_the_other_workflows_still_have_what_most_need() -> None:
-    shared = ChangeBudget()
+    budget = ChangeBudget()
     for _ in range(MOST_STEPS_OF_CHANGE // MOST_STEPS):
-        budget = shared.share()
+        budget.next()
         budget.spend(budget.left)
-        shared.settle(budget)
-    assert shared.share().left == FEWEST_STEPS
+    budget.next()
+    assert budget.left == FEWEST_STEPS
+    budget.begin()
+    assert budget.left == MOST_STEPS
 
 
 def with_patterns(patterns: list[str], *, in_steps: bool = False) -> dict[str, Any]:
