@@ -8,15 +8,14 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from daemon.mongo.codec import decoded, raw_collection
-from daemon.mongo.heavy import HEAVY, opened
-from daemon.slice import TimeSlice
+from daemon.mongo.codec import raw_collection
+from daemon.mongo.heavy import HEAVY, opened, opened_all
 from rules.identity import can_be_id, entity_key
 
 Key = tuple[str, Any]  # see ``entity_key``
 
-# The server itself leaves a large document out: nothing of it is sent with the others.
-_ALL_BUT_HEAVY: Final = {"document": {"$cond": [{"$lte": [{"$bsonSize": "$$ROOT"}, HEAVY]}, "$$ROOT", "$$REMOVE"]}}
+# The server itself leaves a large document out, and tells its id in a row that has no ``_id``.
+_LIGHT: Final = {"$cond": [{"$lte": [{"$bsonSize": "$$ROOT"}, HEAVY]}, "$$ROOT", {"heavy": "$_id"}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +70,11 @@ class EntityReader:
         entities = Entities()
         for entity_type, some in ids.items():
             collection = raw_collection(self._database, self._entities[entity_type])
-            pipeline = [{"$match": {"_id": {"$in": some}}}, {"$project": _ALL_BUT_HEAVY}]
-            turn = TimeSlice()
-            async with await collection.aggregate(pipeline, batchSize=len(some) + 1) as cursor:
-                async for row in cursor:
-                    if "document" in row:
-                        document = decoded(row["document"].raw)
-                        entities.found[entity_key(entity_type, document["_id"])] = document
-                    else:
-                        entity_id = decoded(row.raw)["_id"]
-                        entities.heavy[entity_key(entity_type, entity_id)] = entity_type, entity_id
-                    await turn.give_way()
+            pipeline = [{"$match": {"_id": {"$in": some}}}, {"$replaceWith": _LIGHT}]
+            cursor = await collection.aggregate(pipeline, batchSize=len(some) + 1)
+            for row in await opened_all(await cursor.to_list()):
+                if "_id" in row:
+                    entities.found[entity_key(entity_type, row["_id"])] = row
+                else:
+                    entities.heavy[entity_key(entity_type, row["heavy"])] = entity_type, row["heavy"]
         return entities
