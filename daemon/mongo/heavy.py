@@ -128,6 +128,13 @@ class HeavyDocument(RawBSONDocument):
         ]
         return HeavyDocument(_document(b"".join(parts)))
 
+    def part(self, name: str) -> memoryview | None:
+        """Return the document that the field ``name`` holds, undecoded, None if it holds none."""
+        if not self._find(name) or self._places[name][0] != DOCUMENT:
+            return None
+        _, start, size = self._places[name]
+        return memoryview(self._data)[start : start + size]
+
     def __repr__(self) -> str:
         return f"HeavyDocument of {len(self._data)} bytes"
 

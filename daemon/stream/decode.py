@@ -14,7 +14,8 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
 from daemon.mongo.codec import decoded
-from daemon.mongo.heavy import opened
+from daemon.mongo.heavy import HeavyDocument, opened
+from daemon.stream.own_document import readable_event
 from rules.budget import TooCostly
 from rules.change import Change, Kind
 
@@ -83,8 +84,8 @@ class Decoder:
         operation = body["operationType"]
         collection = body.get("ns", {}).get("coll", "")
         subject = self._subjects.get(collection) if operation in _KINDS else None
-        if subject is not Subject.ENTITY and not isinstance(body, dict):
-            body = decoded(raw.raw)
+        if subject is not Subject.ENTITY and isinstance(body, HeavyDocument):
+            body = readable_event(body)
         token = body["_id"]["_data"]
         cluster_time = body["clusterTime"]
         at = body.get("wallTime") or datetime.fromtimestamp(cluster_time.time, UTC)

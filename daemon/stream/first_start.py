@@ -25,6 +25,7 @@ from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
 from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import Origin
+from daemon.stream.own_document import readable
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.workflows.edit_log import log_edits
@@ -59,7 +60,7 @@ async def begin(
     now = clock.now()
     seq = await _used_numbers(database[names.executions], now) if replaces is None else replaces.seq
     commit = await _used_commits(database[names.versions]) if replaces is None else replaces.commit + 1
-    documents = [document async for page in snapshot(database, names.workflows, at) for document in page]
+    documents = [readable(document) async for page in snapshot(database, names.workflows, at) for document in page]
     heads = [replace(head.at(seq), since=now) for head in await _heads(known, documents)]
     begin_at = Timestamp(at.time, at.inc + 1)
     checkpoint = Checkpoint(commit, seq, None, begin_at, 0, NO_CAUSES, now, pipeline, origin)

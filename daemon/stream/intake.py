@@ -24,7 +24,9 @@ from daemon.executions.entity import EntityReader
 from daemon.executions.intervention import Interventions
 from daemon.executions.job import Job
 from daemon.metrics import Metrics
+from daemon.mongo.codec import raw_collection
 from daemon.mongo.failure import VAGUE_TRIES, is_forbidden, is_transient, is_vague
+from daemon.mongo.heavy import opened
 from daemon.mongo.refusal import refusal_text
 from daemon.mongo.transaction import Transactions
 from daemon.stream.batch import Batch, BatchStore, is_duplicate
@@ -36,6 +38,7 @@ from daemon.stream.deferral import Deferral
 from daemon.stream.enroller import Enroller, refused
 from daemon.stream.entrant import Entrant
 from daemon.stream.manual import Manual
+from daemon.stream.own_document import readable
 from daemon.stream.page_intake import PageIntake, Write, log_refusals
 from daemon.stream.past import Past
 from daemon.stream.plan import MAX_WRITES, Current, Plan, Planner, edits_in, missing_documents
@@ -241,7 +244,9 @@ class Intake:
         found = await self._entities.read(entities) if entities else {}
         documents: dict[bytes, Mapping[str, Any]] = {}
         if workflows:
-            async for document in self._database[self._names.workflows].find({"_id": {"$in": workflows}}):
+            found_raw = raw_collection(self._database, self._names.workflows).find({"_id": {"$in": workflows}})
+            async for raw in found_raw:
+                document = readable(opened(raw.raw))
                 documents[bson_bytes(document["_id"])] = document
         is_read_again = self.is_replaying and bool(events) and events[-1].token <= self.checkpoint.replayed_until
         return Current(found, documents, await self._past.replayed(events) if is_read_again else None)

@@ -35,6 +35,10 @@ _FIELDS: Final = {"workflow_id": 1, "version": 1, "status": 1, "error": 1, "defi
 _KEYS: Final = {
     "$slice": [{"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.k"}}, MOST_KEYS + 1]
 }  # of the document as it is; with more keys it is invalid
+_IS_OURS: Final = {"$lte": [{"$bsonSize": "$observed"}, 128 * 1024]}  # what somebody wrote there may be larger
+_OBSERVED: Final = {
+    "$cond": [{"$eq": [{"$type": "$observed"}, "object"]}, {"$cond": [_IS_OURS, "$observed", None]}, None]
+}
 _KEY_CHARACTERS: Final = 100
 _LOGGED: Final = 10  # refusals of one bulk write
 _OVERLAP: Final = timedelta(seconds=5)
@@ -123,7 +127,7 @@ class Observer:
 
     async def _answer_page(self, ids: list[Any]) -> None:
         counts = await self._counts(ids)
-        found = self._workflows.find({"_id": {"$in": ids}}, {"observed": 1, "keys": _KEYS})
+        found = self._workflows.find({"_id": {"$in": ids}}, {"observed": _OBSERVED, "keys": _KEYS})
         stored = {bson_bytes(document["_id"]): document async for document in found}
         writes = []
         async for version in self._versions.find({"workflow_id": {"$in": ids}, "latest": True}, _FIELDS):

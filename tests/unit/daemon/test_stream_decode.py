@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import bson
+from bson import Binary
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
@@ -89,3 +90,17 @@ def test_text_that_is_no_utf_8_breaks_nothing() -> None:
     )
     event = DECODER.decode(RawBSONDocument(raw.replace(b"zz\x00", b"\xff\xfe\x00")))
     assert event.document == {"_id": 1, "a": "\ufffd\ufffd"}
+
+
+def test_of_a_heavy_workflow_or_request_nothing_is_decoded_that_nobody_asks_for() -> None:
+    junk = [{"a": number} for number in range(50_000)]
+    for collection in ("workflows", "workflow_requests"):
+        document = {"_id": 1, "name": "w", "junk": junk}
+        images = {"fullDocument": document, "fullDocumentBeforeChange": document}
+        body = decoded("update", collection, updateDescription={"updatedFields": {"junk": junk}}, **images).body
+        assert body["fullDocument"] == {"_id": 1, "name": "w", "junk": Binary(b"")}
+        assert "fullDocumentBeforeChange" not in body
+        small = decoded(
+            "update", collection, fullDocument={"_id": 1, "status": "paused"}, fullDocumentBeforeChange=document
+        )
+        assert small.document == {"_id": 1, "status": "paused"}
