@@ -70,7 +70,7 @@ class EntityReader:
         entities = Entities()
         for entity_type, some in ids.items():
             collection = raw_collection(self._database, self._entities[entity_type])
-            pipeline = [{"$match": {"_id": {"$in": some}}}, {"$replaceWith": _LIGHT}]
+            pipeline: list[Mapping[str, Any]] = [{"$match": {"_id": {"$in": some}}}, {"$replaceWith": _LIGHT}]
             cursor = await collection.aggregate(pipeline, batchSize=len(some) + 1)
             for row in await opened_all(await cursor.to_list()):
                 if "_id" in row:
