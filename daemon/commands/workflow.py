@@ -10,7 +10,7 @@ import typer
 
 from config.error import WorkflowError
 from daemon.admin.administration import Administration
-from daemon.admin.identifier import id_text
+from daemon.admin.identifier import id_text, readings
 from daemon.admin.json_form import from_json, parse_instant, parse_json
 from daemon.admin.problem import Malformed, NotFound
 from daemon.commands.output import print_document, print_rows, say
@@ -46,7 +46,8 @@ def list_workflows(config: ConfigFile = None, *, as_json: AsJson = False) -> Non
         after: str | None = None
         while not rows or after is not None:
             page, after = await administration.workflows.summaries(_PAGE, after)
-            rows += page
+            # The rows are printed as records, which hold ids, not what stands for them: else it is quoted.
+            rows += [{**each, "id": readings(each["id"])[0]} for each in page]
             if not page:
                 break
         print_rows(rows, _COLUMNS, as_json=as_json)

@@ -49,6 +49,8 @@ def test_workflows_are_listed_as_lines_with_tabs_and_as_json(crm: Crm) -> None:
     assert lines[1].split("\t")[1:] == ["Call new leads", "active", "", "0", ""]
     (workflow,) = json.loads(reflexd("workflows", "list", "--json").stdout)
     assert (workflow["name"], workflow["state"]) == ("Call new leads", None)
+    stored = crm["workflows"].find_one() or {}
+    assert [lines[1].split("\t")[0], workflow["id"]] == [str(stored["_id"])] * 2
 
 
 def test_a_broken_workflow_is_listed_with_what_was_observed_and_the_error(crm: Crm) -> None:
