@@ -22,7 +22,8 @@ def _duration(raw: Any) -> timedelta:
 
 
 def _person_id(raw: Any) -> Any:
-    if isinstance(raw, bool) or not isinstance(raw, str | int | ObjectId):
+    is_whole = isinstance(raw, float) and raw.is_integer()  # an integer, of a CRM whose driver knows only doubles
+    if isinstance(raw, bool) or not (is_whole or isinstance(raw, str | int | ObjectId)):
         found = type(raw).__name__
         raise PydanticCustomError(
             "person_id", "expected a string, an integer or an ObjectId, found {found}", {"found": found}
@@ -60,7 +61,7 @@ FieldPath = Annotated[str, BeforeValidator(_field_path), WithJsonSchema(FIELD_SC
 
 # Who something is for, in the type the CRM uses for its people; kept as it is given.
 PersonId = Annotated[
-    str | int | ObjectId,
+    str | int | float | ObjectId,
     PlainValidator(_person_id),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}]}),
 ]

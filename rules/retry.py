@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from config.duration import duration_text
 from config.error import WorkflowError
 from config.found import found
-from rules.validation import OUTSIDE_DATA, Duration, joined, validated
+from rules.validation import OUTSIDE_DATA, Duration, Whole, joined, validated
 
 MOST_ATTEMPTS: Final = 100
 
@@ -40,7 +40,9 @@ ONE_ATTEMPT: Final = RetryPolicy(max_attempts=1)
 class _Retry(BaseModel):
     model_config = OUTSIDE_DATA
 
-    max_attempts: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS, description=f"an integer from 1 to {MOST_ATTEMPTS}")] = 5
+    max_attempts: Annotated[
+        int, Whole, Field(ge=1, le=MOST_ATTEMPTS, description=f"an integer from 1 to {MOST_ATTEMPTS}")
+    ] = 5
     initial: Duration = DEFAULT_POLICY.initial
     maximum: Duration = DEFAULT_POLICY.maximum
     multiplier: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False, description="a number from 1 to 100")] = 2.0

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, ParamSpec, TypeGuard, TypeVar
 
 from bson import Code
-from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from config.duration import parse_duration
@@ -35,6 +35,14 @@ def _duration(raw: object) -> timedelta:
 
 # A field of a model that holds a duration: seconds, or a text such as "5m".
 Duration = Annotated[timedelta, PlainValidator(_duration)]
+
+
+def _whole(raw: object) -> object:
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
+# Before a field that is an integer: to JSON, and to drivers that know only doubles, 3.0 is one.
+Whole: Final = BeforeValidator(_whole)
 
 
 def validated(model: type[M], raw: object, path: str) -> M:

@@ -20,7 +20,7 @@ from config.plain import timestamp
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _ISO_YEARS: Final = range(1970, 9_001)  # a date of another year is written as a number
-_SMALL: Final = range(-(2**31), 2**31)
+SMALL: Final = range(-(2**31), 2**31)  # what MongoDB keeps in 32 bits
 _LARGE: Final = range(-(2**63), 2**63)
 _UNSIGNED: Final = range(2**32)
 _UUID_SUBTYPE: Final = 4
@@ -216,7 +216,7 @@ def _read_reference(value: Mapping[str, Any]) -> DBRef:
 _READ: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "$oid": _read_object_id,
     "$date": _read_date,
-    "$numberInt": _read_whole("$numberInt", _SMALL, int),
+    "$numberInt": _read_whole("$numberInt", SMALL, int),
     "$numberLong": _read_whole("$numberLong", _LARGE, Int64),
     "$numberDouble": _read_double,
     "$numberDecimal": _read_decimal,

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from bson import ObjectId
+from bson import Int64, ObjectId
 
 from config.plain import timestamp
-from daemon.admin.extended_json import WrongWrapper, date_wrapper, instant_of, is_wrapper, unwrapped, wrapper_of
+from daemon.admin.extended_json import SMALL, WrongWrapper, date_wrapper, instant_of, is_wrapper, unwrapped, wrapper_of
 from daemon.admin.problem import Malformed
 from rules.validation import joined
 
@@ -36,7 +36,7 @@ def to_json(value: Any, *, is_exact: bool = False, pace: Callable[[], None] | No
         case None | bool():
             return value
         case int():
-            return int(value) if -_EXACT <= value <= _EXACT else {"$numberLong": str(int(value))}
+            return _integer(value, is_exact=is_exact)
         case float():
             return _double(value, is_exact=is_exact)
         case datetime():
@@ -59,6 +59,12 @@ def to_json(value: Any, *, is_exact: bool = False, pace: Callable[[], None] | No
         return str(value)
     nested = {key: to_json(wrapper[key], is_exact=is_exact) for key in _NESTED_IN_WRAPPERS if key in wrapper}
     return {**wrapper, **nested}
+
+
+def _integer(value: int, *, is_exact: bool) -> Any:
+    # As a plain number a small integer of 64 bits would come back as one of 32 bits.
+    is_long = is_exact and isinstance(value, Int64) and int(value) in SMALL  # of an Int64 a range is walked through
+    return {"$numberLong": str(int(value))} if is_long or not -_EXACT <= value <= _EXACT else int(value)
 
 
 def _double(value: float, *, is_exact: bool) -> Any:
@@ -103,8 +109,6 @@ def _from(value: Any, depth: int) -> Any:
     if isinstance(value, float):
         if value - value != 0:
             raise _Wrong(_NOT_FINITE)
-        if value.is_integer() and abs(value) <= _EXACT:
-            return int(value)  # to JSON 3.0 is an integer, to our parsers it is not
     elif isinstance(value, int) and not -_LARGEST - 1 <= value <= _LARGEST:
         return _larger(value)
     return value

@@ -55,14 +55,14 @@ class WorkflowAdmin:
         ``status`` is what the document asks for, ``state`` what the daemon made of it, None where none has looked.
 
         ``after`` is the id of the last workflow of the page before; the second part of the answer is that of this
-        page, None where no more follow. The id is what stands for a workflow in a path; whatever a person has written
+        page, None where no more follow. An id keeps its type, and ``after`` is its text; whatever a person has written
         elsewhere is told as text, or as 0.
         """
         pipeline = [*behind(after), {"$sort": {"_id": 1}}, {"$project": _SUMMARY}]
         found, has_more = await page_of(self._workflows, pipeline, limit)
         summaries: list[Document] = [
             {
-                "id": id_text(document["_id"]),
+                "id": document["_id"],
                 "name": shown_name(document),
                 "status": str(document.get("status", Status.ACTIVE)),
                 "state": _observed(document, "state"),
@@ -71,7 +71,7 @@ class WorkflowAdmin:
             }
             for document in found
         ]
-        return summaries, str(summaries[-1]["id"]) if has_more else None
+        return summaries, id_text(summaries[-1]["id"]) if has_more else None
 
     async def named(self, name: str, limit: int) -> list[Any]:
         """Return the ids of at most ``limit`` workflows of this name."""

@@ -68,7 +68,7 @@ def _add_reading(router: APIRouter, administration: Administration, answers: Ans
         """
         found, following = await administration.workflows.summaries(limit, after)
         headers = next_page("/workflows", limit=limit, after=following)
-        shown = [{name: each[name] for name in WorkflowSummary.model_fields} for each in found]
+        shown = [record_json({name: each[name] for name in WorkflowSummary.model_fields}) for each in found]
         return await answers.json(lambda pace: shown, headers)
 
     @router.get("/{workflow_id}", response_model=Document, responses=errors(404))

@@ -10,12 +10,13 @@ from daemon.admin.administration import Administration
 from daemon.admin.execution import Filter
 from daemon.admin.problem import NotFound
 from daemon.commands.output import print_document, print_rows, say
+from daemon.commands.program import Commands
 from daemon.commands.work import AsJson, ConfigFile, administer
 from daemon.commands.workflow import workflow_id_of
 from daemon.executions.command import Do
 from daemon.executions.status import Status, StepStatus
 
-app: Final = typer.Typer(help="See what ran, and retry, cancel or resolve it.", no_args_is_help=True)
+app: Final = typer.Typer(cls=Commands, help="See what ran, and retry, cancel or resolve it.", no_args_is_help=True)
 
 ExecutionId = Annotated[str, typer.Argument(metavar="EXECUTION_ID", help="Id of the execution.")]
 _COLUMNS: Final = {

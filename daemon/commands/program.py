@@ -1,14 +1,31 @@
 """The program as a whole: what it says of wrong usage, which repeats arguments, passes the escape, too."""
 
+import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from config.redaction import redacted
 from daemon.commands.output import say
+
+_NEGATIVE: Final = re.compile("-[0-9]")
+
+
+class Commands(TyperGroup):
+    """The commands of one kind of thing; the id of a thing may be a negative number."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name, and the rest of them: ``-5`` is an id, as no option is so named.
+
+        What else starts with a hyphen is an option, or comes after ``--``.
+        """
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and any(_NEGATIVE.match(each) for each in rest):
+            command.context_settings = {**command.context_settings, "ignore_unknown_options": True}
+        return name, command, rest
 
 
 class Program(TyperGroup):
@@ -45,6 +62,8 @@ def _say_usage(error: Any) -> None:
     if not words:  # the help was shown instead
         return
     context = getattr(error, "ctx", None)
+    if context is not None and context.parent is not None and words.startswith("No such option"):
+        words += " (an id or a name that starts with a hyphen comes after --)"
     if context is not None:
         say(context.get_usage(), is_error=True)
     say(f"reflexd: {redacted(words)}", is_error=True)

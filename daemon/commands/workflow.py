@@ -10,14 +10,15 @@ import typer
 
 from config.error import WorkflowError
 from daemon.admin.administration import Administration
-from daemon.admin.identifier import id_text, readings
+from daemon.admin.identifier import id_text
 from daemon.admin.json_form import from_json, parse_instant, parse_json
 from daemon.admin.problem import Malformed, NotFound
 from daemon.commands.output import print_document, print_rows, say
+from daemon.commands.program import Commands
 from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, administer
 from rules.workflow import Status
 
-app: Final = typer.Typer(help="See, check, switch and run workflows, and ask why.", no_args_is_help=True)
+app: Final = typer.Typer(cls=Commands, help="See, check, switch and run workflows, and ask why.", no_args_is_help=True)
 
 _PAGE: Final = 1_000
 _MOST_NAMED: Final = 20  # workflows of one name that are told apart in the message
@@ -46,8 +47,7 @@ def list_workflows(config: ConfigFile = None, *, as_json: AsJson = False) -> Non
         after: str | None = None
         while not rows or after is not None:
             page, after = await administration.workflows.summaries(_PAGE, after)
-            # The rows are printed as records, which hold ids, not what stands for them: else it is quoted.
-            rows += [{**each, "id": readings(each["id"])[0]} for each in page]
+            rows += page
             if not page:
                 break
         print_rows(rows, _COLUMNS, as_json=as_json)

@@ -53,6 +53,15 @@ def test_workflows_are_listed_as_lines_with_tabs_and_as_json(crm: Crm) -> None:
     assert [lines[1].split("\t")[0], workflow["id"]] == [str(stored["_id"])] * 2
 
 
+def test_a_negative_number_is_an_id_and_no_option(crm: Crm) -> None:
+    crm["workflows"].insert_one({**TASK_FOR_LEADS, "_id": -5, "name": "Of -5"})
+    crm["leads"].insert_many([{"_id": -7}, {"_id": -7.5}])
+    assert json.loads(reflexd("workflows", "show", "-5", "--json").stdout)["name"] == "Of -5"
+    for lead in ("-7", "-7.5"):
+        assert "would_run" in json.loads(reflexd("workflows", "run", "-5", lead, "--dry", "--json").stdout)
+    assert reflexd("workflows", "run", "-5", "-7", "-x").exit_code == 2
+
+
 def test_a_broken_workflow_is_listed_with_what_was_observed_and_the_error(crm: Crm) -> None:
     observed = {"state": "invalid", "error": "actions[0].type: expected …, found 'x\x1b[31m'"}
     crm["workflows"].update_one({}, {"$set": {"observed": observed}})

@@ -67,7 +67,8 @@ def page_router(
         asked["at"] = at
         moment = parse_instant(at, "at") if at else None
         summaries, more = await administration.workflows.summaries(LONGEST_CHOICE)
-        found: dict[str, Any] = {"summaries": summaries, "has_more": more is not None}
+        choices = [{"id": id_text(each["id"]), "name": each["name"]} for each in summaries]
+        found: dict[str, Any] = {"summaries": choices, "has_more": more is not None}
         found["entity_types"] = administration.entity_types
         if entity_id:
             kind, workflow = entity_type or None, workflow_id or None

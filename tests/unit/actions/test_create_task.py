@@ -1,7 +1,9 @@
 """Creating a task from a step."""
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from bson import Int64, ObjectId
 
 from actions.create_task import CreateTask
@@ -49,11 +51,10 @@ async def test_due_in_counts_from_the_moment_the_step_runs() -> None:
     assert outcome.writes[0].document["due_at"] == NOW + timedelta(hours=1)
 
 
-async def test_assignee_keeps_its_bson_type() -> None:
-    person = ObjectId()
-
+@pytest.mark.parametrize("person", [ObjectId(), Int64(7), 7.0])
+async def test_assignee_keeps_its_bson_type(person: Any) -> None:
     outcome = await parse_action("create_task", {"assignee": person}, "actions[0]").run(a_context())
 
     assert isinstance(outcome, Done)
     assert isinstance(outcome.writes[0], Insert)
-    assert outcome.writes[0].document["assignee"] == person
+    assert outcome.writes[0].document["assignee"] is person

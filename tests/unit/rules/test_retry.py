@@ -17,8 +17,9 @@ def test_an_empty_object_means_the_defaults() -> None:
     assert parse_retry({}) == RetryPolicy()
 
 
-def test_every_number_can_be_given() -> None:
-    raw = {"max_attempts": Int64(3), "initial": "5s", "maximum": 600, "multiplier": 3, "jitter": 0}
+@pytest.mark.parametrize("number", [Int64(3), 3.0])
+def test_every_number_can_be_given(number: float) -> None:
+    raw = {"max_attempts": number, "initial": "5s", "maximum": 600, "multiplier": 3, "jitter": 0}
     expected = RetryPolicy(3, timedelta(seconds=5), timedelta(minutes=10), 3.0, timedelta())
     assert parse_retry(raw) == expected
 

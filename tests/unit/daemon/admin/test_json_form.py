@@ -50,7 +50,20 @@ def test_whatever_is_stored_becomes_json(value: Any, expected: Any) -> None:
     [
         *(AN_ID, AT, datetime(9999, 12, 31, tzinfo=UTC), datetime(1901, 1, 1, tzinfo=UTC), DatetimeMS(2**60)),
         *(Decimal128("1000"), Decimal128("-0E+3"), Decimal128("NaN"), 3.0, -0.0, 1e300, float("-inf"), 2.5),
-        *(Int64(2**62), 2**53, -(2**63), True, None, "text", "", Timestamp(5, 4294967295)),
+        *(
+            Int64(2**62),
+            Int64(5),
+            Int64(-(2**31)),
+            7,
+            2**31,
+            2**53,
+            -(2**63),
+            True,
+            None,
+            "text",
+            "",
+            Timestamp(5, 4294967295),
+        ),
         *(b"bytes", Binary(b"\1" * 16, 4), Binary(b"\1" * 16, 3), Binary(b"", 128)),
         *(Regex("^a", "im"), Code("x"), Code("x", {"a": AN_ID}), MinKey(), MaxKey(), DBRef("leads", AN_ID, "crm")),
     ],
@@ -95,7 +108,9 @@ def test_what_cannot_be_stored_or_could_act_is_refused_with_its_path(value: Any,
     assert caught.value.path == path
 
 
-@pytest.mark.parametrize(("value", "stored"), [(3.0, 3), (2.5, 2.5), (2**70, float(2**70)), (-(2**63), -(2**63))])
+@pytest.mark.parametrize(
+    ("value", "stored"), [(3.0, 3.0), (-0.0, -0.0), (2.5, 2.5), (2**70, float(2**70)), (-(2**63), -(2**63))]
+)
 def test_numbers_are_kept_as_mongodb_keeps_them(value: float, stored: float) -> None:
     assert repr(from_json(value)) == repr(stored)
 
