@@ -18,6 +18,7 @@ def _words(text: str) -> frozenset[str]:
 _TITLES: Final = _words("""
     dr dra drª drs prof profa profª mr mrs ms mx miss sr sra srª srta herr frau mme mlle monsieur madame engº engª enga
     engo arqª arqº dott dottssa sig sigra sigrª dipl-ing dr-ing univ-prof diplom-ing dipl-kfm dipl-inf phdr judr mudr
+    engr
 """)
 # Names or words as well: titles only with a dot, and the first of them behind the comma after a full name too.
 _LOOSE_TITLES: Final = _words("eng ing arq lic dipl adv rev")
@@ -27,10 +28,10 @@ _DOTTED_TITLES: Final = _LOOSE_TITLES | _words("""
 """)
 _SUFFIXES: Final = _words("""
     jr jnr sr snr ii iii iv phd dphil mba msc bsc bcom esq esquire dds dmd llm llb cpa cfa pmp mph edd psyd pharmd meng
-    beng mphil dsc drph mbbs frcs facs qc
+    beng mphil dsc drph mbbs mbchb frcs frcp facs facc qc peng ceng cfp lcsw dnp
 """)
 # Names or words as well: degrees only in capitals, with dots, or behind the comma after a full name.
-_CAPITAL_SUFFIXES: Final = _words("md do pe ma ba bs ms jd rn pa np dvm")
+_CAPITAL_SUFFIXES: Final = _words("md do od pe ma ba bs ms jd rn pa np dvm ceo cto cfo coo")
 
 _DEGREE_IN_TWO: Final = re.compile(r"\b(ph)\.\s+(d)\b\.?|\b([mbd])\.\s+(d|sc|a|phil)\.?(?=\s*(?:,|$))", re.IGNORECASE)
 _HONORIS_CAUSA: Final = re.compile(r"\bh\.\s*c\.")  # in capitals these are initials

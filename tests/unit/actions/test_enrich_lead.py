@@ -22,7 +22,7 @@ SILVA = (
     "Ana Silva, Dr.", "Dr. Ana Silva", "Dr.Ana Silva", "Prof. Dr. h. c. Ana Silva, MBA, PMP", "Mr Ana Silva",
     "Mrs. Ana Silva", "Ms. Ana Silva", "Sra. Ana Silva", "Dr.ª Ana Silva", "Dipl.-Ing. Ana Silva", "Frau Ana Silva",
     "Silva, Ana, MD", "Silva, Ana", "Silva Jr., Ana", "Silva, Dra. Ana", "Ana\u00a0Silva,\u3000MD", "Ana Silva (MBA)",
-    "Ana Silva - MD", "Ana Silva,",
+    "Ana Silva - MD", "Ana Silva,", "Engr. Ana Silva", "Ana Silva, P.Eng.", "Ana Silva, FRCP", "Ana Silva, CEO",
 )  # fmt: skip
 
 
