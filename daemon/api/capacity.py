@@ -1,6 +1,8 @@
 """So many requests are at work at once, and none for longer than allowed; the others wait a little, or come back.
 
-What probes ask is never held up. Answers that go on for ever are counted by those who send them.
+While others wait, a place is given on only after a rest, and a refusal takes a moment: however many ask, and ask again
+at once, most of the event loop's time stays with the executions. What probes ask is never held up. Answers that go on
+for ever are counted by those who send them.
 """
 
 import asyncio
@@ -12,8 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daemon.api.problem import problem
 
-AT_WORK: Final = 8
+AT_WORK: Final = 4
 MOST_WAITING: Final = 60  # with all streams and all who wait for a wrong token, fewer than there are connections
+REST_S: Final = 0.025  # so at most 160 requests a second are answered under pressure, of about 2 ms each
+REFUSAL_S: Final = 0.5
 LONGEST_WAIT_S: Final = 5.0
 LONGEST_S: Final = 45.0  # until an answer begins; the longest, a backtest, ends itself before
 _RETRY: Final = {"Retry-After": "2"}
@@ -22,12 +26,16 @@ _RETRY: Final = {"Retry-After": "2"}
 class Capacity:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, free_paths: Collection[str]) -> None:
-        """``free_paths`` are not counted."""
+    def __init__(
+        self, app: ASGIApp, free_paths: Collection[str], *, rest_s: float = REST_S, refusal_s: float = REFUSAL_S
+    ) -> None:
+        """``free_paths`` are not counted. How long a rest and a refusal take is in seconds."""
         self._app = app
         self._free_paths = frozenset(free_paths)
         self._room = asyncio.Semaphore(AT_WORK)
         self._waiting = 0
+        self._rest_s = rest_s
+        self._refusal_s = refusal_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection's request."""
@@ -36,6 +44,7 @@ class Capacity:
         elif await self._admitted():
             await self._answer(scope, receive, send)
         else:
+            await asyncio.sleep(self._refusal_s)
             words = f"more than {AT_WORK} requests are at work: try again in a moment"
             await problem(HTTPStatus.SERVICE_UNAVAILABLE, words, headers=_RETRY)(scope, receive, send)
 
@@ -60,7 +69,7 @@ class Capacity:
             if not is_begun:
                 is_begun = True
                 deadline.reschedule(None)
-                self._room.release()
+                self._give_on()
             await send(message)
 
         deadline = asyncio.timeout(LONGEST_S)
@@ -74,4 +83,10 @@ class Capacity:
             await problem(HTTPStatus.SERVICE_UNAVAILABLE, words, headers=_RETRY)(scope, receive, beginning)
         finally:
             if not is_begun:
-                self._room.release()
+                self._give_on()
+
+    def _give_on(self) -> None:
+        if self._waiting:
+            asyncio.get_running_loop().call_later(self._rest_s, self._room.release)
+        else:
+            self._room.release()
