@@ -11,6 +11,8 @@ from config.duration import parse_duration
 from config.error import WorkflowError
 from rules.field import parse_field
 
+_LARGEST_EXACT: Final = 2**53  # of the whole numbers, as a double
+
 
 def _duration(raw: Any) -> timedelta:
     if isinstance(raw, timedelta):
@@ -22,7 +24,8 @@ def _duration(raw: Any) -> timedelta:
 
 
 def _person_id(raw: Any) -> Any:
-    is_whole = isinstance(raw, float) and raw.is_integer()  # an integer, of a CRM whose driver knows only doubles
+    # An integer, of a CRM whose driver knows only doubles; a larger one may have been another number.
+    is_whole = isinstance(raw, float) and raw.is_integer() and abs(raw) <= _LARGEST_EXACT
     if isinstance(raw, bool) or not (is_whole or isinstance(raw, str | int | ObjectId)):
         found = type(raw).__name__
         raise PydanticCustomError(

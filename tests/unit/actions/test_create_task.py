@@ -10,6 +10,7 @@ from actions.create_task import CreateTask
 from actions.document_id import document_id
 from actions.outcome import Done, Insert
 from actions.registry import parse_action
+from config.error import WorkflowError
 from tests.unit.actions.factory import EXECUTION_ID, NOW, WORKFLOW_ID, a_context
 
 
@@ -58,3 +59,9 @@ async def test_assignee_keeps_its_bson_type(person: Any) -> None:
     assert isinstance(outcome, Done)
     assert isinstance(outcome.writes[0], Insert)
     assert outcome.writes[0].document["assignee"] is person
+
+
+@pytest.mark.parametrize("person", [7.5, -9223372036854775809.0, float("inf"), True])
+def test_an_assignee_that_is_no_exact_number_is_refused(person: Any) -> None:
+    with pytest.raises(WorkflowError, match="assignee"):
+        parse_action("create_task", {"assignee": person}, "actions[0]")
