@@ -34,9 +34,10 @@ bench: .venv/installed ## measure, about 20 minutes; QUICK=1, N=leads, OUT=FILE.
 profile: .venv/installed ## write a flame graph of a burst to .bench/burst.svg; N=leads
 	$(BIN)/python -m benchmarks.flame $(if $(N),--leads $(N)) $(if $(OUT),--out $(OUT)) $(ARGS)
 
-check: .venv/installed ## lint, types, imports, dependencies
+check: .venv/installed ## lint, sizes, types, imports, dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
+	$(BIN)/python .ci/measures.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .

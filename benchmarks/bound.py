@@ -97,7 +97,9 @@ class Bound:
                     events += batch.events
                 await self._store(events, batch.token, session)
 
-    async def _store(self, events: Sequence[RawBSONDocument], token: Any, session: AsyncClientSession) -> None:
+    def _records(
+        self, events: Sequence[RawBSONDocument]
+    ) -> tuple[list[Queued], list[dict[str, Any]], list[dict[str, Any]]]:
         executions: list[dict[str, Any]] = []
         decisions: list[dict[str, Any]] = []
         queued: list[Queued] = []
@@ -113,6 +115,10 @@ class Bound:
             entry = Queued(ObjectId(), lead_id, self._seq % LANES, at + self._delay)
             queued.append(entry)
             executions.append(record.execution(entry, self._seq, at, self._delay))
+        return queued, executions, decisions
+
+    async def _store(self, events: Sequence[RawBSONDocument], token: Any, session: AsyncClientSession) -> None:
+        queued, executions, decisions = self._records(events)
         tasks: list[dict[str, Any]] = []
         now = datetime.now(UTC)
         if self._is_one_phase:

@@ -45,20 +45,24 @@ def to_json(value: Any, *, is_exact: bool = False, pace: Callable[[], None] | No
             return str(value)
         case str() if type(value) is str:
             return value
-        case Mapping():
-            if pace is not None:
-                pace()
-            shown = {str(key): to_json(item, is_exact=is_exact, pace=pace) for key, item in value.items()}
-            return {"$literal": shown} if any(key.startswith("$") for key in shown) else shown
-        case list() | tuple():
-            if pace is not None:
-                pace()
-            return [to_json(item, is_exact=is_exact, pace=pace) for item in value]
+        case Mapping() | list() | tuple():
+            return _container(value, is_exact=is_exact, pace=pace)
     wrapper = wrapper_of(value)
     if wrapper is None:
         return str(value)
     nested = {key: to_json(wrapper[key], is_exact=is_exact) for key in _NESTED_IN_WRAPPERS if key in wrapper}
     return {**wrapper, **nested}
+
+
+def _container(
+    value: Mapping[Any, Any] | Sequence[Any], *, is_exact: bool, pace: Callable[[], None] | None
+) -> dict[str, Any] | list[Any]:
+    if pace is not None:
+        pace()
+    if not isinstance(value, Mapping):
+        return [to_json(item, is_exact=is_exact, pace=pace) for item in value]
+    shown = {str(key): to_json(item, is_exact=is_exact, pace=pace) for key, item in value.items()}
+    return {"$literal": shown} if any(key.startswith("$") for key in shown) else shown
 
 
 def _integer(value: int, *, is_exact: bool) -> Any:
