@@ -12,12 +12,12 @@ from bson.errors import BSONError
 
 from config.error import WorkflowError
 from config.found import found, name_of
+from rules.tree import check_tree, places_in
 from rules.validation import joined
 
 MOST_BYTES: Final = 256 * 1024
 MOST_DEPTH: Final = 20
 MOST_CONDITIONS: Final = 1_000
-MOST_ACTIONS: Final = 100
 
 # A document within MOST_BYTES holds fewer: a value and its name take at least three bytes.
 _MOST_VALUES: Final = MOST_BYTES // 3
@@ -28,9 +28,7 @@ def check_limits(definition: Mapping[str, Any]) -> None:
     """Raise WorkflowError if the definition is larger, deeper or longer than allowed, or cannot be BSON."""
     _check_depth(definition)
     _check_size(definition)
-    actions = definition.get("actions")
-    if isinstance(actions, list) and len(actions) > MOST_ACTIONS:
-        raise WorkflowError("actions", f"expected at most {MOST_ACTIONS} actions, found {len(actions)}")
+    check_tree(definition.get("actions"))
     _check_conditions(definition)
 
 
@@ -75,10 +73,10 @@ def _too_large(size: str) -> WorkflowError:
 
 
 def _check_conditions(definition: Mapping[str, Any]) -> None:
-    """Count the conditions and groups of the workflow and of all its steps together."""
-    actions = definition.get("actions")
-    steps = [step for step in actions if isinstance(step, Mapping)] if isinstance(actions, list) else []
-    lists = [holder.get("conditions") for holder in (definition, *steps)]
+    """Count the conditions and groups of the workflow and of all its steps and cases together."""
+    steps = [place.raw for place in places_in(definition.get("actions")) if isinstance(place.raw, Mapping)]
+    cases = [case for step in steps for case in _list(step.get("cases")) if isinstance(case, Mapping)]
+    lists = [holder.get("conditions") for holder in (definition, *steps, *cases)]
     count = 0
     while lists:
         conditions = lists.pop()
@@ -89,3 +87,7 @@ def _check_conditions(definition: Mapping[str, Any]) -> None:
             raise WorkflowError("conditions", f"expected at most {MOST_CONDITIONS:,} conditions, found more")
         lists.extend(inner for inner in conditions if isinstance(inner, list))
         lists.extend(group.get(name) for group in conditions if isinstance(group, Mapping) for name in _GROUPS)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

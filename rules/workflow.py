@@ -19,7 +19,8 @@ from rules.enrollment import Enrollment, parse_enrollment
 from rules.limit import check_limits
 from rules.other_key import DEFINING_KEYS, MOST_KEYS, OWN_KEYS, meant, other_keys
 from rules.pattern import PatternBudget
-from rules.step import OnFailure, ParseAction, Step, parse_step
+from rules.program import Program, parse_program
+from rules.step import OnFailure, ParseAction, Step
 from rules.trigger import Trigger, TriggerType, parse_trigger
 from rules.validation import OUTSIDE_DATA, Problems, joined, one_of, validated
 
@@ -48,7 +49,12 @@ class Workflow:
     trigger: Trigger
     conditions: Conditions
     enrollment: Enrollment
-    steps: tuple[Step, ...]
+    program: Program
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps with an action."""
+        return self.program.steps
 
 
 def definition_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,12 +119,15 @@ def parse_workflow(
     if trigger is not None and conditions is not None:
         problems.attempt(_check_change, trigger, conditions)
     enrollment = problems.attempt(parse_enrollment, raw.get("enrollment", "always"))
-    steps = _parse_steps(raw.get("actions"), parse_action, patterns, problems)
+    program = problems.attempt(parse_program, raw.get("actions"), parse_action, patterns)
+    if program is not None and not program.is_linear:
+        problems.add(WorkflowError("actions", "expected no branch and no end: this version does not run them yet"))
     problems.raise_first()
     assert definition is not None
     assert trigger is not None
     assert conditions is not None
     assert enrollment is not None
+    assert program is not None
     return Workflow(
         id=workflow_id,
         version=version,
@@ -127,7 +136,7 @@ def parse_workflow(
         trigger=trigger,
         conditions=conditions,
         enrollment=enrollment,
-        steps=steps,
+        program=program,
     )
 
 
@@ -155,23 +164,6 @@ def _check_change(trigger: Trigger, conditions: Conditions) -> None:
     if asked is not None and trigger.type is not TriggerType.FIELD_UPDATED:
         problem = f"{asked.operator} is met by an update only: no {trigger.type} ever meets it"
         raise WorkflowError(joined(asked.path, "operator"), problem)
-
-
-def _parse_steps(
-    raw: object, parse_action: ParseAction, patterns: PatternBudget, problems: Problems
-) -> tuple[Step, ...]:
-    if not isinstance(raw, list) or not raw:
-        problems.add(
-            WorkflowError(
-                "actions", f"expected a list of at least one action, found {'nothing' if raw is None else found(raw)}"
-            )
-        )
-        return ()
-    steps = [
-        problems.attempt(parse_step, step, joined("actions", index), parse_action, patterns)
-        for index, step in enumerate(raw)
-    ]
-    return tuple(step for step in steps if step)
 
 
 __all__ = [

@@ -10,9 +10,9 @@ from typing import Any, Final
 from actions.parameter import DURATION_SCHEMA, FIELD_SCHEMA
 from actions.registry import ACTIONS
 from config.duration import LONGEST
-from rules.limit import MOST_ACTIONS
 from rules.retry import MOST_ATTEMPTS
 from rules.step import LONGEST_TIMEOUT, OnFailure
+from rules.tree import MOST_NODES
 from rules.trigger import TriggerType
 from rules.workflow import Status
 
@@ -141,7 +141,7 @@ def _workflow_schema(entity_types: Sequence[str]) -> Schema:
     actions = {
         "type": "array",
         "minItems": 1,
-        "maxItems": MOST_ACTIONS,
+        "maxItems": MOST_NODES,
         "items": {"anyOf": [_action(action.type, action.model_json_schema()) for action in ACTIONS]},
     }
     properties = {**_HEAD, "trigger": {"anyOf": triggers}, "conditions": _conditions(), "actions": actions}

@@ -61,7 +61,7 @@ def test_every_part_of_a_document_is_read() -> None:
     assert workflow.trigger.type is TriggerType.FIELD_UPDATED
     assert workflow.conditions.fields == {"stage", "score"}
     assert workflow.enrollment == Enrollment(Mode.COOLDOWN, cooldown=timedelta(days=7))
-    assert [step.action for step in workflow.steps] == [
+    assert [step.action for step in workflow.program.steps] == [
         ("create_task", {"title": "Call"}, "actions[0]"),
         ("send_email", {"template": "hi"}, "actions[1]"),
     ]
@@ -233,10 +233,11 @@ def test_ten_thousand_conditions_are_refused_by_number_or_size() -> None:
     assert "expected at most 1,000 conditions" in str(refusal(changed(conditions=[[{}]] * 600)))
 
 
-def test_a_hundred_actions_are_accepted_and_one_more_is_refused() -> None:
+def test_two_hundred_steps_are_accepted_and_one_more_is_refused() -> None:
     step = {"type": "create_task"}
-    assert len(parsed(changed(actions=[step] * 100)).steps) == 100
-    assert str(refusal(changed(actions=[step] * 101))) == "actions: expected at most 100 actions, found 101"
+    assert len(parsed(changed(actions=[step] * 200)).program.nodes) == 200
+    expected = "actions[200]: expected at most 200 steps in a workflow, found more"
+    assert str(refusal(changed(actions=[step] * 201))) == expected
 
 
 SCHEDULED = changed(

@@ -1,0 +1,32 @@
+"""When a node of an execution is due: the only place that computes it.
+
+Pure: whoever asks tells the time. ``time_scale`` divides every wait, for demonstrations; it is 1 otherwise.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+LONGEST_ASKED: Final = timedelta(hours=1)  # what a remote host may ask for at the most
+
+
+def first_due(delay: timedelta, triggered_at: datetime, now: datetime, time_scale: float) -> datetime:
+    """Return when the first node is due: ``delay`` after its trigger, and now without one.
+
+    ``now`` never runs backwards from one execution to the next (promise 3); ``triggered_at`` may.
+    """
+    return triggered_at + delay / time_scale if delay else now
+
+
+def next_due(delay: timedelta, ended_at: datetime, time_scale: float) -> datetime:
+    """Return when a node is due whose predecessor ended at ``ended_at``."""
+    return ended_at + delay / time_scale if delay else ended_at
+
+
+def retry_due(wait: timedelta, asked: timedelta | None, now: datetime, time_scale: float) -> datetime:
+    """Return when a node is tried again: after ``wait``, or after what the remote host ``asked`` for, up to a limit."""
+    return now + (wait if asked is None else min(asked, LONGEST_ASKED)) / time_scale
+
+
+def released_due(held_due_at: datetime | None, now: datetime) -> datetime:
+    """Return when a node is due that was held: at its own time; now where somebody has taken that away by hand."""
+    return held_due_at if held_due_at is not None else now

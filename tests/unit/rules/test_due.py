@@ -1,0 +1,40 @@
+"""When a node is due."""
+
+from datetime import UTC, datetime, timedelta
+
+from rules.due import LONGEST_ASKED, first_due, next_due, released_due, retry_due
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+BEFORE = NOW - timedelta(hours=3)
+HOUR = timedelta(hours=1)
+
+
+def test_the_first_delay_counts_from_the_trigger() -> None:
+    assert first_due(HOUR, BEFORE, NOW, 1.0) == BEFORE + HOUR
+
+
+def test_a_first_node_without_a_delay_is_due_now_however_old_its_trigger() -> None:
+    assert first_due(timedelta(), BEFORE, NOW, 1.0) == NOW
+
+
+def test_a_later_delay_counts_from_the_end_of_the_node_before() -> None:
+    assert next_due(HOUR, NOW, 1.0) == NOW + HOUR
+
+
+def test_a_retry_waits_as_its_policy_says_unless_the_host_asked_for_something_else() -> None:
+    assert retry_due(HOUR, None, NOW, 1.0) == NOW + HOUR
+    assert retry_due(HOUR, timedelta(seconds=5), NOW, 1.0) == NOW + timedelta(seconds=5)
+
+
+def test_a_host_cannot_put_a_retry_off_for_longer_than_an_hour() -> None:
+    assert retry_due(HOUR, timedelta(days=9), NOW, 1.0) == NOW + LONGEST_ASKED
+
+
+def test_every_wait_is_divided_in_a_demonstration() -> None:
+    waits = (first_due(HOUR, NOW, NOW, 60), next_due(HOUR, NOW, 60), retry_due(HOUR, None, NOW, 60))
+    assert set(waits) == {NOW + timedelta(minutes=1)}
+
+
+def test_what_was_held_keeps_its_own_time() -> None:
+    assert released_due(BEFORE, NOW) == BEFORE
+    assert released_due(None, NOW) == NOW
