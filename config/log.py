@@ -39,6 +39,15 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class LogLevel(StrEnum):
+    """From which level on lines are written."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
 def configure_logging(log_format: LogFormat, level: str, version: str, stream: TextIO | None = None) -> None:
     """Send every log line from ``level`` on to ``stream`` (stderr), whatever was set up before."""
     target = stream if stream is not None else sys.stderr

@@ -1,4 +1,4 @@
-"""Every setting of the daemon, and how they are read.
+"""Every setting of the daemon; ``config.settings_source`` reads them.
 
 A setting comes from, first found wins: a ``REFLEXD_*`` variable, the file ``.env`` in the working directory (refused
 where others may write it), the TOML file of ``--config``, the default. ``MONGODB_URI`` and ``MONGODB_DATABASE`` are
@@ -13,53 +13,35 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
-from zoneinfo import ZoneInfo
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.api_token import ApiToken, Scope, hash_of
-from config.collection_names import Collections, checked_collection_name
+from config.collection_names import Collections
 from config.database_name import checked_database_name
-from config.dotenv_file import checked_dotenv_file
-from config.error import ConfigError
-from config.log import LogFormat
+from config.log import LogFormat, LogLevel
 from config.mongodb_uri import parse_mongodb_uri
 from config.secret import Secret
-from config.settings_problem import (
-    invalid_values,
-    json_list,
-    json_object,
-    read_toml,
-    unknown_in_file,
-    unknown_variables,
+from config.settings_check import (
+    DEFAULT_API_PORT,
+    checked_entities,
+    checked_timezone,
+    checked_token,
+    checked_uri,
+    in_capitals,
+    list_from_json,
+    object_from_json,
+    port_unless_service_link,
 )
 
 PREFIX = "REFLEXD_"
 UNPREFIXED = ("MONGODB_URI", "MONGODB_DATABASE")
 DEFAULT_DATABASE = "crm"
-DEFAULT_API_PORT = 8484
-_SHORTEST_TOKEN = 16
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-__all__ = ["Collections", "HistoryLostPolicy", "LogFormat", "LogLevel", "Settings", "SmtpSecurity", "load_settings"]
-
-
-class LogLevel(StrEnum):
-    """From which level on lines are written."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
+__all__ = ["Collections", "HistoryLostPolicy", "Settings", "SmtpSecurity"]
 
 
 class SmtpSecurity(StrEnum):
@@ -83,7 +65,7 @@ def _replica_name() -> str:
 
 
 class Settings(BaseSettings):
-    """All settings, checked and frozen; see ``load_settings``."""
+    """All settings, checked and frozen; see ``config.settings_source``."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -96,7 +78,7 @@ class Settings(BaseSettings):
     )
 
     # MongoDB
-    mongodb_uri: Annotated[SecretStr | None, Secret()] = Field(
+    mongodb_uri: Annotated[SecretStr | None, Secret(), AfterValidator(checked_uri)] = Field(
         None,
         validation_alias=AliasChoices("mongodb_uri", "REFLEXD_MONGODB_URI"),
         description="The replica set to work beside. Without it an embedded MongoDB starts, for trying things out.",
@@ -107,7 +89,9 @@ class Settings(BaseSettings):
         description="The CRM's database. Without it the one in the URI's path, else crm.",
     )
     embedded_directory: Path = Field(Path(".reflexd"), description="Where the embedded MongoDB keeps its data and log.")
-    entities: Annotated[Mapping[str, str], NoDecode] = Field(
+    entities: Annotated[
+        Mapping[str, str], NoDecode, BeforeValidator(object_from_json), AfterValidator(checked_entities)
+    ] = Field(
         {"lead": "leads", "deal": "deals", "contact": "contacts"},
         min_length=1,
         description="Entity types and their collections, as a JSON object; changed when the CRM gains a type.",
@@ -121,7 +105,9 @@ class Settings(BaseSettings):
     )
 
     # Work
-    timezone: str = Field("UTC", description="Time zone of schedules that name none (IANA name).")
+    timezone: Annotated[str, AfterValidator(checked_timezone)] = Field(
+        "UTC", description="Time zone of schedules that name none (IANA name)."
+    )
     lanes: int = Field(
         32,
         ge=1,
@@ -206,7 +192,7 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(
         LogFormat.AUTO, description="json, console, or auto: console when stderr is a terminal, else json."
     )
-    log_level: LogLevel = Field(
+    log_level: Annotated[LogLevel, BeforeValidator(in_capitals)] = Field(
         LogLevel.INFO, description="Least level that is written: DEBUG, INFO, WARNING or ERROR."
     )
     status_interval_s: float = Field(30.0, ge=1, le=86_400, description="Seconds between two status lines.")
@@ -217,16 +203,16 @@ class Settings(BaseSettings):
         min_length=1,
         description="Address the HTTP API listens on. One that is not loopback needs a token.",
     )
-    api_port: int = Field(
+    api_port: Annotated[int, BeforeValidator(port_unless_service_link)] = Field(
         DEFAULT_API_PORT,
         ge=0,
         le=65_535,
         description="Port of the HTTP API; 0 switches it off. If the default is taken, the daemon runs without it.",
     )
-    api_token: Annotated[SecretStr | None, Secret()] = Field(
+    api_token: Annotated[SecretStr | None, Secret(), AfterValidator(checked_token)] = Field(
         None, description="A bearer token that may read and write. Without any token, loopback is open."
     )
-    api_tokens: Annotated[tuple[ApiToken, ...], NoDecode, Secret()] = Field(
+    api_tokens: Annotated[tuple[ApiToken, ...], NoDecode, Secret(), BeforeValidator(list_from_json)] = Field(
         (),
         description="More tokens, hashed, as a JSON list of {name, sha256, scope: read or write}; see `reflexd token`.",
     )
@@ -272,63 +258,6 @@ class Settings(BaseSettings):
         """Return the settings with the address of an embedded MongoDB put in."""
         return self.model_copy(update={"mongodb_uri": SecretStr(uri)})
 
-    @field_validator("mongodb_uri")
-    @classmethod
-    def _is_a_mongodb_uri(cls, uri: SecretStr | None) -> SecretStr | None:
-        if uri is None:
-            return None
-        bare = uri.get_secret_value().strip()  # files of secrets end in a line break
-        parse_mongodb_uri(bare)
-        return SecretStr(bare)
-
-    @field_validator("api_port", mode="before")
-    @classmethod
-    def _not_a_service_link(cls, port: object) -> object:
-        # Kubernetes sets REFLEXD_API_PORT to tcp://… in every pod beside a Service called reflexd-api.
-        return DEFAULT_API_PORT if isinstance(port, str) and port.startswith("tcp://") else port
-
-    @field_validator("api_token")
-    @classmethod
-    def _is_long(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and len(token.get_secret_value()) < _SHORTEST_TOKEN:
-            raise ValueError(f"expected at least {_SHORTEST_TOKEN} characters, as `reflexd token` makes")
-        return token
-
-    @field_validator("api_tokens", mode="before")
-    @classmethod
-    def _tokens_from_json(cls, value: object) -> object:
-        return json_list(value) if isinstance(value, str) else value
-
-    @field_validator("entities", mode="before")
-    @classmethod
-    def _entities_from_json(cls, value: object) -> object:
-        return json_object(value) if isinstance(value, str) else value
-
-    @field_validator("entities")
-    @classmethod
-    def _entity_names(cls, entities: Mapping[str, str]) -> Mapping[str, str]:
-        for entity_type, collection in entities.items():
-            if not entity_type:
-                raise ValueError("expected entity types that are not empty")
-            checked_collection_name(collection)
-        if len(set(entities.values())) != len(entities):
-            raise ValueError("expected a collection of its own for every entity type")
-        return entities
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_time_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, OSError, ValueError) as error:
-            raise ValueError("expected an IANA time zone such as Europe/Lisbon") from error
-        return name
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper_case(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _database_can_be_watched(self) -> Self:
         setting = "MONGODB_URI" if self.mongodb_database is None else "mongodb_database"
@@ -367,36 +296,3 @@ class Settings(BaseSettings):
                 "(smtp_allow_plain_login allows it)"
             )
         return self
-
-
-def load_settings(config_file: Path | None = None) -> Settings:
-    """Read the settings; raise ConfigError that lists every problem with its name, what was expected and found."""
-    values = read_toml(config_file) if config_file is not None else {}
-    dotenv_file = checked_dotenv_file(Path(".env"))
-
-    class SettingsWithFiles(Settings):
-        model_config = SettingsConfigDict(env_file=dotenv_file)
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return env_settings, dotenv_settings, InitSettingsSource(settings_cls, values)
-
-    problems = unknown_variables(SettingsWithFiles, PREFIX) + unknown_in_file(Settings, values)
-    try:
-        settings = SettingsWithFiles()
-    except ValidationError as error:
-        problems += invalid_values(Settings, error, PREFIX)
-    except SettingsError as error:
-        problems.append(str(error))
-    else:
-        if not problems:
-            return settings
-    # Not from the errors above: they hold what was found, secrets too.
-    raise ConfigError("the settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems))

@@ -4,7 +4,6 @@ No line shows any part of the value of a secret setting (``config.secret``), nor
 is one line.
 """
 
-import json
 import os
 import re
 import tomllib
@@ -78,30 +77,6 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # the message may quote what stands there: only the place is told
         place = _TOML_PLACE.search(str(error))
         raise ConfigError(f"{shown}: expected TOML, found something else{' ' + place[0] if place else ''}") from None
-
-
-def json_object(text: str) -> object:
-    """Return the JSON object that a variable holds; raise ValueError otherwise."""
-    value = _json(text)
-    if not isinstance(value, dict):
-        raise ValueError('expected a JSON object such as {"lead": "leads"}')
-    return value
-
-
-def json_list(text: str) -> object:
-    """Return the JSON list that a variable holds; raise ValueError otherwise."""
-    value = _json(text)
-    if not isinstance(value, list):
-        raise ValueError("expected a JSON list of objects")
-    return tuple(value)
-
-
-def _json(text: str) -> object:
-    """Return what a text holds, None where it is no JSON; the parser's own error holds the text."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _is_service_link(name: str, value: str) -> bool:

@@ -62,14 +62,9 @@ class Event(StrEnum):
         "embedded.started",
         Level.WARNING,
         "uri directory",
-        ("MONGODB_URI is not set: an embedded MongoDB runs, for trying things out."),
+        "MONGODB_URI is not set: an embedded MongoDB runs, for trying things out.",
     )
-    PROCESS_CRASHED = (
-        "process.crashed",
-        Level.ERROR,
-        "error",
-        "The process ended by an error that nothing caught.",
-    )
+    PROCESS_CRASHED = "process.crashed", Level.ERROR, "error", "The process ended by an error that nothing caught."
     CONFIG_REFUSED = "config.refused", Level.ERROR, "error", "A setting is wrong: the daemon does not start."
     LOG_LEFT_OUT = "log.left_out", Level.INFO, "left_out count", "An event came too often: so many lines were left out."
     LIBRARY = (
@@ -85,7 +80,7 @@ class Event(StrEnum):
         "init.skipped",
         Level.WARNING,
         "collection command privilege error",
-        ("A part of the preparation was left out; an admin can do it with `reflexd init`."),
+        "A part of the preparation was left out; an admin can do it with `reflexd init`.",
     )
     IMAGES_OFF = (
         "images.off",
@@ -109,32 +104,27 @@ class Event(StrEnum):
         "reader.reopened",
         Level.WARNING,
         "attempt delay_s error",
-        ("The change stream broke and is opened again from the checkpoint. Said once a second at most."),
+        "The change stream broke and is opened again from the checkpoint. Said once a second at most.",
     )
     READER_BEHIND = "reader.behind", Level.WARNING, "lag_s", "Changes are read later than they are made."
     CHECKPOINT_CORRUPT = (
         "checkpoint.corrupt",
         Level.ERROR,
         "error",
-        ("The stored stream position cannot be used: the reader has halted, the queue goes on."),
+        "The stored stream position cannot be used: the reader has halted, the queue goes on.",
     )
-    CHECKPOINT_RESET = (
-        "checkpoint.reset",
-        Level.WARNING,
-        "position",
-        ("The stream's position was moved by hand."),
-    )
+    CHECKPOINT_RESET = "checkpoint.reset", Level.WARNING, "position", "The stream's position was moved by hand."
     HISTORY_LOST = (
         "history.lost",
         Level.ERROR,
         "gap_from gap_to policy error",
-        ("The stream position is no longer in the oplog: the changes of the gap were not seen."),
+        "The stream position is no longer in the oplog: the changes of the gap were not seen.",
     )
     INTAKE_ERROR = (
         "intake.error",
         Level.ERROR,
         "entity_type entity_id workflow_id error",
-        ("A change could not be taken in and was passed over; the decision is recorded."),
+        "A change could not be taken in and was passed over; the decision is recorded.",
     )
 
     # Workflows
@@ -142,43 +132,43 @@ class Event(StrEnum):
         "workflow.accepted",
         Level.INFO,
         "workflow_id workflow_name version status",
-        ("A new version of a workflow is in force."),
+        "A new version of a workflow is in force.",
     )
     WORKFLOW_INVALID = (
         "workflow.invalid",
         Level.WARNING,
         "workflow_id workflow_name version error",
-        ("A workflow document is invalid; its last good version, if any, stays in force."),
+        "A workflow document is invalid; its last good version, if any, stays in force.",
     )
     VERSION_CORRUPT = (
         "version.corrupt",
         Level.ERROR,
         "workflow_id version",
-        ("The newest version of a workflow, as the daemon stored it, was edited: the document is read anew."),
+        "The newest version of a workflow, as the daemon stored it, was edited: the document is read anew.",
     )
     WORKFLOW_STATUS_CHANGED = (
         "workflow.status_changed",
         Level.INFO,
         "workflow_id workflow_name status previous",
-        ("Somebody switched a workflow."),
+        "Somebody switched a workflow.",
     )
     WORKFLOW_DELETED = (
         "workflow.deleted",
         Level.INFO,
         "workflow_id workflow_name",
-        ("A workflow document was deleted: what was waiting is cancelled."),
+        "A workflow document was deleted: what was waiting is cancelled.",
     )
     LOOP_SUPPRESSED = (
         "loop.suppressed",
         Level.WARNING,
         "workflow_id entity_type entity_id chain reason",
-        ("A workflow would have re-entered its own chain, or the chain grew too long."),
+        "A workflow would have re-entered its own chain, or the chain grew too long.",
     )
     THROTTLE_REFUSED = (
         "throttle.refused",
         Level.WARNING,
         "workflow_id entity_type entity_id runs",
-        ("A workflow ran too often for one entity within an hour."),
+        "A workflow ran too often for one entity within an hour.",
     )
 
     # Executions
@@ -186,63 +176,63 @@ class Event(StrEnum):
         "execution.created",
         Level.DEBUG,
         EXECUTION_FIELDS,
-        ("A change, a schedule or a request started an execution."),
+        "A change, a schedule or a request started an execution.",
     )
     EXECUTION_COMPLETED = "execution.completed", Level.INFO, EXECUTION_FIELDS, "Every step succeeded or was skipped."
     EXECUTION_FAILED = (
         "execution.failed",
         Level.WARNING,
         f"{EXECUTION_FIELDS} reason",
-        ("At least one step failed for good or is uncertain."),
+        "At least one step failed for good or is uncertain.",
     )
     EXECUTION_CANCELLED = (
         "execution.cancelled",
         Level.INFO,
         f"{EXECUTION_FIELDS} reason",
-        ("An execution was ended before its last step."),
+        "An execution was ended before its last step.",
     )
     EXECUTION_EDITED = (
         "execution.edited",
         Level.INFO,
         "execution_id status",
-        ("Somebody changed the status of an execution document by hand; it was followed, or put back."),
+        "Somebody changed the status of an execution document by hand; it was followed, or put back.",
     )
     EXECUTION_CORRUPT = (
         "execution.corrupt",
         Level.ERROR,
         "execution_id error",
-        ("An execution document is not what the daemon wrote: it is ended as failed and never runs."),
+        "An execution document is not what the daemon wrote: it is ended as failed and never runs.",
     )
     STEP_FAILED = "step.failed", Level.WARNING, f"{EXECUTION_FIELDS} step action_type error", "A step failed for good."
     STEP_RETRIED = (
         "step.retried",
         Level.INFO,
         f"{EXECUTION_FIELDS} step action_type attempt due_at error",
-        ("A step failed and will be tried again."),
+        "A step failed and will be tried again.",
     )
     STEP_UNCERTAIN = (
         "step.uncertain",
         Level.ERROR,
         f"{EXECUTION_FIELDS} step action_type error",
-        ("Nobody can know whether the effect took place, and it is not repeated: a person decides."),
+        "Nobody can know whether the effect took place, and it is not repeated: a person decides.",
     )
     STEP_SKIPPED = (
         "step.skipped",
         Level.DEBUG,
         f"{EXECUTION_FIELDS} step action_type reason",
-        ("A step had nothing to do."),
+        "A step had nothing to do.",
     )
     ACTION_CRASHED = (
         "action.crashed",
         Level.ERROR,
         f"{EXECUTION_FIELDS} action_type error",
-        ("An action raised what it should not: its step fails, and the action needs mending."),
+        "An action raised what it should not: its step fails, and the action needs mending.",
     )
     RENDERING_ENDED = (
         "rendering.ended",
         Level.WARNING,
         "error",
-        ("A rendering was ended at a limit of its process, or the process ended: that step fails, or is tried again."),
+        "A rendering was ended at a limit of its process, or the process ended: that step fails, or is tried again.",
     )
 
     # Replicas
@@ -253,7 +243,7 @@ class Event(StrEnum):
         "executor.lease_lost",
         Level.WARNING,
         "execution_id step",
-        ("A step ended after its lane had gone to another replica: its result was dropped."),
+        "A step ended after its lane had gone to another replica: its result was dropped.",
     )
     STORE_UNAVAILABLE = (
         "store.unavailable",
@@ -269,13 +259,13 @@ class Event(StrEnum):
         "api.unavailable",
         Level.WARNING,
         "address error",
-        ("The HTTP API cannot listen on its default port: the daemon runs without it."),
+        "The HTTP API cannot listen on its default port: the daemon runs without it.",
     )
     API_CHANGED = (
         "api.changed",
         Level.INFO,
         "token method path status_code",
-        ("Somebody asked for a change over HTTP; status_code says whether it was made."),
+        "Somebody asked for a change over HTTP; status_code says whether it was made.",
     )
     API_REFUSED = "api.refused", Level.WARNING, "client path status_code", "A request came without a valid token."
     API_FAILED = "api.failed", Level.ERROR, "path error", "A request failed for a reason that is ours."
@@ -286,13 +276,13 @@ class Event(StrEnum):
         "schedule.missed",
         Level.WARNING,
         "workflow_id fire_at",
-        ("A schedule came due while no daemon ran, too long ago to be made up for."),
+        "A schedule came due while no daemon ran, too long ago to be made up for.",
     )
     SCHEDULE_SWEEP_DONE = (
         "schedule.sweep_done",
         Level.INFO,
         "workflow_id fire_at matched enqueued",
-        ("A sweep has looked at every entity that matches."),
+        "A sweep has looked at every entity that matches.",
     )
     SCHEDULE_CUT_OFF = (
         "schedule.cut_off",

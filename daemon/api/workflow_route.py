@@ -50,6 +50,7 @@ def workflow_router(administration: Administration, answers: Answers) -> APIRout
     router = APIRouter(prefix="/workflows", tags=["workflows"], route_class=StrictRoute)
     _add_reading(router, administration, answers)
     _add_editing(router, administration, answers)
+    _add_validation(router, administration)
     _add_switches(router, administration)
     _add_questions(router, administration, answers)
     return router
@@ -124,6 +125,10 @@ def _add_editing(router: APIRouter, administration: Administration, answers: Ans
     async def delete_workflow(workflow_id: WorkflowId, if_match: Tag = None) -> None:
         """Delete a workflow: what waits is cancelled. If-Match works as with PUT."""
         await workflows.delete(workflow_id, _tag(if_match))
+
+
+def _add_validation(router: APIRouter, administration: Administration) -> None:
+    workflows = administration.workflows
 
     @router.post("/validate", response_model=Validity, response_model_exclude_defaults=True, responses=errors())
     async def validate_workflow(document: Document) -> Any:

@@ -14,8 +14,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from config.error import ConfigError, ReflexdError
-from config.log import LogFormat, configure_logging
-from config.settings import LogLevel, Settings, load_settings
+from config.log import LogFormat, LogLevel, configure_logging
+from config.settings import Settings
+from config.settings_source import load_settings
 from config.version import product_version
 from daemon.admin.administration import Administration, administration_of
 from daemon.admin.problem import Malformed

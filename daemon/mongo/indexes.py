@@ -70,31 +70,8 @@ class Step(StrEnum):
 def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
     """Return every index the daemon wants."""
     names = settings.collections
-    queued = {"due_at": {"$type": "date"}}  # $$NOW comparisons match null and strings too (MONGODB.md, "Queries")
-    # Not the pending ones: they come and go at once, and an index entry costs as much as the write itself.
-    unfinished = {"status": {"$in": ["running", "waiting", "held"]}}
-    ended = {"status": {"$in": ["completed", "failed", "cancelled"]}}
     return (
-        Index(names.executions, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
-        # For a workflow whose turn would come late, and for what is done to all that waits of one.
-        Index(names.executions, "queue_by_workflow", (("workflow_id", 1), ("due_at", 1), ("lane", 1)), queued),
-        # Holds just what somebody queued by hand with something that is no date: nearly nothing.
-        Index(names.executions, "misqueued", (("due_at", 1),), {"due_at": {"$type": NOT_A_DATE}}),
-        Index(names.executions, "unqueued", (("status", 1),), UNQUEUED),
-        # Holds just what somebody cancelled by editing the document: nearly nothing.
-        Index(
-            names.executions,
-            "cancelled_by_hand",
-            (("status", 1), ("completed_at", 1)),
-            {"status": "cancelled", "completed_at": {"$type": "null"}},
-        ),
-        Index(names.executions, "queued_again", (("due_at", 1), ("seq", 1)), REQUEUED),
-        Index(names.executions, "newest", (("seq", -1), ("_id", -1))),
-        Index(names.executions, "newest_of_workflow", (("workflow_id", 1), ("seq", -1), ("_id", -1))),
-        Index(names.executions, "failures", (("seq", -1),), {"status": "failed"}),
-        Index(names.executions, "unfinished", (("status", 1), ("workflow_id", 1)), unfinished),
-        Index(names.executions, "by_entity", (("triggered_by_entity_id", 1), ("workflow_id", 1), ("triggered_at", -1))),
-        Index(names.executions, "retention", (("completed_at", 1),), ended, _days(settings.execution_retention_days)),
+        *_of_executions(names.executions, _days(settings.execution_retention_days)),
         Index(names.decisions, "retention", (("at", 1),), expire_after_s=_days(settings.decision_retention_days)),
         Index(names.decisions, "newest_of_entity", (("entity_id", 1), ("at", -1), ("_id", -1))),
         Index(names.effects, "retention", (("at", 1),), expire_after_s=_days(settings.effect_retention_days)),
@@ -104,13 +81,42 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
         ),
         Index(names.versions, "latest", (("latest", 1),), {"latest": True}),
         Index(names.versions, "changed", (("changed_seq", 1),)),
-        # Holds just the switches that have not been applied yet.
+        # Holds only the switches that have not been applied yet.
         Index(names.versions, "switching", (("changed_seq", 1), ("version", 1)), {"transition": {"$exists": True}}),
         Index(names.versions, "by_age", (("at", 1),)),
         Index(names.versions, "by_workflow", (("workflow_id", 1), ("version", -1))),
         Index(names.state, "by_kind", (("kind", 1), ("changed_at", 1))),
         Index(names.tasks, "by_execution", (("execution_id", 1),)),
         Index(names.notifications, "by_execution", (("execution_id", 1),)),
+    )
+
+
+def _of_executions(name: str, retention_s: int) -> Iterable[Index]:
+    queued = {"due_at": {"$type": "date"}}  # $$NOW comparisons match null and strings too (MONGODB.md, "Queries")
+    # Not the pending ones: they come and go at once, and an index entry costs as much as the write itself.
+    unfinished = {"status": {"$in": ["running", "waiting", "held"]}}
+    ended = {"status": {"$in": ["completed", "failed", "cancelled"]}}
+    return (
+        Index(name, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
+        # For a workflow whose turn would come late, and for what is done to all that waits of one.
+        Index(name, "queue_by_workflow", (("workflow_id", 1), ("due_at", 1), ("lane", 1)), queued),
+        # Holds only what somebody queued by hand with something that is no date: nearly nothing.
+        Index(name, "misqueued", (("due_at", 1),), {"due_at": {"$type": NOT_A_DATE}}),
+        Index(name, "unqueued", (("status", 1),), UNQUEUED),
+        # Holds only what somebody cancelled by editing the document: nearly nothing.
+        Index(
+            name,
+            "cancelled_by_hand",
+            (("status", 1), ("completed_at", 1)),
+            {"status": "cancelled", "completed_at": {"$type": "null"}},
+        ),
+        Index(name, "queued_again", (("due_at", 1), ("seq", 1)), REQUEUED),
+        Index(name, "newest", (("seq", -1), ("_id", -1))),
+        Index(name, "newest_of_workflow", (("workflow_id", 1), ("seq", -1), ("_id", -1))),
+        Index(name, "failures", (("seq", -1),), {"status": "failed"}),
+        Index(name, "unfinished", (("status", 1), ("workflow_id", 1)), unfinished),
+        Index(name, "by_entity", (("triggered_by_entity_id", 1), ("workflow_id", 1), ("triggered_at", -1))),
+        Index(name, "retention", (("completed_at", 1),), ended, retention_s),
     )
 
 

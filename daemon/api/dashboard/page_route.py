@@ -57,6 +57,7 @@ def page_router(
     router = APIRouter(include_in_schema=False, route_class=page_route(pages))
     _add_workflows(router, administration, pages)
     _add_executions(router, administration, pages, feed)
+    _add_operation(router, administration, pages, reasons, lag_s)
 
     @router.get("/dashboard/why")
     async def why(
@@ -80,13 +81,6 @@ def page_router(
                 except (NotFound, Conflict, WorkflowError) as error:
                     found["not_explained"] = str(error)
         return await asyncio.to_thread(pages.show, request, "why.html", **asked, **found)
-
-    @router.get("/dashboard/operation")
-    async def operation(request: Request) -> Response:
-        look = await administration.overview.look()
-        return await asyncio.to_thread(
-            pages.show, request, "operation.html", **look, reasons=await reasons(), lag_s=lag_s()
-        )
 
     return router
 
@@ -145,3 +139,18 @@ def _add_executions(router: APIRouter, administration: Administration, pages: Pa
         decided = {execution["id"] for execution in uncertain}
         failed = [each for each in await administration.activity.failures() if each["id"] not in decided]
         return await asyncio.to_thread(pages.show, request, "attention.html", uncertain=uncertain, failed=failed)
+
+
+def _add_operation(
+    router: APIRouter,
+    administration: Administration,
+    pages: Pages,
+    reasons: Callable[[], Awaitable[list[str]]],
+    lag_s: Callable[[], float | None],
+) -> None:
+    @router.get("/dashboard/operation")
+    async def operation(request: Request) -> Response:
+        look = await administration.overview.look()
+        return await asyncio.to_thread(
+            pages.show, request, "operation.html", **look, reasons=await reasons(), lag_s=lag_s()
+        )

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from config.error import ConfigError
 from config.secret import Secret
-from config.settings import Settings, load_settings
+from config.settings import Settings
+from config.settings_source import load_settings
 from daemon.cli import app
 from daemon.mongo.client import open_client
 

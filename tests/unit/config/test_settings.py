@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from config.error import ConfigError
 from config.log import LogFormat
-from config.settings import Settings, SmtpSecurity, load_settings
+from config.settings import Settings, SmtpSecurity
+from config.settings_source import load_settings
 
 
 @pytest.fixture(autouse=True)
