@@ -53,6 +53,6 @@ class Action(BaseModel, ABC):
     async def run(self, context: Context) -> Outcome:
         """Run one attempt and return its outcome.
 
-        Raise TransientActionError to be retried, PermanentActionError to fail. Any other exception fails the
-        step and is reported.
+        Raise TransientActionError to be retried or postponed, PermanentActionError to fail. Any other exception
+        fails the step and is reported.
         """

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final, cast
 
@@ -34,6 +35,8 @@ from config.settings import SmtpSecurity
 _GOODBYE_S: Final = 1.0
 _LOOK_S: Final = 0.02
 _GO_ON: Final = 354
+_NOT_AVAILABLE: Final = 421  # RFC 5321, section 3.8: about the server, not the message; too many connections, a restart
+_AWAY: Final = timedelta(minutes=1)
 _FAILURES: Final = (SMTPException, OSError, ValueError, RuntimeError)  # what the client raises
 _Hook = Callable[[], None]
 
@@ -128,7 +131,9 @@ class Mailer:
         where = f"mail server {self._settings.host}:{self._settings.port}"
         if isinstance(error, SMTPResponseException) and 400 <= error.code < 600:
             problem = f"{where} {said}"
-            return TransientActionError(problem) if error.code < 500 else PermanentActionError(problem)
+            if error.code >= 500:
+                return PermanentActionError(problem)
+            return TransientActionError(problem, _AWAY if error.code == _NOT_AVAILABLE else None)
         if phase is _Phase.IN_DOUBT:
             return MailInDoubt(f"{where} took the message and did not answer for it: {said}")
         if _is_permanent(error):

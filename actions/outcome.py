@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 
@@ -51,10 +51,17 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The step failed and may succeed later: after ``after``, or when None as the step's retry policy says."""
+    """The attempt failed and a later one may succeed: the step's retry policy says when, and how often."""
 
     error: str
-    after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """The step cannot act before ``until``, in the server's time, for ``reason``: it costs no attempt."""
+
+    until: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +78,4 @@ class Uncertain:
     error: str
 
 
-Outcome = Done | Skip | Retry | Fail | Uncertain
+Outcome = Done | Skip | Retry | Postpone | Fail | Uncertain

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -46,7 +47,7 @@ class Renderer:
 
         Line breaks that values bring into the source named ``subject`` become blanks. ``line`` tells whose rendering it
         is. Raises PermanentActionError, naming the source and the limit or the mistake, and TransientActionError where
-        the machine is too busy or has no room for another process.
+        the machine has no room for another process, or, to come back later, where the line is too long.
         """
         request = request_of(sources, values)
         own = self._lines.get(line) or self._lines.setdefault(line, asyncio.Lock())
@@ -59,7 +60,8 @@ class Renderer:
                     own.release()
                     raise
         except TimeoutError as error:
-            raise TransientActionError(f"the template did not get its turn within {WAIT_S:g} s") from error
+            problem = f"the template did not get its turn within {WAIT_S:g} s"
+            raise TransientActionError(problem, retry_after=timedelta(seconds=WAIT_S)) from error
         # From here on it runs to its end: whoever asked may be cancelled, its answer still has to be read.
         work = asyncio.create_task(self._rendered(request), name="rendering")
         self._work.add(work)

@@ -33,7 +33,10 @@ class WorkflowError(ReflexdError):
 
 
 class TransientActionError(ReflexdError):
-    """An action failed and may succeed later: the step is retried, after ``retry_after`` where it is known."""
+    """An action failed and may succeed later: the step is retried.
+
+    ``retry_after``: a host or a full limit asks to come back then. The step is postponed, and no attempt is counted.
+    """
 
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)

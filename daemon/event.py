@@ -41,12 +41,7 @@ class Event(StrEnum):
 
     # The process
     DAEMON_STARTED = "daemon.started", Level.INFO, "replica database seconds", "The daemon is up and takes part."
-    DAEMON_STOPPING = (
-        "daemon.stopping",
-        Level.INFO,
-        "signal",
-        "The daemon was asked to stop; steps in flight may finish.",
-    )
+    DAEMON_STOPPING = "daemon.stopping", Level.INFO, "signal", "The daemon was asked to stop; steps at work may finish."
     DAEMON_STOPPED = "daemon.stopped", Level.INFO, "exit_code seconds", "The daemon has stopped."
     SERVICE_FAILED = "service.failed", Level.ERROR, "service error", "A part of the daemon died; the daemon stops."
     STATUS = (
@@ -209,6 +204,12 @@ class Event(StrEnum):
         Level.INFO,
         f"{EXECUTION_FIELDS} step action_type attempt due_at error",
         "A step failed and will be tried again.",
+    )
+    STEP_POSTPONED = (
+        "step.postponed",
+        Level.INFO,
+        f"{EXECUTION_FIELDS} step action_type due_at reason times",
+        "A host or a full limit asks the step to come back later, which costs no attempt; from a day on it does.",
     )
     STEP_UNCERTAIN = (
         "step.uncertain",

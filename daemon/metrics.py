@@ -13,6 +13,7 @@ class Metrics:
     refusals: int = 0  # candidates that did not run
     steps: int = 0  # steps recorded, whatever their outcome
     retries: int = 0
+    postponements: int = 0
     completed: int = 0
     failed: int = 0
     cancelled: int = 0

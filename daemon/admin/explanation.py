@@ -157,17 +157,14 @@ class Explainer:
             "triggered_at": {"$type": "date"} if at is None else {"$gte": at - NEAR, "$lte": at + NEAR},
             "triggered_by_entity_type": kind,
         }
-        fields = {"status": 1, "reason": 1, "triggered_at": 1, "cause": 1}
+        names = ("status", "triggered_at", "reason", "cause", "postponed")
         found = (
-            await self._executions.find(wanted, fields)
+            await self._executions.find(wanted, dict.fromkeys(names, 1))
             .sort([("triggered_at", -1), ("seq", -1)])
             .limit(_RECENT)
             .to_list()
         )
-        return [
-            {"id": run["_id"], **{name: run.get(name) for name in ("status", "triggered_at", "reason", "cause")}}
-            for run in found
-        ]
+        return [{"id": run["_id"], **{name: run.get(name) for name in names}} for run in found]
 
     async def _refusals(self, workflow_id: Any, kind: str, ids: Sequence[Any], at: datetime | None) -> list[Document]:
         wanted: Document = {

@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.action import Reach
 from actions.context import Context
-from actions.outcome import Done, EntityUpdate, Insert, Outcome, Skip
+from actions.outcome import Done, EntityUpdate, Insert, Outcome, Postpone, Skip
 from actions.services import Services
 from config.collection_names import Collections
 from config.duration import duration_text
@@ -154,6 +154,8 @@ async def _outcome(step: Step, context: Context) -> Document:
             return {"would": "succeed", "result": dict(outcome.result), "writes": list(map(_shown, outcome.writes))}
         case Skip():
             return {"would": "skip", **outcome.told}
+        case Postpone():
+            return {"would": "wait", "until": outcome.until, "reason": outcome.reason}
         case _:
             return {"would": "fail", "error": outcome.error}
 

@@ -31,7 +31,7 @@ class Timeline:
 
         ``causes``: the executions that led here, oldest first, as ``{id, workflow_id, workflow_name}``. ``steps``:
         ``{step, action_type, parameters, delay, status, waited, attempts, started_at, executed_at, result, error,
-        due_at}`` as far as they are known; the status of a step that has not ended is ``running``, ``next``,
+        due_at, postponed}`` as far as they are known; the status of a step that has not ended is ``running``, ``next``,
         ``later`` or ``never``.
         """
         execution = await self._admin.show(execution_id)
@@ -100,7 +100,7 @@ def _to_come(execution: Mapping[str, Any], index: int) -> Document:
         return {"status": "never"}
     if not _is_current(execution, index):
         return {"status": "later"}
-    told: Document = {name: execution.get(name) for name in ("due_at", "held_due_at")}
+    told: Document = {name: execution.get(name) for name in ("due_at", "held_due_at", "postponed")}
     told |= {"attempts": execution.get("attempt"), "error": execution.get("last_error")}
     if status == Status.RUNNING:
         return {**told, "status": "running", "started_at": execution.get("step_started_at")}

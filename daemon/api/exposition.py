@@ -17,6 +17,7 @@ _MEANING: Final[Mapping[str, str]] = {
     "refusals": "Candidates that did not run.",
     "steps": "Steps recorded, whatever their outcome.",
     "retries": "Attempts that will be made again.",
+    "postponements": "Steps put off until a host or a full limit takes them.",
     "completed": "Executions that ended completed.",
     "failed": "Executions that ended failed.",
     "cancelled": "Executions that ended cancelled.",

@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from actions.action import Delivery
 from actions.context import Context
-from actions.outcome import Fail, Outcome, Retry, Uncertain
+from actions.outcome import Fail, Outcome, Postpone, Retry, Uncertain
+from actions.retry import LONGEST_POSTPONEMENT
 from actions.services import Services
 from config.error import PermanentActionError, TransientActionError
 from daemon.event import Event
@@ -33,7 +34,7 @@ class Attempt:
 
 
 def context_of(attempt: Attempt, entity: Mapping[str, Any], now: datetime, services: Services) -> Context:
-    """Return what the action may see, with the deadline that ``perform`` sets it from now."""
+    """Return what the action may see, with the deadline of this attempt: the step's ``timeout`` from now."""
     job = attempt.job
     return Context(
         entity,
@@ -53,16 +54,20 @@ def context_of(attempt: Attempt, entity: Mapping[str, Any], now: datetime, servi
 
 
 async def perform(attempt: Attempt, context: Context) -> Outcome:
-    """Run the action under the step's deadline and return its outcome, whatever the action does.
+    """Run the action until its context's deadline and return its outcome, whatever the action does.
 
     Only the cancellation of the caller escapes. Anything that is no outcome is a failure, never a success.
     """
-    deadline = asyncio.timeout(attempt.step.timeout.total_seconds())
+    began = time.monotonic()
+    deadline = asyncio.timeout(None if context.deadline is None else context.deadline - began)
     try:
         async with deadline:
             outcome: object = await attempt.step.action.run(context)
     except TransientActionError as error:
-        return Retry(str(error), error.retry_after)
+        if error.retry_after is None:
+            return Retry(str(error))
+        passed = timedelta(seconds=time.monotonic() - began)
+        return Postpone(context.now + passed + min(error.retry_after, LONGEST_POSTPONEMENT), str(error))
     except PermanentActionError as error:
         return Fail(str(error))
     except asyncio.CancelledError:

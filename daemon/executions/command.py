@@ -124,7 +124,10 @@ def retried(execution: Mapping[str, Any], was: Any, steps: int, due_at: datetime
     else:
         raise CommandRefused(f"expected a failed or cancelled execution, found {found(was)}")
     fields |= {"status": Status.PENDING, "due_at": due_at, "completed_at": None}
-    update: dict[str, Any] = {"$set": fields, "$unset": {**_NOT_WAITING, "reason": "", "last_error": ""}}
+    update: dict[str, Any] = {
+        "$set": fields,
+        "$unset": {**_NOT_WAITING, "reason": "", "last_error": "", "postponed": ""},
+    }
     del update["$unset"]["due_at"]
     if again:
         update["$push"] = {"retried": {"$each": [{**each, "retried_at": now} for each in again]}}

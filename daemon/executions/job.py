@@ -27,6 +27,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "due_at": datetime,
     "started_at": (datetime, NoneType),
     "last_entity": (dict, NoneType),
+    "postponed": (dict, NoneType),
 }
 
 # Stands for the image of a deleted entity that is too large to be held, or loaded, with every job: see EntityReader.
@@ -52,6 +53,7 @@ PROJECTION: Final[Mapping[str, Any]] = {
     "cause": 1,
     "failed_steps": 1,
     "crashes": 1,
+    "postponed": 1,
     "step_started_at": 1,
     "started_at": 1,
     "epoch": 1,
@@ -90,6 +92,7 @@ class Job:
     started_at: datetime | None
     last_entity: Mapping[str, Any] | None  # of a deleted entity: as it last was, or LEFT_IN_MONGODB
     crashes: int = 0  # how often an owner died while this step was at work
+    postponed: Mapping[str, Any] | None = None  # {reason, until, since, times}, while its outcome is Postpone
     redo: tuple[int, ...] = ()  # after a retry: the steps after this one, the last of them the first that never ran
 
     @property
@@ -143,6 +146,7 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             document.get("started_at"),
             LEFT_IN_MONGODB if isinstance(document.get("entity"), HeavyDocument) else document.get("entity"),
             document.get("crashes", 0),
+            document.get("postponed"),
             _listed(document["redo"]) if "redo" in document else (),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -167,6 +171,8 @@ def _check(job: Job) -> None:
         raise CorruptExecution(f"workflow_id: expected an id, found {job.workflow_id!r:.40}")
     if not _is_count(job.cause.depth):
         raise CorruptExecution(f"cause.depth: expected a whole number, 0 or more, found {job.cause.depth!r:.40}")
+    if job.postponed is not None and not _is_postponement(job.postponed):
+        raise CorruptExecution(f"postponed: expected since and times, found {job.postponed!r:.80}")
     if not all(_is_count(step) and step > job.step for step in job.redo):
         raise CorruptExecution(f"redo: expected steps after {job.step}, found {job.redo!r:.40}")
 
@@ -180,6 +186,10 @@ def _listed(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise TypeError(f"expected a list, found {value!r:.40}")
     return tuple(value)
+
+
+def _is_postponement(value: Mapping[str, Any]) -> bool:
+    return isinstance(value.get("since"), datetime) and _is_count(value.get("times"))
 
 
 def _is_count(value: Any) -> bool:

@@ -117,5 +117,7 @@ class Recorder:
             self._metrics.failed += 1
         elif unit.ended is Status.CANCELLED:
             self._metrics.cancelled += 1
+        elif "postponed" in unit.update["$set"]:
+            self._metrics.postponements += 1
         elif not unit.record and unit.following is not None and unit.following.status is Status.WAITING:
             self._metrics.retries += 1

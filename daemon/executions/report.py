@@ -8,11 +8,22 @@ from daemon.telemetry import emit
 
 
 def report(unit: Unit) -> None:
-    """Log what a committed unit means: the end of a step, a retry to come, the end of the execution."""
+    """Log what a committed unit means: the end of a step, that it comes again, the end of the execution."""
     job = unit.job
     record = unit.record
     if record:
         _report_step(unit)
+    elif unit.following is not None and "postponed" in unit.update["$set"]:
+        postponed = unit.update["$set"]["postponed"]
+        emit(
+            Event.STEP_POSTPONED,
+            **job.names,
+            step=job.step,
+            action_type=_action_type(job),
+            due_at=postponed["until"],
+            reason=postponed["reason"],
+            times=postponed["times"],
+        )
     elif unit.following is not None and unit.following.status is Status.WAITING and "last_error" in unit.update["$set"]:
         emit(
             Event.STEP_RETRIED,

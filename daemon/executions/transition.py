@@ -8,15 +8,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from actions.outcome import Done, EntityUpdate, Fail, Insert, Outcome, Retry, Skip, Uncertain
-from actions.retry import delay_before
+from actions.outcome import Done, EntityUpdate, Fail, Insert, Outcome, Postpone, Retry, Skip, Uncertain
+from actions.retry import delay_before, postponement
+from config.duration import duration_text
 from daemon.executions.job import Job
 from daemon.executions.status import Status, StepStatus
 from daemon.executions.unit import Unit
 from rules.workflow import OnFailure, Step, Workflow
 
-MAX_RETRY_AFTER: Final = timedelta(hours=1)  # what a remote host may ask for at the most
+POSTPONED_FREELY: Final = timedelta(days=1)  # since a step was first postponed; later ones count as failed attempts
 _ERROR_CHARACTERS: Final = 2_000
+_OF_ONE_STEP: Final[Mapping[str, str]] = {"last_error": "", "crashes": "", "postponed": ""}  # gone once it has ended
 
 
 def intend(job: Job, epoch: int, now: datetime) -> Unit:
@@ -39,10 +41,14 @@ def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: d
     ``time_scale`` divides delays, for demonstrations; 1 otherwise.
     """
     workflow, step = _pinned(job)
-    attempts = job.attempt + (0 if job.status is Status.RUNNING else 1)
+    attempts = _attempts(job)
+    if isinstance(outcome, Postpone):
+        if _may_be_postponed(job, now):
+            return _postponed(job, outcome, epoch, began_at, now, time_scale)
+        outcome = Retry(f"postponed for {duration_text(POSTPONED_FREELY)}: {outcome.reason}")
     if isinstance(outcome, Retry):
         if attempts < step.retry.max_attempts:
-            return _retried(job, outcome, attempts, epoch, began_at, now, time_scale)
+            return _retried(job, outcome, epoch, began_at, now, time_scale)
         outcome = Fail(f"gave up after {attempts} attempts: {outcome.error}" if attempts > 1 else outcome.error)
     record = {
         "action_type": step.action_type,
@@ -68,12 +74,12 @@ def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: d
     if is_last:
         ended = Status.FAILED if failed_steps else Status.COMPLETED
         fields |= {"status": ended, "counted_as": ended, "completed_at": now}
-        update["$unset"] = {"due_at": "", "last_error": "", "crashes": ""}
+        update["$unset"] = {"due_at": "", **_OF_ONE_STEP}
     else:
         has_waited = len(job.redo) > 1  # another step that is repeated: its delay is over
         due_at = now if has_waited else now + workflow.steps[next_step].delay / time_scale
         fields |= {"status": Status.WAITING, "due_at": due_at}
-        update["$unset"] = {"last_error": "", "crashes": ""}
+        update["$unset"] = _OF_ONE_STEP
         following = replace(
             job,
             step=next_step,
@@ -83,6 +89,7 @@ def finish(job: Job, outcome: Outcome, *, epoch: int, began_at: datetime, now: d
             due_at=due_at,
             failed_steps=failed_steps,
             crashes=0,
+            postponed=None,
             started_at=fields["started_at"],
         )
     writes = outcome.writes if isinstance(outcome, Done) else ()
@@ -126,12 +133,48 @@ def end(job: Job, status: Status, reason: str, now: datetime, *, epoch: int | No
     return Unit(job, _expected(job, epoch), update, ended=status)
 
 
-def _retried(
-    job: Job, outcome: Retry, attempts: int, epoch: int, began_at: datetime, now: datetime, time_scale: float
-) -> Unit:
+def _may_be_postponed(job: Job, now: datetime) -> bool:
+    return job.postponed is None or now - job.postponed["since"] < POSTPONED_FREELY
+
+
+def _postponed(job: Job, outcome: Postpone, epoch: int, began_at: datetime, now: datetime, time_scale: float) -> Unit:
+    """Return the unit that queues the step again later, under the number that this attempt had."""
     _, step = _pinned(job)
-    wait = min(outcome.after, MAX_RETRY_AFTER) if outcome.after is not None else delay_before(step.retry, attempts + 1)
-    due_at = now + wait / time_scale
+    before = job.postponed or {"since": now, "times": 0}
+    times = before["times"] + 1
+    due_at = now + postponement(step.retry, outcome.until - now, times) / time_scale
+    postponed = {
+        "reason": outcome.reason[:_ERROR_CHARACTERS],
+        "until": due_at,
+        "since": before["since"],
+        "times": times,
+    }
+    is_refunded = job.status is Status.RUNNING
+    waiting = replace(
+        job,
+        attempt=job.attempt - is_refunded,
+        status=Status.WAITING,
+        due_at=due_at,
+        started_at=job.started_at or began_at,
+        postponed=postponed,
+    )
+    fields = {
+        "status": Status.WAITING,
+        "attempt": waiting.attempt,
+        "due_at": due_at,
+        "started_at": waiting.started_at,
+        "postponed": postponed,
+    }
+    update: dict[str, Any] = {"$set": fields}
+    if is_refunded:
+        update["$inc"] = {"refunds": 1}
+    return Unit(job, _expected(job, epoch), update, following=waiting)
+
+
+def _retried(job: Job, outcome: Retry, epoch: int, began_at: datetime, now: datetime, time_scale: float) -> Unit:
+    _, step = _pinned(job)
+    attempts = _attempts(job)
+    due_at = now + delay_before(step.retry, attempts + 1) / time_scale
     waiting = replace(
         job, attempt=attempts, status=Status.WAITING, due_at=due_at, started_at=job.started_at or began_at
     )
@@ -150,13 +193,18 @@ def _expected(job: Job, epoch: int | None = None) -> dict[str, Any]:
     return {**state, "epoch": epoch} if job.status is Status.RUNNING else state
 
 
+def _attempts(job: Job) -> int:
+    """Return how many attempts the step has had, with the one that has just ended."""
+    return job.attempt + (0 if job.status is Status.RUNNING else 1)
+
+
 def _pinned(job: Job) -> tuple[Workflow, Step]:
     if job.workflow is None:
         raise ValueError(f"execution {job.execution_id} has no workflow loaded")
     return job.workflow, job.workflow.steps[job.step]
 
 
-def _told(outcome: Outcome) -> Mapping[str, Any]:
+def _told(outcome: Done | Skip | Fail | Uncertain) -> Mapping[str, Any]:
     """Return the part of the history record that differs by outcome."""
     match outcome:
         case Done():
@@ -165,5 +213,5 @@ def _told(outcome: Outcome) -> Mapping[str, Any]:
             return {"status": StepStatus.SKIPPED, "result": outcome.told}
         case Uncertain():
             return {"status": StepStatus.UNCERTAIN, "error": outcome.error[:_ERROR_CHARACTERS]}
-        case Fail() | Retry():
+        case Fail():
             return {"status": StepStatus.FAILED, "error": outcome.error[:_ERROR_CHARACTERS]}

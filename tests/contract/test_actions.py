@@ -89,7 +89,7 @@ async def ended(action: Action, context: Context) -> Outcome:
     try:
         return await action.run(context)
     except TransientActionError as error:
-        return Retry(str(error), error.retry_after)
+        return Retry(str(error))
     except PermanentActionError as error:
         return Fail(str(error))
 

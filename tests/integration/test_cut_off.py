@@ -10,7 +10,7 @@ import pytest
 
 from actions.context import Context
 from actions.message import Message
-from actions.outcome import Done, Fail, Outcome, Retry, Uncertain
+from actions.outcome import Done, Fail, Outcome, Postpone, Retry, Uncertain
 from actions.template import Template
 from config.settings import SmtpSecurity
 from daemon.executions.attempt import Attempt, context_of, cut_off, perform
@@ -131,7 +131,7 @@ async def test_stop_leaves_doubt_only_after_the_last_line(phase: str) -> None:
 @pytest.mark.parametrize(
     ("phase", "answer", "meaning"),
     [("DATA", "250 OK", Retry), ("message", "251 OK", Done), ("message", "354 more", Uncertain),
-     ("message", "xyz", Uncertain), ("message", "421 closing", Retry), ("message", "554 no", Fail),
+     ("message", "xyz", Uncertain), ("message", "421 closing", Postpone), ("message", "554 no", Fail),
      ("QUIT", "500 what", Done), ("QUIT", "xyz", Done)],
 )  # fmt: skip
 async def test_odd_answer_means_what_it_says_of_the_message(phase: str, answer: str, meaning: type) -> None:

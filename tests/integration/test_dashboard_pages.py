@@ -116,12 +116,14 @@ async def test_a_timeline_tells_waits_ends_and_what_is_to_come(database: Databas
         "due_at": due_at,
         "actions_executed": [first],
         "last_error": "busy",
+        "postponed": {"reason": "the line is full", "until": due_at, "since": NOW, "times": 2},
     }
     execution_id = await ran(database, ObjectId(), NOW, **waiting)
     steps = (await timeline(database).of(str(execution_id)))["steps"]
     assert [step["status"] for step in steps] == ["success", "next", "later"]
     assert (steps[0]["waited"], steps[0]["parameters"]) == (timedelta(seconds=2), {"title": "One"})
     assert (steps[1]["due_at"], steps[1]["error"]) == (due_at, "busy")
+    assert steps[1]["postponed"] == waiting["postponed"]
 
 
 async def test_steps_that_an_ended_execution_did_not_reach_never_ran(database: Database) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tests.support.bench import Bench, created, running_bench
 from tests.support.stage import Stage
 
 NO_RETRY = {"retry": False}
+QUICK = {"initial": 0.02, "maximum": 0.02, "jitter": 0}
 
 
 @pytest.fixture
@@ -150,10 +150,10 @@ async def test_an_attempt_is_cut_off_at_its_deadline(bench: Bench, stage: Stage,
 
 async def test_a_retried_step_tells_how_many_attempts_it_took(bench: Bench, stage: Stage) -> None:
     async def third_time(context: Context) -> Outcome:
-        return Done({}) if len(stage.calls) == 3 else Retry("not yet", timedelta(milliseconds=20))
+        return Done({}) if len(stage.calls) == 3 else Retry("not yet")
 
     stage.plays("slow", third_time)
-    run = await run_of(bench, {"type": "remote", "name": "slow"}, {"type": "local"})
+    run = await run_of(bench, {"type": "remote", "name": "slow", "retry": QUICK}, {"type": "local"})
     assert [record["attempts"] for record in run["actions_executed"]] == [3, 1]
     assert "last_error" not in run
 

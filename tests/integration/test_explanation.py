@@ -66,6 +66,16 @@ async def test_a_run_is_told_with_its_execution(bench: Bench) -> None:
     assert (told["would_run"], "ran for it at" in told["summary"]) == (True, True)
 
 
+async def test_a_run_that_was_postponed_is_told_with_why(bench: Bench) -> None:
+    workflow = await bench.add(created("deal"), actions=[{"type": "create_task", "delay": "1h"}])
+    deal_id = await deal(bench)
+    (run,) = await bench.runs(workflow)
+    postponed = {"reason": "the line is full", "until": run["due_at"], "since": run["triggered_at"], "times": 1}
+    await bench.executions.update_one({"_id": run["_id"]}, {"$set": {"postponed": postponed}})
+    told = await administration(bench).explainer.explain(str(workflow), str(deal_id))
+    assert told["executions"][0]["postponed"] == postponed
+
+
 async def test_a_paused_workflow_and_an_enrolled_entity_stand_in_the_way(bench: Bench) -> None:
     workflow = await bench.add(created("deal"), enrollment="once")
     deal_id = await deal(bench)

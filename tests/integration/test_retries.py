@@ -7,7 +7,7 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.context import Context
-from actions.outcome import Done, Outcome, Retry
+from actions.outcome import Done, Outcome, Postpone, Retry
 from config.error import TransientActionError
 from tests.support.bench import Bench, created, running_bench
 from tests.support.stage import Stage
@@ -21,10 +21,11 @@ async def always(context: Context) -> Outcome:
 
 
 async def waiting_run(bench: Bench, workflow_id: Any) -> dict[str, Any]:
-    """Return the execution of a workflow once its first attempt has failed."""
+    """Return the execution of a workflow once its first attempt has failed, or was put off."""
 
     async def look() -> dict[str, Any] | None:
-        return await bench.executions.find_one({"workflow_id": workflow_id, "attempt": 1, "status": "waiting"})
+        was_tried = [{"attempt": 1}, {"postponed": {"$exists": True}}]
+        return await bench.executions.find_one({"workflow_id": workflow_id, "$or": was_tried, "status": "waiting"})
 
     found = await bench.committed(look)
     assert isinstance(found, dict)
@@ -82,11 +83,13 @@ async def test_a_remote_host_may_say_when_to_come_back(mongo_uri: str, database:
         await bench.leads.insert_one({})
         run = await waiting_run(bench, workflow_id)
     assert timedelta(seconds=59) < run["due_at"] - run["started_at"] < timedelta(seconds=65)
+    assert (run["attempt"], run["refunds"], run["postponed"]["times"]) == (0, 1, 1)
+    assert (run["postponed"]["reason"], run["postponed"]["until"]) == ("429", run["due_at"])
 
 
 async def test_a_remote_host_may_not_put_a_step_off_for_days(mongo_uri: str, database: Database) -> None:
     async def come_back_next_year(context: Context) -> Outcome:
-        return Retry("429", timedelta(days=365))
+        raise TransientActionError("429", timedelta.max)
 
     stage = Stage()
     stage.plays("remote", come_back_next_year)
@@ -99,13 +102,33 @@ async def test_a_remote_host_may_not_put_a_step_off_for_days(mongo_uri: str, dat
 
 async def test_a_step_that_waits_for_its_retry_does_not_hold_up_its_entity(mongo_uri: str, database: Database) -> None:
     async def fails_once(context: Context) -> Outcome:
-        return Retry("again", timedelta(hours=1)) if context.workflow_name == "first" else Done({})
+        return Retry("again") if context.workflow_name == "first" else Done({})
 
     stage = Stage()
     stage.plays("remote", fails_once)
     async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
-        first = await bench.add(created(), name="first", actions=[{"type": "remote"}])
+        first = await bench.add(created(), name="first", actions=[{"type": "remote", "retry": {"initial": "1h"}}])
         second = await bench.add(created(), name="second", actions=[{"type": "remote"}])
         await bench.leads.insert_one({})
         await waiting_run(bench, first)
         await bench.ended(second, 1)
+
+
+@pytest.mark.parametrize("action_type", ["local", "remote"])
+async def test_a_postponed_step_runs_after_a_restart_and_costs_no_attempt(
+    mongo_uri: str, database: Database, action_type: str
+) -> None:
+    async def later(context: Context) -> Outcome:
+        return Done({}) if len(stage.calls) > 1 else Postpone(context.now + timedelta(seconds=2), "the line is full")
+
+    stage = Stage()
+    stage.plays("busy", later)
+    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
+        action = {"type": action_type, "name": "busy", "retry": {**QUICK, "max_attempts": 1}}
+        workflow_id = await bench.add(created(), actions=[action])
+        await bench.leads.insert_one({})
+        await waiting_run(bench, workflow_id)
+    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as bench:
+        run = (await bench.ended(workflow_id, 1))[0]
+    assert (run["status"], run["actions_executed"][0]["attempts"], len(stage.calls)) == ("completed", 1, 2)
+    assert "postponed" not in run

@@ -209,8 +209,17 @@ async def test_without_a_server_the_step_fails_and_says_what_to_set() -> None:
 @pytest.mark.parametrize("where", ["recipient", "data"])
 async def test_temporary_refusal_is_tried_again(where: str) -> None:
     async with mail_server(refusing(where, "451 4.7.1 Greylisted, come back later")) as server:
-        with pytest.raises(TransientActionError, match=r"answered 451 4\.7\.1 Greylisted"):
+        with pytest.raises(TransientActionError, match=r"answered 451 4\.7\.1 Greylisted") as caught:
             await send(services_for(server.port))
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("where", ["recipient", "data"])
+async def test_server_that_takes_no_more_for_now_is_asked_again_later(where: str) -> None:
+    async with mail_server(refusing(where, "421 4.7.0 Too many connections")) as server:
+        with pytest.raises(TransientActionError, match=r"answered 421 4\.7\.0 Too many") as caught:
+            await send(services_for(server.port))
+    assert caught.value.retry_after == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("where", ["recipient", "data"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import psutil
 import pytest
@@ -126,15 +127,16 @@ async def test_caller_that_is_cut_off_leaves_the_process_fit_for_the_next(odd: O
     assert odd.endings == []
 
 
-async def test_rendering_that_does_not_get_its_turn_is_tried_again_later(
+async def test_rendering_that_does_not_get_its_turn_is_asked_to_come_back_later(
     odd: Odd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rendering, "WAIT_S", 0.05)
     first = asyncio.create_task(odd.do("loop"))
     await asyncio.sleep(0)
 
-    with pytest.raises(TransientActionError, match=r"did not get its turn within 0\.05 s"):
+    with pytest.raises(TransientActionError, match=r"did not get its turn within 0\.05 s") as caught:
         await odd.do("work")
+    assert caught.value.retry_after == timedelta(seconds=0.05)
     with pytest.raises(TransientActionError, match=r"no answer within 0\.05 s"):
         await first
 

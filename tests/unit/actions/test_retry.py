@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from actions.registry import parse_action
-from actions.retry import delay_before
+from actions.retry import LONGEST_POSTPONEMENT, delay_before, postponement
 from rules.retry import DEFAULT_POLICY, OUTSIDE_POLICY, RetryPolicy
 
 EXACT = RetryPolicy(initial=timedelta(seconds=10), maximum=timedelta(minutes=5), multiplier=3, jitter=timedelta())
@@ -41,6 +41,21 @@ def test_what_reaches_outside_is_tried_for_about_two_hours_and_some_minutes_apar
     assert timedelta(minutes=115) <= sum(delays, timedelta()) <= timedelta(minutes=125)
     assert max(delays) == timedelta(minutes=10)
     assert sum(delays[:5], timedelta()) >= timedelta(seconds=300)  # greylisting: try again in 300 s
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "times", "seconds"),
+    [(60, 1, 60), (5, 1, 10), (5, 2, 30), (-9, 100_000, 300), (1e9, 1, LONGEST_POSTPONEMENT.total_seconds())],
+)
+def test_a_postponed_step_comes_no_sooner_than_asked_or_retried_and_within_an_hour(
+    asked_s: float, times: int, seconds: float
+) -> None:
+    assert postponement(EXACT, timedelta(seconds=asked_s), times) == timedelta(seconds=seconds)
+
+
+def test_a_postponed_step_never_comes_back_at_once() -> None:
+    hasty = RetryPolicy(initial=timedelta(), maximum=timedelta(), jitter=timedelta())
+    assert postponement(hasty, timedelta(), 1) == timedelta(seconds=1)
 
 
 def test_what_stays_in_mongodb_keeps_its_five_attempts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from actions.outcome import Done, Fail, Outcome, Retry, Skip, Uncertain
+from actions.outcome import Done, Fail, Outcome, Postpone, Retry, Skip, Uncertain
 from daemon.executions.report import report
 from daemon.executions.status import Status
 from daemon.executions.transition import end, finish, hand_back
@@ -37,7 +37,8 @@ def unit_of(outcome: Outcome, *more: dict[str, Any]) -> Unit:
         (Skip("no_email"), ["step.skipped", "execution.completed"]),
         (Fail("no"), ["step.failed", "execution.failed"]),
         (Uncertain("perhaps"), ["step.uncertain", "execution.failed"]),
-        (Retry("busy", timedelta(1)), ["step.retried"]),
+        (Retry("busy"), ["step.retried"]),
+        (Postpone(NOW, "busy"), ["step.postponed"]),
     ],
 )
 def test_the_log_tells_how_a_step_and_its_execution_ended(
@@ -53,8 +54,16 @@ def test_a_step_in_the_middle_ends_nothing(lines: list[dict[str, Any]]) -> None:
 
 
 def test_a_retry_tells_when_and_why(lines: list[dict[str, Any]]) -> None:
-    report(unit_of(Retry("busy", timedelta(minutes=1))))
-    assert (lines[0]["attempt"], lines[0]["error"], lines[0]["due_at"]) == (1, "busy", NOW + timedelta(minutes=1))
+    unit = unit_of(Retry("busy"))
+    report(unit)
+    assert (lines[0]["attempt"], lines[0]["error"]) == (1, "busy")
+    assert lines[0]["due_at"] == unit.update["$set"]["due_at"]
+
+
+def test_a_postponement_tells_until_when_why_and_how_often(lines: list[dict[str, Any]]) -> None:
+    until = NOW + timedelta(minutes=30)
+    report(unit_of(Postpone(until, "the line is full")))
+    assert (lines[0]["due_at"], lines[0]["reason"], lines[0]["times"]) == (until, "the line is full", 1)
 
 
 def test_every_line_names_execution_workflow_and_entity(lines: list[dict[str, Any]]) -> None:

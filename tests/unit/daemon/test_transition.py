@@ -5,15 +5,18 @@ from typing import Any
 
 import pytest
 
-from actions.outcome import Done, EntityUpdate, Fail, Insert, Outcome, Retry, Skip, Uncertain
+from actions.outcome import Done, EntityUpdate, Fail, Insert, Outcome, Postpone, Retry, Skip, Uncertain
 from daemon.executions.job import Job
 from daemon.executions.status import Status
-from daemon.executions.transition import MAX_RETRY_AFTER, crash, end, finish, hand_back, intend
+from daemon.executions.transition import POSTPONED_FREELY, crash, end, finish, hand_back, intend
 from daemon.executions.unit import Unit
 from tests.support.jobs import NOW, TASK, job_of, workflow_of
 
 LATER = NOW + timedelta(seconds=5)
 TWO_STEPS = workflow_of(TASK, {**TASK, "delay": 60})
+HALF_A_MINUTE = timedelta(seconds=30)
+EXACT = workflow_of({**TASK, "retry": {"initial": 30, "maximum": 60, "jitter": 0, "max_attempts": 2}})
+COME_BACK = Postpone(LATER + timedelta(minutes=10), "the line is full")
 
 
 def finished(job: Job, outcome: Outcome = Done({}), time_scale: float = 1.0) -> Unit:  # noqa: B008
@@ -97,10 +100,10 @@ def test_an_error_is_cut_to_a_length_that_no_document_minds() -> None:
 
 
 def test_a_retry_waits_and_counts_the_attempt() -> None:
-    unit = finished(job_of(), Retry("busy", timedelta(seconds=30)))
+    unit = finished(job_of(EXACT), Retry("busy"))
     assert unit.following is not None
     assert (unit.following.step, unit.following.attempt) == (0, 1)
-    assert unit.update["$set"]["due_at"] == LATER + timedelta(seconds=30)
+    assert unit.update["$set"]["due_at"] == LATER + HALF_A_MINUTE
     assert unit.record == {}
 
 
@@ -114,9 +117,58 @@ def test_the_last_attempt_that_fails_gives_up() -> None:
     assert unit.record["error"] == "gave up after 5 attempts: busy"
 
 
-def test_a_host_cannot_put_a_retry_off_for_longer_than_an_hour() -> None:
-    unit = finished(job_of(), Retry("busy", timedelta(days=9)))
-    assert unit.update["$set"]["due_at"] == LATER + MAX_RETRY_AFTER
+def test_a_postponed_step_comes_back_when_it_was_asked_to_and_says_why() -> None:
+    unit = finished(job_of(EXACT), COME_BACK)
+    told = {"reason": "the line is full", "until": COME_BACK.until, "since": LATER, "times": 1}
+    assert unit.update["$set"]["postponed"] == told
+    assert unit.following is not None
+    assert (unit.following.due_at, unit.following.postponed) == (COME_BACK.until, told)
+    assert unit.record == {}
+
+
+@pytest.mark.parametrize("job", [job_of(EXACT), job_of(EXACT, status="waiting", attempt=1)])
+def test_a_postponement_costs_a_queued_step_no_attempt(job: Job) -> None:
+    unit = finished(job, COME_BACK)
+    assert unit.update["$set"]["attempt"] == job.attempt
+    assert "$inc" not in unit.update
+
+
+def test_a_postponement_refunds_the_attempt_of_an_intent_and_records_it() -> None:
+    unit = finished(job_of(EXACT, status="running", attempt=2), COME_BACK)
+    assert (unit.update["$set"]["attempt"], unit.update["$inc"]) == (1, {"refunds": 1})
+
+
+def test_a_step_is_postponed_whatever_attempts_it_has_left() -> None:
+    unit = finished(job_of(EXACT, status="running", attempt=2), COME_BACK)
+    assert (unit.ended, unit.update["$set"]["status"]) == (None, "waiting")
+
+
+def test_postponements_are_counted_from_the_first_one_on() -> None:
+    postponed = {"reason": "busy", "until": NOW, "since": NOW - timedelta(hours=3), "times": 4}
+    told = finished(job_of(EXACT, postponed=postponed), COME_BACK).update["$set"]["postponed"]
+    assert (told["since"], told["times"]) == (NOW - timedelta(hours=3), 5)
+
+
+def test_postponements_are_divided_in_a_demonstration() -> None:
+    unit = finished(job_of(EXACT), COME_BACK, time_scale=60)
+    assert unit.update["$set"]["due_at"] == LATER + timedelta(seconds=10)
+
+
+def test_what_is_postponed_a_day_after_the_first_time_counts_as_a_failed_attempt() -> None:
+    postponed = {"reason": "busy", "until": NOW, "since": LATER - POSTPONED_FREELY, "times": 200}
+    unit = finished(job_of(EXACT, postponed=postponed), COME_BACK)
+    assert (unit.update["$set"]["attempt"], unit.update["$set"]["due_at"]) == (1, LATER + HALF_A_MINUTE)
+    assert unit.following is not None
+    last = finished(unit.following, COME_BACK)
+    assert last.record["error"] == "gave up after 2 attempts: postponed for 1d: the line is full"
+
+
+def test_postponements_of_one_step_are_not_held_against_the_next() -> None:
+    postponed = {"reason": "busy", "until": NOW, "since": NOW, "times": 4}
+    unit = finished(job_of(TWO_STEPS, postponed=postponed))
+    assert unit.following is not None
+    assert unit.following.postponed is None
+    assert "postponed" in unit.update["$unset"]
 
 
 def test_an_intent_takes_the_step_off_the_queue_and_counts_the_attempt() -> None:

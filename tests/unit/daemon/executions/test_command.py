@@ -50,6 +50,10 @@ def test_a_retry_goes_to_the_first_failed_step_then_to_the_others_then_on() -> N
     assert (fields["step"], fields["redo"], fields["failed_steps"]) == (0, [2, 3], 0)
 
 
+def test_a_retry_may_be_postponed_as_if_the_step_had_never_been() -> None:
+    assert "postponed" in retried(execution("failed"), "failed", 1, NOW, NOW).update["$unset"]
+
+
 def test_a_retry_keeps_what_it_repeats() -> None:
     move = retried(execution("success", "failed"), "failed", 2, NOW, NOW)
     (kept,) = move.update["$push"]["retried"]["$each"]
