@@ -1,4 +1,4 @@
-"""Put the HTTP API together from what a daemon has."""
+"""Put the HTTP API together from what a daemon has, once it listens: a replica without an API makes none of it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from daemon.api.application import application_of
 from daemon.api.dashboard.dashboard import Dashboard
 from daemon.api.exposition import Exposition, Gauges
 from daemon.api.health import Readiness
-from daemon.api.server import ApiServer
+from daemon.api.server import ApiServer, Served
 from daemon.api.session import Sessions
 from daemon.clock import ServerClock
 from daemon.metrics import Metrics
@@ -31,18 +31,23 @@ def api_server(
     on_death: Callable[[str], None],
 ) -> ApiServer:
     """Return the server of one daemon; ``lag_s`` speaks of its reader."""
-    readiness = Readiness(database, settings.collections, lag_s=lag_s)
-    # Readers have connections of their own: whatever they ask for, the daemon's stay free.
-    client = open_client(settings, "api", is_for_readers=True)
-    patient_client = open_client(settings, "history", is_patient=True)
-    administration = administration_of(client[database.name], settings, parse, clock.now, patient_client[database.name])
-    tokens = settings.all_api_tokens
-    sessions = Sessions(tokens, administration.session_secret.get, administration.ended_sessions)
-    dashboard = Dashboard(administration, sessions, clock.now, readiness.reasons, lag_s)
-    app = application_of(administration, tokens, readiness.reasons, Exposition(metrics, gauges), dashboard)
 
-    async def close() -> None:
-        await client.close()
-        await patient_client.close()
+    def assemble() -> Served:
+        readiness = Readiness(database, settings.collections, lag_s=lag_s)
+        # Readers have connections of their own: whatever they ask for, the daemon's stay free.
+        client = open_client(settings, "api", is_for_readers=True)
+        patient_client = open_client(settings, "history", is_patient=True)
+        history = patient_client[database.name]
+        administration = administration_of(client[database.name], settings, parse, clock.now, history)
+        tokens = settings.all_api_tokens
+        sessions = Sessions(tokens, administration.session_secret.get, administration.ended_sessions)
+        dashboard = Dashboard(administration, sessions, clock.now, readiness.reasons, lag_s)
+        app = application_of(administration, tokens, readiness.reasons, Exposition(metrics, gauges), dashboard)
 
-    return ApiServer(app, settings, on_stop=dashboard.close, on_stopped=close, on_death=on_death)
+        async def close() -> None:
+            await client.close()
+            await patient_client.close()
+
+        return Served(app, end_streams=dashboard.close, close=close)
+
+    return ApiServer(settings, assemble, on_death=on_death)

@@ -1,6 +1,7 @@
 """Which errors a route may answer with, for OpenAPI."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from daemon.api.problem import CONTENT_TYPE
@@ -27,9 +28,14 @@ Responses = dict[int | str, dict[str, Any]]
 
 def errors(*statuses: int) -> Responses:
     """Return the errors that every route may answer with, and ``statuses``."""
-    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
     return {
-        status: {"description": _MEANING[status], "content": {CONTENT_TYPE: {"schema": schema}}}
+        status: {"description": _MEANING[status], "content": {CONTENT_TYPE: {"schema": _problem()}}}
         for status in sorted({*_EVERYWHERE, *statuses})
     }
+
+
+@cache
+def _problem() -> dict[str, Any]:
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
 
@@ -22,23 +23,23 @@ _STOP_S: Final = 5.0
 _TICK_S: Final = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An application, and how it ends."""
+
+    app: FastAPI
+    end_streams: Callable[[], None]  # ends the answers that would go on for ever
+    close: Callable[[], Awaitable[None]]  # frees what answering has needed
+
+
 class ApiServer:
     """Listens while it is started. ``address`` is where, None while it does not."""
 
-    def __init__(
-        self,
-        app: FastAPI,
-        settings: Settings,
-        *,
-        on_stop: Callable[[], None],
-        on_stopped: Callable[[], Awaitable[None]],
-        on_death: Callable[[str], None],
-    ) -> None:
-        """``on_stop`` ends the answers that would go on for ever; ``on_stopped`` frees what answering has needed."""
-        self._on_stop = on_stop
-        self._on_stopped = on_stopped
-        self._app = app
+    def __init__(self, settings: Settings, assemble: Callable[[], Served], *, on_death: Callable[[str], None]) -> None:
+        """``assemble`` is asked at every start that may listen."""
+        self._assemble = assemble
         self._settings = settings
+        self._served: Served | None = None
         self._server: _Server | None = None
         self._socket: socket.socket | None = None
         self._task = Background("api", self._run, on_death)
@@ -59,8 +60,9 @@ class ApiServer:
                 raise ConfigError(f"api_host, api_port: cannot listen on {address}: {error.strerror}") from error
             emit(Event.API_UNAVAILABLE, address=address, error=error)
             return
+        self._served = self._assemble()
         config = uvicorn.Config(
-            self._app,
+            self._served.app,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -81,9 +83,10 @@ class ApiServer:
     async def stop(self) -> None:
         """Answer what was asked, then close."""
         server, self._server = self._server, None
+        served, self._served = self._served, None
         self.address = None
-        if server is not None:
-            self._on_stop()
+        if server is not None and served is not None:
+            served.end_streams()
             server.end()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(server.closed.wait(), _STOP_S)
@@ -91,7 +94,8 @@ class ApiServer:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        await self._on_stopped()
+        if served is not None:
+            await served.close()
 
     async def _run(self) -> None:
         assert self._server is not None

@@ -8,6 +8,8 @@ answer does it fail.
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -49,8 +51,7 @@ async def initialise(database: Database, settings: Settings) -> InitReport:
     started = time.monotonic()
     work = _Initialisation(database, settings)
     await work.create_collections()
-    for index in wanted_indexes(settings):
-        await work.put_index(index)
+    await work.put_indexes()
     await work.put_validators()
     await work.enable_images()
     await work.install_presets()
@@ -73,8 +74,7 @@ async def restore(database: Database, settings: Settings) -> InitReport:
     """
     work = _Initialisation(database, settings)
     await work.read_options()
-    for index in wanted_indexes(settings):
-        await work.put_index(index)
+    await work.put_indexes()
     await work.enable_images(only_existing=True)
     return work.report
 
@@ -101,11 +101,15 @@ class _Initialisation:
             if name not in self._options and await self._attempt(name, "createCollection", self._create(name)):
                 self._options[name] = {}
 
-    async def put_index(self, index: Index) -> None:
-        """Create one index, or apply a changed retention to it."""
-        existing: list[Mapping[str, Any]] = []
-        if not await self._attempt(index.collection, "listIndexes", self._read_indexes(index.collection, existing)):
-            return
+    async def put_indexes(self) -> None:
+        """Create the indexes that are missing, or apply a changed retention to them; ask once for each collection."""
+        for collection, wanted in groupby(wanted_indexes(self._settings), attrgetter("collection")):
+            existing: list[Mapping[str, Any]] = []
+            if await self._attempt(collection, "listIndexes", self._read_indexes(collection, existing)):
+                for index in wanted:
+                    await self._put_index(index, existing)
+
+    async def _put_index(self, index: Index, existing: Sequence[Mapping[str, Any]]) -> None:
         step = step_for(index, existing)
         done = False
         if step is Step.CREATE:

@@ -62,6 +62,16 @@ async def test_every_collection_is_created(database: Database, settings: Setting
     assert wanted <= set(await database.list_collection_names())
 
 
+async def test_indexes_are_asked_for_once_for_each_collection(database: Database, settings: Settings) -> None:
+    await initialise(database, settings)
+    await database.command({"profile": 2})
+    await initialise(database, settings)
+    await database.command({"profile": 0})
+    asked = await database["system.profile"].distinct("command.listIndexes", {"op": "command"})
+    told = await database["system.profile"].count_documents({"command.listIndexes": {"$exists": True}})
+    assert (told, set(asked)) == (len(asked), {index.collection for index in wanted_indexes(settings)})
+
+
 async def test_the_queue_index_holds_only_what_has_a_due_date(database: Database, settings: Settings) -> None:
     await initialise(database, settings)
     index = await index_of(database, "workflow_executions", "queue")
