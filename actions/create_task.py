@@ -8,7 +8,8 @@ from actions.action import Action
 from actions.context import Context
 from actions.document_id import document_id
 from actions.outcome import Done, Insert, Outcome
-from actions.parameter import Duration, PersonId
+from actions.parameter import PersonId
+from rules.validation import Duration
 
 
 class CreateTask(Action):

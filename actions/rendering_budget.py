@@ -25,9 +25,6 @@ WORK: Final = 3_000_000  # characters and values moved
 
 TAG_WORK: Final = 40
 ENTRY_WORK: Final = 8  # of anything that is not a text
-_IN_PYTHON: Final = frozenset(
-    {"escape_once", "escapejs", "strip_html", "url_encode"}
-)  # they handle one sign after another
 FILTER_WORK: Final = 50
 SIGN_WORK: Final = 5  # of filters that handle one sign of a text after another
 _BY_SIGN: Final = frozenset({"escape_once", "escapejs", "strip_html", "url_encode"})

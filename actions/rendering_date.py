@@ -3,16 +3,17 @@
 BSON's dates go far beyond the years that Python knows, and templates get them from texts and numbers as well.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Final
 
 from bson.datetime_ms import DatetimeMS
 from bson.timestamp import Timestamp
 
+from rules.value import date_at, milliseconds
+
 TEXT_CHARACTERS: Final = 100  # of a text that is read as a date
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _CYCLE_MS: Final = 146_097 * 86_400_000  # the calendar repeats after 400 years
 _CYCLE_YEARS: Final = 400
 
@@ -28,7 +29,7 @@ class FarDate:
     def __str__(self) -> str:
         """Return the date as ``+012026-03-02 09:00:00+00:00``."""
         cycles, rest = divmod(self.milliseconds, _CYCLE_MS)
-        near = EPOCH + rest * _MILLISECOND
+        near = date_at(rest)
         return f"{near.year + cycles * _CYCLE_YEARS:+07d}{near.isoformat(' ')[4:]}"
 
     def __eq__(self, other: object) -> bool:
@@ -45,7 +46,7 @@ def date_of_bson(value: DatetimeMS | Timestamp) -> datetime | FarDate:
     if isinstance(value, Timestamp):
         return value.as_datetime()
     try:
-        return EPOCH + int(value) * _MILLISECOND
+        return date_at(int(value))
     except OverflowError:
         return FarDate(int(value))
 
@@ -55,9 +56,9 @@ def milliseconds_of(value: object) -> int | None:
     if isinstance(value, FarDate):
         return value.milliseconds
     if isinstance(value, datetime):
-        return ((value if value.tzinfo else value.replace(tzinfo=UTC)) - EPOCH) // _MILLISECOND
+        return milliseconds(value)
     if isinstance(value, date):
-        return (datetime.combine(value, time.min, UTC) - EPOCH) // _MILLISECOND
+        return milliseconds(datetime.combine(value, time.min, UTC))
     return None
 
 

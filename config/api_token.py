@@ -6,7 +6,7 @@ from hashlib import sha256
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Scope(StrEnum):
+class TokenScope(StrEnum):
     """What a token is good for."""
 
     READ = "read"
@@ -20,7 +20,7 @@ class ApiToken(BaseModel):
 
     name: str = Field(min_length=1, max_length=100, description="Whose it is: named in the audit log.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the token, in hexadecimal.")
-    scope: Scope = Field(Scope.READ, description="read or write.")
+    scope: TokenScope = Field(TokenScope.READ, description="read or write.")
 
 
 def hash_of(token: str) -> str:

@@ -2,12 +2,21 @@
 
 import re
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from config.error import WorkflowError
 from config.found import found
 
 LONGEST: Final = timedelta(days=3650)
+
+# What ``parse_duration`` takes, for descriptions of parameters: the pattern shows the usual texts only.
+DURATION_SCHEMA: Final[dict[str, Any]] = {
+    "description": "A number of seconds, or a text such as 90s, 5m, 2h, 3d or 1h30m.",
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": LONGEST.total_seconds()},
+        {"type": "string", "pattern": "^([0-9]{1,8}|[0-9]{1,2}w|[0-9]{1,3}[dhms]|[0-9]{1,3}h[0-9]{1,3}m)$"},
+    ],
+}
 
 _UNITS: Final = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _NUMBER: Final = re.compile(r"[0-9]{1,12}")

@@ -17,7 +17,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.api_token import ApiToken, Scope, hash_of
+from config.api_token import ApiToken, TokenScope, hash_of
 from config.collection_names import Collections
 from config.database_name import checked_database_name
 from config.log import LogFormat, LogLevel
@@ -251,7 +251,7 @@ class Settings(BaseSettings):
         """Every token that the HTTP API takes, hashed."""
         if self.api_token is None:
             return self.api_tokens
-        single = ApiToken(name="token", sha256=hash_of(self.api_token.get_secret_value()), scope=Scope.WRITE)
+        single = ApiToken(name="token", sha256=hash_of(self.api_token.get_secret_value()), scope=TokenScope.WRITE)
         return (single, *self.api_tokens)
 
     def with_mongodb_uri(self, uri: str) -> "Settings":

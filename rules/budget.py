@@ -40,11 +40,6 @@ class Budget:
         self.limit = limit
         self.left = limit
 
-    @property
-    def spent(self) -> int:
-        """How many steps were taken."""
-        return self.limit - self.left
-
     def spend(self, steps: int) -> None:
         """Count ``steps`` that are about to be taken; raise TooCostly if that is more than are left."""
         if steps > self.left:

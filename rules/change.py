@@ -103,12 +103,6 @@ class Change:
             self._told[_ANYWHERE] = self._has_changed_at_all(budget or Budget())
         return self._told[_ANYWHERE]
 
-    def value_before(self, path: str) -> Any:
-        """Return the value at ``path`` before the change, MISSING if it had none; raise LookupError if not known."""
-        if self.before is None:
-            raise LookupError(path)
-        return value_at(self.before, path)
-
     @property
     def _has_images(self) -> bool:
         return self.before is not None and self.after is not None and self.judged_on is JudgedOn.EVENT
@@ -149,6 +143,3 @@ class Change:
 def _is_related(path: str, named: str) -> bool:
     """Return whether one path is the other, or leads into it."""
     return path == named or path.startswith(named + ".") or named.startswith(path + ".")
-
-
-__all__ = ["MISSING", "Change", "JudgedOn", "Kind"]

@@ -20,8 +20,9 @@ from bson.datetime_ms import DatetimeMS
 from config.error import WorkflowError, nearest
 from rules.bounds import NOTHING, Bounds, Filter, all_of, any_of, bounds_of_all, bounds_of_any, exact
 from rules.budget import Budget
-from rules.expected import parse_nothing, parse_presence, shown
+from rules.expected import parse_nothing, parse_presence
 from rules.path import MISSING, values_at
+from rules.validation import found_at
 from rules.value import Bracket, bracket_of, milliseconds
 
 _HOUR_MS: Final = 3_600_000
@@ -156,7 +157,7 @@ def _same(derived: Derived, raw: object, path: str) -> Comparison:
 
 def _one_of(derived: Derived, raw: object, path: str) -> Comparison:
     if not isinstance(raw, list):
-        raise WorkflowError(path, f"expected a list of numbers, found {shown(raw)}")
+        raise WorkflowError(path, f"expected a list of numbers, found {found_at(raw)}")
     parts = [_same(derived, item, f"{path}[{index}]") for index, item in enumerate(raw)]
     intervals = tuple(interval for part in parts for interval in part.intervals)
     return Comparison(derived, intervals, any(part.or_absent for part in parts))
@@ -198,7 +199,7 @@ def _distance(derived: Derived, raw: object, path: str) -> Fraction:
             return Fraction(number) * derived.unit_ms
         except (ValueError, OverflowError):  # NaN, infinity
             pass
-    raise WorkflowError(path, f"expected a number, because the field counts time, found {shown(raw)}")
+    raise WorkflowError(path, f"expected a number, because the field counts time, found {found_at(raw)}")
 
 
 def _without_date(field: str) -> Filter:

@@ -15,6 +15,7 @@ from bson.errors import BSONError
 from config.error import WorkflowError
 from config.found import found
 from rules.path import MISSING
+from rules.validation import found_at
 from rules.value import NAN, ORDERED, Bracket, bracket_of, comparable
 
 LONGEST_TEXT: Final = 4_000  # MongoDB refuses patterns of more than 32,764 bytes, and escaping makes texts longer
@@ -37,7 +38,7 @@ def parse_any(raw: object, path: str) -> Any:
 def parse_list(raw: object, path: str) -> list[Any]:
     """Return a list of values, each of which may be compared with."""
     if not isinstance(raw, list):
-        raise WorkflowError(path, f"expected a list of values, found {shown(raw)}")
+        raise WorkflowError(path, f"expected a list of values, found {found_at(raw)}")
     for index, item in enumerate(raw):
         _refuse_regex(item, f"{path}[{index}]")
     parsed: list[Any] = parse_any(raw, path)
@@ -49,7 +50,7 @@ def parse_ordered(raw: object, path: str) -> Any:
     bracket = bracket_of(raw)
     is_nan = bracket is Bracket.NUMBER and comparable(raw, bracket) is NAN
     if bracket not in ORDERED or is_nan:
-        raise WorkflowError(path, f"expected a number, string, date, ObjectId or timestamp, found {shown(raw)}")
+        raise WorkflowError(path, f"expected a number, string, date, ObjectId or timestamp, found {found_at(raw)}")
     return parse_any(raw, path)
 
 
@@ -61,7 +62,7 @@ def parse_part(raw: object, path: str) -> Any:
 def parse_text(raw: object, path: str) -> str:
     """Return a text of at most 4,000 characters."""
     if not isinstance(raw, str) or bracket_of(raw) is not Bracket.STRING:
-        raise WorkflowError(path, f"expected a string, found {shown(raw)}")
+        raise WorkflowError(path, f"expected a string, found {found_at(raw)}")
     if len(raw) > LONGEST_TEXT:
         raise WorkflowError(path, f"expected a string of at most {LONGEST_TEXT} characters, found {len(raw)}")
     parsed: str = parse_any(raw, path)
@@ -81,11 +82,6 @@ def parse_nothing(raw: object, path: str) -> None:
     """Refuse any value."""
     if raw is not MISSING:
         raise WorkflowError(path, f"expected no value, because this operator takes none; found {found(raw)}")
-
-
-def shown(raw: object) -> str:
-    """Return what was found as a message shows it: ``nothing`` for a condition without a value."""
-    return "nothing" if raw is MISSING else found(raw)
 
 
 def _refuse_regex(raw: object, path: str) -> None:

@@ -53,7 +53,7 @@ class Refusal:
         """Return ``{workflow_id, workflow_name, workflow_version, reason, conditions?, detail?}``."""
         document: dict[str, Any] = {
             "workflow_id": self.workflow_id,
-            "workflow_name": shown(self.workflow_name),
+            "workflow_name": abridged(self.workflow_name),
             "workflow_version": self.workflow_version,
             "reason": str(self.reason),
         }
@@ -70,15 +70,15 @@ def finding_document(finding: Finding) -> dict[str, Any]:
         "path": finding.path,
         "field": finding.field,
         "operator": finding.operator,
-        "expected": shown(finding.expected),
+        "expected": abridged(finding.expected),
         "verdict": "unknown" if finding.verdict is None else "not_met",
     }
     if finding.actual is not MISSING:
-        document["actual"] = shown(finding.actual)
+        document["actual"] = abridged(finding.actual)
     return document
 
 
-def shown(value: Any) -> Any:
+def abridged(value: Any) -> Any:
     """Return a value as it may be stored in an explanation: small ones as they are, others as a cut text.
 
     It takes about as long for the largest value as for a small one.

@@ -6,14 +6,9 @@ from typing import Any
 
 from rules.change import Change, Kind
 from rules.identity import bson_bytes
-from rules.trigger import Trigger, TriggerType
+from rules.trigger import Trigger
 from rules.workflow import Workflow
 
-_KINDS = {
-    TriggerType.ENTITY_CREATED: Kind.CREATED,
-    TriggerType.FIELD_UPDATED: Kind.UPDATED,
-    TriggerType.ENTITY_DELETED: Kind.DELETED,
-}
 _ANY_FIELD = ""
 _Key = tuple[str, Kind, str]  # entity type, kind, first name of a field's path or _ANY_FIELD
 
@@ -68,7 +63,7 @@ class Matcher:
 
 
 def _keys(trigger: Trigger) -> Iterator[_Key]:
-    kind = _KINDS.get(trigger.type)
+    kind = trigger.type.kind
     if kind is None or trigger.entity_type is None:
         return
     roots = {path.split(".", 1)[0] for path in trigger.fields} or {_ANY_FIELD}

@@ -34,6 +34,11 @@ class TriggerType(StrEnum):
     MANUAL = "manual"  # by a request only
 
     @property
+    def kind(self) -> Kind | None:
+        """The kind of change that starts it, None where it is no change."""
+        return _KINDS.get(self)
+
+    @property
     def follows_change(self) -> bool:
         """Whether a change of an entity starts it; the others have no change that conditions could look at."""
         return self in _KINDS
@@ -74,7 +79,7 @@ class Trigger:
 
         Raise TooCostly if telling takes more than ``budget`` has left.
         """
-        if _KINDS.get(self.type) is not change.kind or change.entity_type != self.entity_type:
+        if self.type.kind is not change.kind or change.entity_type != self.entity_type:
             return False
         if self.type is not TriggerType.FIELD_UPDATED:
             return True

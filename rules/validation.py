@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, ParamSpec, TypeGuard, TypeVar
 
 from bson import Code
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from config.duration import parse_duration
+from config.duration import DURATION_SCHEMA, parse_duration
 from config.error import WorkflowError, nearest
 from config.found import LONGEST_SHOWN, found, name_of
 from rules.path import MISSING
@@ -26,15 +26,20 @@ OUTSIDE_DATA: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 _PARSER_REFUSED: Final = "parser_refused"
 
 
-def _duration(raw: object) -> timedelta:
-    try:
-        return parse_duration(raw, "")
-    except WorkflowError as error:
-        raise PydanticCustomError(_PARSER_REFUSED, "{problem}", {"problem": error.problem}) from error
+def read_by(parse: Callable[[object, str], T]) -> PlainValidator:
+    """Return the validator of a field that ``parse`` reads; its WorkflowError says what is wrong."""
+
+    def read(raw: object) -> T:
+        try:
+            return parse(raw, "")
+        except WorkflowError as error:
+            raise PydanticCustomError(_PARSER_REFUSED, "{problem}", {"problem": error.problem}) from error
+
+    return PlainValidator(read)
 
 
 # A field of a model that holds a duration: seconds, or a text such as "5m".
-Duration = Annotated[timedelta, PlainValidator(_duration)]
+Duration = Annotated[timedelta, read_by(parse_duration), WithJsonSchema(DURATION_SCHEMA)]
 
 
 def _whole(raw: object) -> object:
@@ -75,9 +80,12 @@ def one_of(raw: object, known: Collection[str], path: str) -> str:
     if is_text(raw) and raw in known:
         return raw
     hint = nearest(raw[:LONGEST_SHOWN], known) if is_text(raw) else ""
-    raise WorkflowError(
-        path, f"expected one of {', '.join(known)}; found {'nothing' if raw is MISSING else found(raw)}{hint}"
-    )
+    raise WorkflowError(path, f"expected one of {', '.join(known)}; found {found_at(raw)}{hint}")
+
+
+def found_at(raw: object) -> str:
+    """Return what stands in a document as a message shows it: ``nothing`` for MISSING."""
+    return "nothing" if raw is MISSING else found(raw)
 
 
 def is_text(value: object) -> TypeGuard[str]:

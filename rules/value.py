@@ -104,6 +104,11 @@ def milliseconds(value: datetime | DatetimeMS) -> int:
     return (value - _EPOCH) // _MILLISECOND
 
 
+def date_at(milliseconds: int) -> datetime:
+    """Return the date so many milliseconds after 1970, in UTC; raise OverflowError for a year that Python lacks."""
+    return _EPOCH + milliseconds * _MILLISECOND
+
+
 def comparable(value: Any, bracket: Bracket) -> Any:
     """Return a hashable key for a scalar: two keys of one bracket compare as the values do; NAN for any NaN."""
     match bracket:

@@ -11,11 +11,11 @@ from config.settings import Settings
 from daemon.action_services import action_services
 from daemon.admin.activity import Activity
 from daemon.admin.backtest import Backtester
+from daemon.admin.change_history import ChangeHistory
 from daemon.admin.entity import EntityAdmin
 from daemon.admin.execution import ExecutionAdmin
 from daemon.admin.explanation import Explainer
 from daemon.admin.hindsight import Hindsight
-from daemon.admin.history import History
 from daemon.admin.overview import Overview
 from daemon.admin.run import RunAdmin
 from daemon.admin.session_secret import EndedSessions, SessionSecret
@@ -57,7 +57,7 @@ def administration_of(
     names = settings.collections
     workflows = WorkflowAdmin(database, names, parse)
     entities = EntityAdmin(database, settings.entities)
-    history = History(database if patient_database is None else patient_database, settings.entities)
+    history = ChangeHistory(database if patient_database is None else patient_database, settings.entities)
     hindsight = Hindsight(database, names, history, parse, now, max_runs_per_hour=settings.max_runs_per_hour)
     executions = ExecutionAdmin(database, names, Interventions(database, names, now))
     return Administration(

@@ -24,7 +24,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from config.collection_names import Collections
-from daemon.admin.history import History
+from daemon.admin.change_history import ChangeHistory
 from daemon.admin.problem import Busy, Conflict, Malformed
 from daemon.admin.slices import Slices
 from daemon.admin.workflow import WorkflowAdmin
@@ -105,7 +105,7 @@ class Backtester:
         names: Collections,
         entities: Mapping[str, str],
         workflows: WorkflowAdmin,
-        history: History,
+        history: ChangeHistory,
         now: Callable[[], datetime],
     ) -> None:
         """``entities`` maps entity type to collection."""

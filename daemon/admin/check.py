@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class Rating(StrEnum):
     """How a check came out."""
 
     OK = "ok"
@@ -17,6 +17,6 @@ class Check:
     """One thing that was looked at; ``mend`` is the command or step that helps, empty where none is needed."""
 
     name: str
-    verdict: Verdict
+    verdict: Rating
     says: str
     mend: str = ""

@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from config.redaction import redacted
 from config.settings import Settings
 from config.version import product_version
-from daemon.admin.check import Check, Verdict
+from daemon.admin.check import Check, Rating
 from daemon.admin.privilege import granting_command, missing_privileges, wanted_privileges
 from daemon.admin.structure import Structure
 from daemon.mongo.topology import RAISE_FEATURES, is_held_back, is_too_old
@@ -39,7 +39,7 @@ class Doctor:
             hello = await self._database.command("hello")
         except PyMongoError as error:
             uri = "MONGODB_URI"
-            return [Check("server", Verdict.FAILED, redacted(str(error))[:300], f"check {uri} and the network")]
+            return [Check("server", Rating.FAILED, redacted(str(error))[:300], f"check {uri} and the network")]
         status = await self._database.command({"connectionStatus": 1, "showPrivileges": True})
         structure = Structure(self._database, self._settings, status["authInfo"])
         checks = [*await self._server(hello), self._clock(hello), self._privileges(status["authInfo"])]
@@ -57,7 +57,7 @@ class Doctor:
                 checks += await part()
             except OperationFailure as error:
                 words = str((error.details or {}).get("errmsg", error)).partition(" to execute command")[0]
-                checks.append(Check(name, Verdict.WARNING, f"cannot be looked at: {words[:200]}"))
+                checks.append(Check(name, Rating.WARNING, f"cannot be looked at: {words[:200]}"))
         return checks
 
     async def _server(self, hello: Mapping[str, Any]) -> list[Check]:
@@ -65,14 +65,14 @@ class Doctor:
         version = str(info["version"])
         replica_set = hello.get("setName")
         return [
-            Check("reflexd", Verdict.OK, f"{product_version()} on Python {platform.python_version()}"),
-            Check("server", Verdict.OK, f"MongoDB {version} at {hello.get('me', 'a single server')}"),
+            Check("reflexd", Rating.OK, f"{product_version()} on Python {platform.python_version()}"),
+            Check("server", Rating.OK, f"MongoDB {version} at {hello.get('me', 'a single server')}"),
             await self._version(info),
-            Check("replica set", Verdict.OK, f"member of {replica_set}" if replica_set else "reached through mongos")
+            Check("replica set", Rating.OK, f"member of {replica_set}" if replica_set else "reached through mongos")
             if replica_set or hello.get("msg") == "isdbgrid"
             else Check(
                 "replica set",
-                Verdict.FAILED,
+                Rating.FAILED,
                 "a single server has no change streams and no transactions",
                 "start mongod with --replSet rs0, then run rs.initiate() in mongosh",
             ),
@@ -82,51 +82,51 @@ class Doctor:
         version = info["version"]
         if is_too_old(info):
             says = f"{version} keeps no images of documents: the daemon does not start"
-            return Check("version", Verdict.FAILED, says, "upgrade the servers to MongoDB 6.0 or later")
+            return Check("version", Rating.FAILED, says, "upgrade the servers to MongoDB 6.0 or later")
         if await is_held_back(self._database):
             says = f"{version} with a featureCompatibilityVersion below 6.0: the daemon does not start"
-            return Check("version", Verdict.FAILED, says, f"an admin runs in mongosh: {RAISE_FEATURES}")
-        return Check("version", Verdict.OK, f"{version} keeps images of documents")
+            return Check("version", Rating.FAILED, says, f"an admin runs in mongosh: {RAISE_FEATURES}")
+        return Check("version", Rating.OK, f"{version} keeps images of documents")
 
     def _clock(self, hello: Mapping[str, Any]) -> Check:
         off = (datetime.now(UTC) - hello["localTime"].replace(tzinfo=UTC)).total_seconds()
         says = f"this machine is {abs(off):.1f} s {'ahead of' if off > 0 else 'behind'} the server"
         if abs(off) <= _CLOCK_S:
-            return Check("clock", Verdict.OK, says)
-        return Check("clock", Verdict.WARNING, f"{says}; nothing depends on it, but logs will disagree", "run NTP")
+            return Check("clock", Rating.OK, says)
+        return Check("clock", Rating.WARNING, f"{says}; nothing depends on it, but logs will disagree", "run NTP")
 
     def _privileges(self, auth: Mapping[str, Any]) -> Check:
         if not auth.get("authenticatedUsers"):
-            return Check("privileges", Verdict.OK, "the server asks for no user")
+            return Check("privileges", Rating.OK, "the server asks for no user")
         granted = auth.get("authenticatedUserPrivileges", [])
         missing = missing_privileges(granted, wanted_privileges(self._settings), self._database.name)
         if not missing:
-            return Check("privileges", Verdict.OK, "everything that is needed is granted")
+            return Check("privileges", Rating.OK, "everything that is needed is granted")
         lacks = "; ".join(f"{', '.join(actions)} on {name or 'the database'}" for name, actions in missing.items())
         says = f"{auth['authenticatedUsers'][0]['user']} lacks {lacks}"
         mend = granting_command(auth, missing, self._database.name)
-        return Check("privileges", Verdict.FAILED, says, mend)
+        return Check("privileges", Rating.FAILED, says, mend)
 
     async def _oplog(self) -> list[Check]:
         state = self._database[self._settings.collections.state]
         checkpoint = await state.find_one({"_id": CHECKPOINT_ID})
         if checkpoint is None:
-            return [Check("checkpoint", Verdict.WARNING, "there is none: no daemon has run yet", "reflexd run")]
+            return [Check("checkpoint", Rating.WARNING, "there is none: no daemon has run yet", "reflexd run")]
         age = datetime.now(UTC) - checkpoint["saved_at"]
-        told = Check("checkpoint", Verdict.OK, f"saved {_span(age)} ago")
+        told = Check("checkpoint", Rating.OK, f"saved {_span(age)} ago")
         downtime = await state.find_one({"_id": DOWNTIME_ID}) or {}
         longest = max(timedelta(seconds=downtime.get("longest_s", 0)), age)
         try:
             width, is_full = await self._oplog_width()
         except OperationFailure:
             says = "its width cannot be seen with this user; an admin can, with rs.printReplicationInfo()"
-            return [told, Check("oplog", Verdict.OK, says)]
+            return [told, Check("oplog", Rating.OK, says)]
         still = "" if is_full else " and is not full yet"
         says = f"reaches back {_span(width)}{still}; the daemon was away for {_span(longest)} at the longest"
         if is_full and width < longest * _ENOUGH:
             mend = "db.adminCommand({replSetResizeOplog: 1, size: 16384}), and let the daemon run"
-            return [told, Check("oplog", Verdict.WARNING, says, mend)]
-        return [told, Check("oplog", Verdict.OK, says)]
+            return [told, Check("oplog", Rating.WARNING, says, mend)]
+        return [told, Check("oplog", Rating.OK, says)]
 
     async def _oplog_width(self) -> tuple[timedelta, bool]:
         """Return how far the oplog reaches back, and whether it drops what is older; raise OperationFailure."""
@@ -144,33 +144,33 @@ class Doctor:
                 f"db.{self._settings.collections.state}.updateMany({{kind: 'gap', acknowledged: false}}, "
                 "{$set: {acknowledged: true}}), once somebody has looked after what was lost"
             )
-            return [Check("gaps", Verdict.FAILED, f"{open_gaps} parts of the stream were lost", mend)]
-        return [Check("gaps", Verdict.OK, "no part of the stream was lost")]
+            return [Check("gaps", Rating.FAILED, f"{open_gaps} parts of the stream were lost", mend)]
+        return [Check("gaps", Rating.OK, "no part of the stream was lost")]
 
     async def _replicas(self) -> list[Check]:
         state = self._database[self._settings.collections.state]
         is_live = {"$expr": {"$gt": ["$expires_at", "$$NOW"]}}
         live = await state.count_documents({"kind": "replica", **is_live})
         if live:
-            return [Check("daemon", Verdict.OK, f"{live} running")]
-        return [Check("daemon", Verdict.WARNING, "none is running", "reflexd run")]
+            return [Check("daemon", Rating.OK, f"{live} running")]
+        return [Check("daemon", Rating.WARNING, "none is running", "reflexd run")]
 
     async def _smtp(self) -> list[Check]:
         host, port = self._settings.smtp_host, self._settings.smtp_port
         if host is None:
-            return [Check("smtp", Verdict.WARNING, "no mail server: send_email steps fail", "set REFLEXD_SMTP_HOST")]
+            return [Check("smtp", Rating.WARNING, "no mail server: send_email steps fail", "set REFLEXD_SMTP_HOST")]
         began = time.monotonic()
         try:
             async with asyncio.timeout(_CONNECT_S):
                 _, writer = await asyncio.open_connection(host, port)
         except (OSError, TimeoutError) as error:
             says = f"{host}:{port} does not answer: {str(error) or 'timed out'}"
-            return [Check("smtp", Verdict.FAILED, says, "check REFLEXD_SMTP_HOST, REFLEXD_SMTP_PORT and the network")]
+            return [Check("smtp", Rating.FAILED, says, "check REFLEXD_SMTP_HOST, REFLEXD_SMTP_PORT and the network")]
         writer.close()
-        return [Check("smtp", Verdict.OK, f"{host}:{port} answers in {(time.monotonic() - began) * 1000:.0f} ms")]
+        return [Check("smtp", Rating.OK, f"{host}:{port} answers in {(time.monotonic() - began) * 1000:.0f} ms")]
 
     async def _channels(self) -> list[Check]:
-        return [Check("channels", Verdict.OK, "send_notification tells people inside the CRM: nothing to connect to")]
+        return [Check("channels", Rating.OK, "send_notification tells people inside the CRM: nothing to connect to")]
 
 
 def _span(span: timedelta) -> str:

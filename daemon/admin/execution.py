@@ -7,7 +7,7 @@ by ``_id``. A page goes on exactly behind the last of the page before.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -19,6 +19,7 @@ from daemon.admin.weight import SHOWN_BYTES, find_by_id, light, page_of
 from daemon.executions.command import Command, CommandRefused, Do
 from daemon.executions.intervention import Interventions
 from daemon.executions.status import Status, StepStatus
+from rules.value import date_at, milliseconds
 
 NEWEST: Final = {"seq": -1, "_id": -1}
 CURSOR_SCHEMA: Final = {"pattern": "^[0-9]{1,18}~[0-9a-f]{24}$"}  # of those that the daemon's own documents make
@@ -31,8 +32,6 @@ _LISTED: Final = {
     "actions_count": {"$size": {"$cond": [{"$isArray": "$actions_executed"}, "$actions_executed", []]}},
 }
 _CURSOR: Final = re.compile("(-?[0-9]{1,18})~(.+)", re.DOTALL)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 Document = dict[str, Any]
 
@@ -129,8 +128,8 @@ class ExecutionAdmin:
         ]
         found, has_more = await page_of(self._decisions, pipeline, limit, SHOWN_BYTES)
         at = found[-1].get("at") if found else None
-        milliseconds = (at - _EPOCH) // _MILLISECOND if isinstance(at, datetime) else None
-        return found, _cursor(milliseconds, found[-1]["_id"]) if has_more else None
+        position = milliseconds(at) if isinstance(at, datetime) else None
+        return found, _cursor(position, found[-1]["_id"]) if has_more else None
 
     async def _page(self, query: Document, limit: int) -> tuple[list[Document], str | None]:
         pipeline: list[Document] = [{"$match": query}, {"$sort": NEWEST}, {"$project": _LISTED}]
@@ -165,7 +164,7 @@ class ExecutionAdmin:
     async def _behind_decision(self, cursor: str) -> Document:
         parts = _CURSOR.fullmatch(cursor)
         try:
-            at = _EPOCH + int(parts[1] if parts is not None else "") * _MILLISECOND
+            at = date_at(int(parts[1] if parts is not None else ""))
         except (ValueError, OverflowError) as error:
             raise Malformed("before", "expected what the page before named as the next") from error
         assert parts is not None

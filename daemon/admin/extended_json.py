@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import DecimalException
 from typing import Any, Final
 from uuid import UUID
@@ -16,9 +16,8 @@ from uuid import UUID
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
 from config.plain import timestamp
+from rules.value import date_at, milliseconds
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _ISO_YEARS: Final = range(1970, 9_001)  # a date of another year is written as a number
 SMALL: Final = range(-(2**31), 2**31)  # what MongoDB keeps in 32 bits
 _LARGE: Final = range(-(2**63), 2**63)
@@ -59,8 +58,7 @@ def date_wrapper(at: datetime) -> Wrapper:
     """Return ``{"$date": …}``: ISO 8601 for the years that MongoDB writes so, else milliseconds."""
     if at.year in _ISO_YEARS:
         return {"$date": timestamp(at)}
-    aware = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return {"$date": {"$numberLong": str((aware - _EPOCH) // _MILLISECOND)}}
+    return {"$date": {"$numberLong": str(milliseconds(at))}}
 
 
 def _regex(value: Regex[Any]) -> Wrapper:
@@ -144,7 +142,7 @@ def _read_date(value: Mapping[str, Any]) -> datetime | DatetimeMS:
     if isinstance(given, Mapping) and set(given) == {"$numberLong"}:
         number = _read_whole("$numberLong", _LARGE, int)(given)
         try:
-            return _EPOCH + number * _MILLISECOND
+            return date_at(number)
         except OverflowError:  # a year that Python does not know
             return DatetimeMS(number)
     return instant_of(given)

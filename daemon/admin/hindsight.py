@@ -16,7 +16,7 @@ from pymongo.errors import OperationFailure
 
 from config.collection_names import Collections
 from config.error import WorkflowError
-from daemon.admin.history import History
+from daemon.admin.change_history import ChangeHistory
 from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
 from daemon.workflows.parsing import parsed_aside
 from rules.budget import TooCostly
@@ -84,7 +84,7 @@ class Hindsight:
         self,
         database: AsyncDatabase[Document],
         names: Collections,
-        history: History,
+        history: ChangeHistory,
         parse: Parse,
         now: Callable[[], datetime],
         *,

@@ -8,7 +8,7 @@ from config.plain import timestamp
 from rules.budget import TooCostly
 from rules.condition import Condition, Subject
 from rules.conditions import Finding, Group
-from rules.explain import shown
+from rules.explain import abridged
 from rules.path import MISSING
 from rules.trigger import Trigger, TriggerType
 from rules.workflow import Status, Workflow
@@ -55,10 +55,10 @@ def _stand(leaf: Condition, subject: Subject) -> Document:
         "path": leaf.path,
         "field": leaf.field,
         "operator": leaf.operator,
-        "expected": shown(leaf.expected),
+        "expected": abridged(leaf.expected),
         "met": met,
     }
-    return stand if actual is MISSING else {**stand, "actual": shown(actual)}
+    return stand if actual is MISSING else {**stand, "actual": abridged(actual)}
 
 
 def is_for(trigger: Trigger, kind: str) -> bool:
@@ -96,5 +96,5 @@ def condition_words(workflow: Workflow, subject: Subject, unknown: str) -> tuple
 
 def _missed(finding: Finding) -> str:
     kind = "none of " if ".none[" in finding.path else ""
-    actual = "nothing" if finding.actual is MISSING else repr(shown(finding.actual))
-    return f"{kind}{finding.field} {finding.operator} {shown(finding.expected)!r}, found {actual}"
+    actual = "nothing" if finding.actual is MISSING else repr(abridged(finding.actual))
+    return f"{kind}{finding.field} {finding.operator} {abridged(finding.expected)!r}, found {actual}"

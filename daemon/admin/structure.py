@@ -12,11 +12,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from config.settings import Settings
-from daemon.admin.check import Check, Verdict
+from daemon.admin.check import Check, Rating
 from daemon.admin.privilege import granting_command
 from daemon.announcement import CAPPED_BYTES
 from daemon.mongo.failure import is_forbidden
-from daemon.mongo.indexes import Step, step_for, wanted_indexes
+from daemon.mongo.indexes import IndexWork, wanted_indexes, work_for
 from daemon.mongo.validators import is_replaceable, wanted_validators
 
 _INIT: Final = "reflexd init"
@@ -44,7 +44,7 @@ class Structure:
             look = "db.getCollectionInfos().map(c => [c.name, c.options])"
             says = f"cannot be looked at without listCollections on the database; an admin sees them with {look}"
             mend = self._granting({"": ("listCollections",)})
-            return [Check(name, Verdict.WARNING, says, mend) for name in _OF_COLLECTIONS]
+            return [Check(name, Rating.WARNING, says, mend) for name in _OF_COLLECTIONS]
         return [self._images(options), self._validators(options), self._announcements(options)]
 
     async def indexes(self) -> list[Check]:
@@ -56,16 +56,16 @@ class Structure:
             name = index.collection
             if name not in existing and name not in hidden:
                 await self._read_indexes(name, existing, hidden)
-            if name in existing and step_for(index, existing[name]) is not Step.NOTHING:
+            if name in existing and work_for(index, existing[name]) is not IndexWork.NOTHING:
                 missing.append(f"{name}.{index.name}")
         checks = []
         if missing:
-            checks = [Check("indexes", Verdict.FAILED, f"missing or different: {', '.join(missing)}", _INIT)]
+            checks = [Check("indexes", Rating.FAILED, f"missing or different: {', '.join(missing)}", _INIT)]
         if hidden:
             look = "; ".join(f"db.getCollection({json.dumps(name)}).getIndexes()" for name in hidden)
             says = f"of {', '.join(hidden)} cannot be looked at without listIndexes; an admin sees them with {look}"
-            checks.append(Check("indexes", Verdict.WARNING, says, self._granting(hidden)))
-        return checks or [Check("indexes", Verdict.OK, "all in place")]
+            checks.append(Check("indexes", Rating.WARNING, says, self._granting(hidden)))
+        return checks or [Check("indexes", Rating.OK, "all in place")]
 
     def _images(self, options: Options) -> Check:
         kept = [*self._settings.entities.values(), self._settings.collections.workflows]
@@ -73,29 +73,29 @@ class Structure:
             name for name in kept if not options.get(name, {}).get("changeStreamPreAndPostImages", {}).get("enabled")
         ]
         if not off:
-            return Check("images", Verdict.OK, f"kept by {', '.join(kept)}")
+            return Check("images", Rating.OK, f"kept by {', '.join(kept)}")
         says = f"not kept by {', '.join(off)}: from, to and changed are unknown there"
         keep = {"changeStreamPreAndPostImages": {"enabled": True}}
         commands = "; ".join(f"db.runCommand({json.dumps({'collMod': name, **keep})})" for name in off)
-        return Check("images", Verdict.WARNING, says, f"{_INIT}, or in mongosh: {commands}")
+        return Check("images", Rating.WARNING, says, f"{_INIT}, or in mongosh: {commands}")
 
     def _validators(self, options: Options) -> Check:
         wanted = wanted_validators(self._settings.collections)
         stale = [name for name, schema in wanted.items() if is_replaceable(options.get(name, {}), schema)]
         if stale:
-            return Check("validators", Verdict.WARNING, f"missing on {', '.join(stale)}", _INIT)
-        return Check("validators", Verdict.OK, "in place: they only warn")
+            return Check("validators", Rating.WARNING, f"missing on {', '.join(stale)}", _INIT)
+        return Check("validators", Rating.OK, "in place: they only warn")
 
     def _announcements(self, options: Options) -> Check:
         name = self._settings.collections.announcements
         if options.get(name, {}).get("capped"):
-            return Check("announcements", Verdict.OK, "capped: replicas tell one another when there is work")
+            return Check("announcements", Rating.OK, "capped: replicas tell one another when there is work")
         if name in options:
             says, command = "is not capped", {"convertToCapped": name, "size": CAPPED_BYTES}
         else:
             says, command = "is missing", {"create": name, "capped": True, "size": CAPPED_BYTES}
         mend = f"{_INIT}, or in mongosh: db.runCommand({json.dumps(command)})"
-        return Check("announcements", Verdict.WARNING, f"{name} {says}: replicas poll instead", mend)
+        return Check("announcements", Rating.WARNING, f"{name} {says}: replicas poll instead", mend)
 
     async def _read_indexes(
         self, name: str, existing: dict[str, list[Mapping[str, Any]]], hidden: dict[str, tuple[str, ...]]
@@ -115,7 +115,3 @@ class Structure:
         if not self._auth.get("authenticatedUsers"):
             return ""
         return granting_command(self._auth, missing, self._database.name)
-
-
-def _keeps_images(options: Mapping[str, Any]) -> bool:
-    return bool(options.get("changeStreamPreAndPostImages", {}).get("enabled"))

@@ -14,8 +14,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from config.api_token import ApiToken, hash_of
-from config.api_token import Scope as TokenScope
+from config.api_token import ApiToken, TokenScope, hash_of
 from daemon.api.host import host_of, is_from_another_site, is_loopback
 from daemon.api.patience import Patience
 from daemon.api.problem import problem

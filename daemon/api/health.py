@@ -1,7 +1,6 @@
 """Whether the daemon can do its job, with reasons: what ``/readyz`` tells."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 import pymongo
@@ -9,7 +8,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from config.collection_names import Collections
-from config.plain import timestamp
+from daemon.admin.standing import clock
 from daemon.status import BEHIND
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from daemon.stream.halt import HALT_ID
@@ -49,7 +48,7 @@ class Readiness:
         reasons: list[str] = []
         gap = await self._state.find_one({"kind": "gap", "acknowledged": False})
         if gap is not None:
-            lost = f"from {_clock(gap.get('from'))} to {_clock(gap.get('to'))}"
+            lost = f"from {clock(gap.get('from'))} to {clock(gap.get('to'))}"
             reasons.append(f"history was lost {lost}, and nobody has acknowledged it")
         halt = await self._state.find_one({"_id": HALT_ID})
         if halt is not None:
@@ -68,7 +67,3 @@ class Readiness:
         found = await self._state.aggregate([{"$match": {"_id": CHECKPOINT_ID}}, {"$project": {"age_ms": age}}])
         ages = [each["age_ms"] async for each in found]
         return ages[0] / 1000 if ages and ages[0] is not None else None
-
-
-def _clock(at: object) -> str:
-    return timestamp(at) if isinstance(at, datetime) else "an unknown time"

@@ -7,9 +7,9 @@ groups of conditions may be nested deeper, and a retry may have a maximum. A tes
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from actions.parameter import DURATION_SCHEMA, FIELD_SCHEMA
+from actions.parameter import FIELD_SCHEMA
 from actions.registry import ACTIONS
-from config.duration import LONGEST
+from config.duration import DURATION_SCHEMA, LONGEST
 from rules.retry import MOST_ATTEMPTS
 from rules.step import LONGEST_TIMEOUT, OnFailure
 from rules.tree import MOST_NODES

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from config.api_token import Scope, hash_of
+from config.api_token import TokenScope, hash_of
 from config.settings import Settings
 from daemon.commands.output import print_json, print_rows, say
 from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, Database, connect
@@ -16,7 +16,7 @@ def doctor(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """Look at everything the daemon depends on, and say what mends what is wrong. Exits 1 if something is."""
 
     async def work(settings: Settings, database: Database) -> int:
-        from daemon.admin.check import Verdict
+        from daemon.admin.check import Rating
         from daemon.admin.doctor import Doctor
 
         checks = await Doctor(database, settings).examine()
@@ -24,14 +24,14 @@ def doctor(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
             {"check": each.name, "verdict": str(each.verdict), "says": each.says, "mend": each.mend} for each in checks
         ]
         print_rows(rows, {key: key for key in ("verdict", "check", "says", "mend")}, as_json=as_json)
-        return EXIT_FAILURE if any(each.verdict is Verdict.FAILED for each in checks) else 0
+        return EXIT_FAILURE if any(each.verdict is Rating.FAILED for each in checks) else 0
 
     connect(config, work)
 
 
 def token(
     name: Annotated[str, typer.Option(help="Whose it is: named in the audit log.")] = "admin",
-    scope: Annotated[Scope, typer.Option(help="read or write.")] = Scope.READ,
+    scope: Annotated[TokenScope, typer.Option(help="read or write.")] = TokenScope.READ,
     *,
     as_json: AsJson = False,
 ) -> None:

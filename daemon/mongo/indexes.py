@@ -58,7 +58,7 @@ class Index:
         return options
 
 
-class Step(StrEnum):
+class IndexWork(StrEnum):
     """What has to be done about a wanted index."""
 
     NOTHING = "nothing"
@@ -120,7 +120,7 @@ def _of_executions(name: str, retention_s: int) -> Iterable[Index]:
     )
 
 
-def step_for(wanted: Index, existing: Iterable[Mapping[str, Any]]) -> Step:
+def work_for(wanted: Index, existing: Iterable[Mapping[str, Any]]) -> IndexWork:
     """Return what has to be done, given the indexes that listIndexes named for the collection."""
     for index in existing:
         is_same_kind = (
@@ -132,12 +132,12 @@ def step_for(wanted: Index, existing: Iterable[Mapping[str, Any]]) -> Step:
         expiry = index.get("expireAfterSeconds")
         if is_same_kind and (expiry is None) == (wanted.expire_after_s is None):
             if expiry == wanted.expire_after_s:
-                return Step.NOTHING  # under whatever name: an admin may have made it by hand
+                return IndexWork.NOTHING  # under whatever name: an admin may have made it by hand
             if index["name"] == wanted.name:
-                return Step.SET_EXPIRY
+                return IndexWork.SET_EXPIRY
         if index["name"] == wanted.name or (is_same_kind and expiry is not None):
-            return Step.CONFLICT
-    return Step.CREATE
+            return IndexWork.CONFLICT
+    return IndexWork.CREATE
 
 
 def _days(days: float) -> int:

@@ -21,7 +21,7 @@ from config.settings import Settings
 from daemon.announcement import create_capped
 from daemon.event import Event
 from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_forbidden, is_transient
-from daemon.mongo.indexes import Index, Step, step_for, wanted_indexes
+from daemon.mongo.indexes import Index, IndexWork, wanted_indexes, work_for
 from daemon.mongo.transaction import in_transaction
 from daemon.mongo.validators import is_replaceable, wanted_validators
 from daemon.telemetry import emit
@@ -110,15 +110,15 @@ class _Initialisation:
                     await self._put_index(index, existing)
 
     async def _put_index(self, index: Index, existing: Sequence[Mapping[str, Any]]) -> None:
-        step = step_for(index, existing)
+        work = work_for(index, existing)
         done = False
-        if step is Step.CREATE:
+        if work is IndexWork.CREATE:
             create = self._database[index.collection].create_index(index.keys, **index.options)
             done = await self._attempt(index.collection, "createIndex", create)
-        elif step is Step.SET_EXPIRY:
+        elif work is IndexWork.SET_EXPIRY:
             change = {"name": index.name, "expireAfterSeconds": index.expire_after_s}
             done = await self._attempt(index.collection, "collMod", self._collmod(index.collection, index=change))
-        elif step is Step.CONFLICT:
+        elif work is IndexWork.CONFLICT:
             self._skip(
                 index.collection,
                 "createIndex",

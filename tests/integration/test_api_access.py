@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from pymongo.asynchronous.database import AsyncDatabase
 
-from config.api_token import ApiToken, Scope, hash_of
+from config.api_token import ApiToken, TokenScope, hash_of
 from daemon.api.envelope import HEADERS
 from daemon.api.guard import READ_ONLY_ROUTES, changes_something
 from daemon.api.problem import routes_of
@@ -21,8 +21,8 @@ from tests.support.events import Events
 OURS = {"Origin": "http://localhost:8484"}
 WRITE, READ = "w" * 32, "r" * 32
 TOKENS = (
-    ApiToken(name="ana", sha256=hash_of(WRITE), scope=Scope.WRITE),
-    ApiToken(name="grafana", sha256=hash_of(READ), scope=Scope.READ),
+    ApiToken(name="ana", sha256=hash_of(WRITE), scope=TokenScope.WRITE),
+    ApiToken(name="grafana", sha256=hash_of(READ), scope=TokenScope.READ),
 )
 
 

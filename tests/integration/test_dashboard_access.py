@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from config.api_token import ApiToken, Scope, hash_of
+from config.api_token import ApiToken, TokenScope, hash_of
 from daemon.api.session import COOKIE
 from tests.support.api import TASK_FOR_LEADS, application, client_of
 from tests.support.daemon import running_daemon
@@ -23,8 +23,8 @@ from tests.support.poll import PATIENCE_S
 Database = AsyncDatabase[dict[str, Any]]
 WRITE, READ = "w" * 32, "r" * 32
 TOKENS = (
-    ApiToken(name="ana", sha256=hash_of(WRITE), scope=Scope.WRITE),
-    ApiToken(name="bo", sha256=hash_of(READ), scope=Scope.READ),
+    ApiToken(name="ana", sha256=hash_of(WRITE), scope=TokenScope.WRITE),
+    ApiToken(name="bo", sha256=hash_of(READ), scope=TokenScope.READ),
 )
 OURS = {"Origin": "http://localhost:8484"}
 

@@ -9,7 +9,7 @@ from bson import ObjectId
 from pymongo.errors import OperationFailure
 
 from daemon.admin.administration import Administration, administration_of
-from daemon.admin.history import History
+from daemon.admin.change_history import ChangeHistory
 from daemon.workflows.parsing import parser_for
 from rules.change import Change, Kind
 from tests.support.bench import Bench, created, updated
@@ -55,7 +55,7 @@ def tells(monkeypatch: pytest.MonkeyPatch, *changes: Change, error: Exception | 
             raise error
         yield changes, 0
 
-    monkeypatch.setattr(History, "changes", told)
+    monkeypatch.setattr(ChangeHistory, "changes", told)
 
 
 async def test_a_past_change_is_judged_by_the_version_of_its_time(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
-from config.api_token import Scope
+from config.api_token import TokenScope
 from config.version import product_version
 from daemon.admin.identifier import id_text
 from daemon.api.dashboard import presentation
@@ -55,7 +55,7 @@ class Pages:
             here=path + (f"?{request.url.query}" if request.url.query else ""),
             path=path,
             has_login=self._has_login,
-            may_write=not self._has_login or (token is not None and token.scope is Scope.WRITE),
+            may_write=not self._has_login or (token is not None and token.scope is TokenScope.WRITE),
             **values,
         )
         return HTMLResponse(page, code)

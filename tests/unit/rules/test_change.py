@@ -94,9 +94,3 @@ def test_a_replace_without_a_before_image_may_have_changed_anything() -> None:
 
 def test_a_deleted_entity_is_judged_as_it_last_was() -> None:
     assert a_deletion({"a": 1}).entity == {"a": 1}
-
-
-def test_the_value_before_is_not_guessed() -> None:
-    assert an_update({"a": 1}, {"a": 2}, {"a"}).value_before("a") == 1
-    with pytest.raises(LookupError):
-        an_update(None, {"a": 2}, {"a"}).value_before("a")

@@ -6,7 +6,7 @@ import bson
 import pytest
 
 from rules.conditions import Finding
-from rules.explain import Reason, Refusal, finding_document, shown
+from rules.explain import Reason, Refusal, abridged, finding_document
 from rules.path import MISSING
 
 
@@ -24,11 +24,11 @@ from rules.path import MISSING
     ],
 )
 def test_large_values_are_cut(value: Any, expected: Any) -> None:
-    assert shown(value) == expected
+    assert abridged(value) == expected
 
 
 def test_a_value_that_bson_cannot_hold_is_only_counted() -> None:
-    assert shown([2**70]) == "array of 1"
+    assert abridged([2**70]) == "array of 1"
 
 
 def test_a_missing_field_has_no_actual() -> None:

@@ -17,7 +17,7 @@ _AWAIT_MS: Final = 200
 _KINDS: Final = ("insert", "update", "replace", "delete")
 
 
-class History:
+class ChangeHistory:
     """Reads back. Raises the driver's OperationFailure where the server no longer has what is asked for."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], entities: Mapping[str, str]) -> None:
