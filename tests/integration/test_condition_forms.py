@@ -63,7 +63,7 @@ def disagreements(collection: Entities, scenario: Scenario) -> Iterator[tuple[An
 
 
 @settings(
-    max_examples=150, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=75, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(random=st.randoms(use_true_random=True))
 def test_filter_finds_exactly_what_python_judges_true(collection: Entities, random: Random) -> None:

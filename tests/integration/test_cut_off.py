@@ -16,12 +16,18 @@ from config.settings import SmtpSecurity
 from daemon.executions.attempt import Attempt, context_of, cut_off, perform
 from tests.support.jobs import NOW, job_of, workflow_of
 from tests.support.mail_reader import read_mail
-from tests.support.smtp import PHASES, scripted_server, services_for
+from tests.support.smtp import PHASES, RENDERER, scripted_server, services_for
 from tests.unit.actions.factory import LEAD
 
 MEANING: dict[str, type] = {"message": Uncertain, "QUIT": Done}  # in all other phases nothing was sent
 
 in_every_phase = pytest.mark.parametrize("phase", PHASES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _stopped() -> AsyncIterator[None]:
+    yield
+    await RENDERER.stop()
 
 
 class Store:

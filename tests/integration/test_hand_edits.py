@@ -13,13 +13,13 @@ from tests.support.watchdog import watched_loop
 
 pytestmark = pytest.mark.tampers  # executions are made and edited by hand
 
-CROWD: Final = 10_000
-LEADS: Final = 200
+CROWD: Final = 4_000  # several pages
+LEADS: Final = 50
 LONGEST_TURN_S: Final = 0.05
 
 
 async def failed_crowd(bench: Bench) -> Any:
-    """Return the id of a workflow of which 10,000 executions have failed. Their entities are gone."""
+    """Return the id of a workflow of which thousands of executions have failed. Their entities are gone."""
     workflow_id = await bench.add(created("deal"), actions=[TASK])
     await bench.observed(workflow_id, state="active")
     now = datetime.now(UTC)
@@ -36,7 +36,7 @@ async def left(bench: Bench, workflow_id: Any) -> int:
     return await bench.executions.count_documents({"workflow_id": workflow_id, "status": {"$ne": "completed"}})
 
 
-async def test_a_retry_of_ten_thousand_keeps_no_new_lead_waiting(bench: Bench) -> None:
+async def test_a_retry_of_thousands_keeps_no_new_lead_waiting(bench: Bench) -> None:
     crowd = await failed_crowd(bench)
     welcome = await bench.add(created(), actions=[{**TASK, "delay": 0.2}, TASK])
     await bench.observed(welcome, state="active")
@@ -64,7 +64,7 @@ async def test_a_retry_of_ten_thousand_keeps_no_new_lead_waiting(bench: Bench) -
         await eventually(is_done, every_s=0.2)
     assert watchdog.longest_cpu_s < LONGEST_TURN_S
     counters = await bench.state.find({"kind": "counter", "workflow_id": crowd}).to_list()
-    assert sum(counter["execution_count"] for counter in counters) == 0  # 10,000 were never counted as failed here
+    assert sum(counter["execution_count"] for counter in counters) == 0  # they were never counted as failed here
     assert sum(counter["failure_count"] for counter in counters) == -CROWD
     runs = await bench.executions.find({"workflow_id": welcome}).sort("seq", 1).to_list()
     assert [run["triggered_by_entity_id"] for run in runs] == list(range(LEADS))

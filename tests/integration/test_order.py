@@ -14,10 +14,10 @@ from tests.support.stage import Stage
 
 Database = AsyncDatabase[dict[str, Any]]
 ENTITIES = 50
-CHANGES = 2_000
+CHANGES = 1_000
 
 
-async def test_two_thousand_changes_of_fifty_entities_run_in_commit_order(mongo_uri: str, database: Database) -> None:
+async def test_a_thousand_changes_of_fifty_entities_run_in_commit_order(mongo_uri: str, database: Database) -> None:
     stage = Stage()
     await database.leads.insert_many([{"_id": number, "count": 0} for number in range(ENTITIES)])
     async with running_bench(mongo_uri, database, parse_action=stage.parse_action, max_runs_per_hour=10_000) as bench:

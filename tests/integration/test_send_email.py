@@ -2,7 +2,7 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from config.settings import SmtpSecurity
 from tests.support.mail_reader import read_mail
 from tests.support.poll import PATIENCE_S
 from tests.support.smtp import (
+    RENDERER,
     SHIPPED,
     Behaviour,
     MailServer,
@@ -30,6 +31,12 @@ from tests.unit.actions.factory import EXECUTION_ID, LEAD, NOW, a_context
 
 PASSWORD = "correct-horse-battery"
 NO_TIME = 0.3
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _stopped() -> AsyncIterator[None]:
+    yield
+    await RENDERER.stop()
 
 
 async def send(services: Services, entity: Mapping[str, Any] = LEAD, step: int = 0, **parameters: Any) -> Outcome:

@@ -43,13 +43,13 @@ async def remote(replica_set: ReplicaSet) -> AsyncIterator[Database]:
     await client.close()
 
 
-async def test_two_stepdowns_during_200_writes_lose_and_double_nothing(
+async def test_two_stepdowns_during_100_writes_lose_and_double_nothing(
     replica_set: ReplicaSet, remote: Database, tmp_path: Path
 ) -> None:
     load = await prepared_load(remote)
     async with replica_on(replica_set.uri, load, tmp_path):
-        writing = asyncio.create_task(load.write(200))
-        for written in (50, 120):
+        writing = asyncio.create_task(load.write(100))
+        for written in (25, 60):
             await load.written(written)
             await replica_set.step_down()
         await writing
@@ -61,8 +61,8 @@ async def test_a_killed_primary_costs_seconds_and_nothing_else(
 ) -> None:
     load = await prepared_load(remote)
     async with replica_on(replica_set.uri, load, tmp_path):
-        writing = asyncio.create_task(load.write(200))
-        await load.written(60)
+        writing = asyncio.create_task(load.write(100))
+        await load.written(30)
         await replica_set.kill_primary()
         await writing
         await settled(load)
@@ -86,7 +86,7 @@ async def test_the_daemon_outlives_a_restart_of_all_nodes_one_by_one(
 ) -> None:
     load = await prepared_load(remote)
     async with replica_on(replica_set.uri, load, tmp_path):
-        writing = asyncio.create_task(load.write(200))
+        writing = asyncio.create_task(load.write(100))
         for node in replica_set.nodes:
             await asyncio.to_thread(node.stop)
             await replica_set.healthy()

@@ -14,12 +14,14 @@ from typing import Any, cast
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from actions.mailer import Mailer, MailSettings
+from actions.rendering import Renderer
 from actions.sender import parse_sender
 from actions.services import Services
 from actions.template import TemplateFiles, Templates
 from config.settings import SmtpSecurity
 
 SHIPPED = TemplateFiles(Path(__file__).parents[2] / "config" / "templates")
+RENDERER = Renderer()  # one process for all: who uses it stops it when a module ends
 CERTIFICATE = Path(__file__).with_name("smtp_certificate.pem")  # for localhost; of no use anywhere else
 
 
@@ -215,7 +217,7 @@ def services_for(port: int, tls: ssl.SSLContext | None = None, *, stores: Any = 
     """Return what send_email needs, with a mail server on this port; ``settings`` are those of MailSettings."""
     options = {"host": "localhost", "security": SmtpSecurity.NONE, "timeout_s": 10.0, **settings}
     mailer = Mailer(MailSettings(sender=parse_sender("CRM <crm@example.com>"), port=port, **options), tls)
-    return Services(mailer=mailer, templates=Templates(stores or [SHIPPED]))
+    return Services(mailer=mailer, templates=Templates(stores or [SHIPPED]), renderer=RENDERER)
 
 
 def trusting_context() -> ssl.SSLContext:
