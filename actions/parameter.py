@@ -6,6 +6,7 @@ from bson import ObjectId
 from pydantic import PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from config.found import found
 from rules.field import parse_field
 from rules.validation import read_by
 
@@ -16,10 +17,8 @@ def _person_id(raw: Any) -> Any:
     # An integer, of a CRM whose driver knows only doubles; a larger one may have been another number.
     is_whole = isinstance(raw, float) and raw.is_integer() and abs(raw) <= _LARGEST_EXACT
     if isinstance(raw, bool) or not (is_whole or isinstance(raw, str | int | ObjectId)):
-        found = type(raw).__name__
-        raise PydanticCustomError(
-            "person_id", "expected a string, an integer or an ObjectId, found {found}", {"found": found}
-        )
+        problem = f"expected a string, an integer or an ObjectId, found {found(raw)}"
+        raise PydanticCustomError("person_id", "{problem}", {"problem": problem})
     return raw
 
 

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
-from liquid.exceptions import FilterArgumentError
+from liquid.exceptions import FilterArgumentError, FilterError
 from liquid.filter import sequence_filter, with_context, with_environment
 from liquid.undefined import is_undefined
 
 from actions import rendering_list, rendering_number, rendering_text
+from actions.rendering_argument import argument_check, check_whole, kind_of
 from actions.rendering_date_filter import date_filter
 from actions.rendering_value import text_of, whole
 
@@ -60,9 +61,7 @@ _OF_LISTS: Final = frozenset(
 _WITH_DEFAULTS: Final = frozenset(
     {"compact", "round", "slice", "sort", "sort_natural", "sum", "truncate", "truncatewords", "uniq"}
 )
-
-
-_WITH_COUNTS: Final = frozenset({"slice", "truncate", "truncatewords"})
+_COUNTS: Final = {"slice": 2, "truncate": 1, "truncatewords": 1}  # how many of the first arguments are whole numbers
 
 
 def prepared(filters: Mapping[str, Function]) -> dict[str, Function]:
@@ -71,12 +70,18 @@ def prepared(filters: Mapping[str, Function]) -> dict[str, Function]:
 
 
 def _prepared(name: str, function: Function) -> Function:
+    check = argument_check(name, function)
+
     @wraps(function)
     def filtered(value: Any, *args: Any, **options: Any) -> Any:
+        check(args, options)
         try:
             return function(_subject(name, value), *_arguments(name, args), **options)
-        except TypeError as error:
-            raise FilterArgumentError(f"{name}: {str(error).partition('() ')[2] or error}", token=None) from error
+        except FilterError as error:
+            problem = str(error.message).removeprefix(f"{name}: ")
+        except (TypeError, ValueError, ArithmeticError):
+            problem = f"cannot be applied to {kind_of(value)} with these arguments"
+        raise FilterArgumentError(f"{name}: {problem}", token=None)
 
     return filtered
 
@@ -97,8 +102,9 @@ def _arguments(name: str, arguments: tuple[Any, ...]) -> list[Any]:
     given = [None if is_undefined(each) else each for each in arguments]
     if name in _WITH_TEXT:
         return [each if isinstance(each, str) else text_of(each) for each in given]
-    if name in _WITH_COUNTS:
-        given[:2] = map(whole, given[:2])
+    for place in range(min(len(given), _COUNTS.get(name, 0))):
+        check_whole(name, given[place])
+        given[place] = whole(given[place])
     if name == "slice" and given and given[0] is None:
         given[0] = 0
     if name == "concat":

@@ -6,6 +6,7 @@ from typing import Any, Final
 from liquid import Environment, Markup
 from liquid.exceptions import FilterArgumentError
 
+from actions.rendering_argument import kind_of
 from actions.rendering_comparison import equals
 from actions.rendering_date import milliseconds_of
 from actions.rendering_value import is_number, text_of
@@ -16,7 +17,7 @@ _LAST: Final = 9
 def concat(values: Sequence[Any], others: Any) -> list[Any]:
     """Return the entries of two lists as one list."""
     if not isinstance(others, list | tuple | range):
-        raise FilterArgumentError(f"concat: expected a list, found {type(others).__name__}", token=None)
+        raise FilterArgumentError(f"concat: expected a list, found {kind_of(others)}", token=None)
     return [*values, *others]
 
 

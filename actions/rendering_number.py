@@ -120,7 +120,7 @@ def total(values: Sequence[Any], key: Any = None) -> Number:
     """Return the filter ``sum``: of the numbers in a list, or of those under ``key`` in its objects."""
     result: Number = 0
     for value in values:
-        each = value if key is None else value.get(key) if isinstance(value, dict) else None
+        each = value if key is None else value.get(str(key)) if isinstance(value, dict) else None
         result = plus(result, each)
     return result
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 
 from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.errors import PyMongoError
+from pymongo.saslprep import saslprep
 from pymongo.uri_parser import parse_uri
 
 from config.database_name import EXPECTED_DATABASE_NAME, is_database_name
@@ -25,6 +26,11 @@ _OPTION: Final = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
 # What follows their values might be the rest of a password that holds an & of its own.
 _SECRET_OPTIONS: Final = frozenset({"authmechanismproperties", "tlscertificatekeyfilepassword", "proxypassword"})
 _ONLY_SRV: Final = ("srvservicename", "srvmaxhosts", "srvallowedhostssuffix")
+_BY_SASLPREP: Final = "SCRAM-SHA-256"  # the way to log in that MongoDB prefers
+_PASSWORD: Final = (
+    f"expected a password of characters that {_BY_SASLPREP} allows, found a control character, an emoji or the like;"
+    " for a user who has such a password, add authMechanism=SCRAM-SHA-1"
+)
 # What an option expects, by the driver's function that judges it.
 _EXPECTED: Final[Mapping[str, str]] = {
     "validate_boolean_or_string": "true or false",
@@ -125,10 +131,22 @@ def _check_whole(address: str, options: list[tuple[str, str]], *, is_srv: bool) 
     """Raise ValueError if the driver does not take the parts together; names in DNS are left for when it connects."""
     kept = "&".join(f"{name}={value}" for name, value in options if not is_srv or name.lower() not in _ONLY_SRV)
     try:
-        _parse(f"{address}?{kept}" if kept else address)
+        parts = _parse(f"{address}?{kept}" if kept else address)
     except _REFUSALS as error:
         named = options_named_in(str(error), [name for name, _ in options])
         raise ValueError(f"{named}{_SHAPE} that the MongoDB driver takes as a whole; {_ESCAPE}") from None
+    mechanism = next((value for name, value in options if name.lower() == "authmechanism"), _BY_SASLPREP)
+    if mechanism == _BY_SASLPREP and parts["password"] and not _is_password(parts["password"]):
+        raise ValueError(_PASSWORD)
+
+
+def _is_password(password: str) -> bool:
+    """Return whether the driver can log in with a password: it finds out only then, and raises what it cannot mean."""
+    try:
+        saslprep(password)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(uri: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 from typer.main import get_command
 
+from config.found import found
 from config.interpreter import capture_interpreter
 from config.log import LogFormat, configure_logging
 from config.settings import Settings
@@ -57,7 +58,7 @@ def _position(text: str | None) -> str | None:
     try:
         parse_position(text)
     except ValueError as error:
-        raise typer.BadParameter(f"expected now or a time such as 2026-11-23T09:00:00Z, found {text!r}") from error
+        raise typer.BadParameter(f"expected now or a time such as 2026-11-23T09:00:00Z, found {found(text)}") from error
     return text
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from config.error import ConfigError, nearest
+from config.found import found
 
 VARIABLE: Final = "REFLEXD_CRASH_AT"
 
@@ -58,7 +59,9 @@ def armed_by(text: str | None) -> Armed | None:
         return None
     name, _, times = text.partition(":")
     if name not in [str(point) for point in CrashPoint] or not (times or "1").isdecimal():
-        raise ConfigError(f"{VARIABLE}: expected <point> or <point>:<times>, found {text!r}{nearest(name, CrashPoint)}")
+        raise ConfigError(
+            f"{VARIABLE}: expected <point> or <point>:<times>, found {found(text)}{nearest(name, CrashPoint)}"
+        )
     return Armed(CrashPoint(name), int(times or "1"))
 
 

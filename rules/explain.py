@@ -9,8 +9,10 @@ import bson
 from bson import Code, DBRef, Regex
 from bson.errors import BSONError
 
+from config.found import spelled
 from rules.budget import TooCostly
 from rules.conditions import MOST_FINDINGS, Finding
+from rules.operators import OPERATORS
 from rules.path import MISSING
 
 SHOWN_CHARACTERS: Final = 200
@@ -76,6 +78,14 @@ def finding_document(finding: Finding) -> dict[str, Any]:
     if finding.actual is not MISSING:
         document["actual"] = abridged(finding.actual)
     return document
+
+
+def missed(finding: Finding) -> str:
+    """Return in words which condition was not met, and why: ``amount greater_than 100, found 50``."""
+    kind = "none of " if ".none[" in finding.path else ""
+    wanted = "" if OPERATORS[finding.operator].takes_nothing else f" {spelled(abridged(finding.expected))}"
+    actual = "nothing" if finding.actual is MISSING else spelled(abridged(finding.actual))
+    return f"{kind}{finding.field} {finding.operator}{wanted}, found {actual}"
 
 
 def abridged(value: Any) -> Any:

@@ -63,6 +63,11 @@ class Operator:
         """Whether what is expected is a pattern, which has still to be checked."""
         return self.parse is parse_pattern
 
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether nothing is expected: the operator says it all."""
+        return self.parse is parse_nothing
+
     def negates(self, expected: Any) -> bool:
         """Return whether the condition is met where the test fails: ``not_…``, or presence expected to be false."""
         return self.is_negated is not (self.parse is parse_presence and expected is False)

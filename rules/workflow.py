@@ -154,7 +154,9 @@ def _check_watched(trigger: Trigger, unwatched: Mapping[str, str]) -> None:
     """Refuse a trigger that waits for what MongoDB never tells."""
     kind = unwatched.get(trigger.entity_type or "")
     if kind is not None and trigger.type.follows_change:
-        problem = f"expected a type whose changes MongoDB tells, found {trigger.entity_type!r}, which lies in {kind}"
+        problem = (
+            f"expected a type whose changes MongoDB tells, found {found(trigger.entity_type)}, which lies in {kind}"
+        )
         raise WorkflowError("trigger.entity_type", f"{problem}: a schedule or a request can start a workflow for it")
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 from config.plain import timestamp
 from rules.budget import TooCostly
 from rules.condition import Condition, Subject
-from rules.conditions import Finding, Group
-from rules.explain import abridged
+from rules.conditions import Group
+from rules.explain import abridged, missed
 from rules.path import MISSING
 from rules.trigger import Trigger, TriggerType
 from rules.workflow import Status, Workflow
@@ -90,11 +90,5 @@ def condition_words(workflow: Workflow, subject: Subject, unknown: str) -> tuple
         return True, "all are met" if workflow.conditions.root.members else "there are none"
     if verdict is None:
         return None, unknown
-    parts = [_missed(finding) for finding in workflow.conditions.explain(subject) if finding.verdict is not None]
+    parts = [missed(finding) for finding in workflow.conditions.explain(subject) if finding.verdict is not None]
     return False, f"conditions are not met: {'; '.join(parts[:3]) or 'as a whole'}"
-
-
-def _missed(finding: Finding) -> str:
-    kind = "none of " if ".none[" in finding.path else ""
-    actual = "nothing" if finding.actual is MISSING else repr(abridged(finding.actual))
-    return f"{kind}{finding.field} {finding.operator} {abridged(finding.expected)!r}, found {actual}"

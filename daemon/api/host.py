@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-_FOREIGN: Final = frozenset({"cross-site", "same-site"})  # same-site: another port of this host, or a sister domain
-_OUR_SITES: Final = frozenset({"same-origin", "none"})  # none: a person typed the address, or chose a bookmark
+# none: a person typed the address, or chose a bookmark. Anything else is foreign: same-site is another port of this
+# host, or a sister domain, and what no browser sends is nobody's either.
+_OUR_SITES: Final = frozenset({"same-origin", "none"})
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
 _LAST_PORT: Final = 65_535
@@ -34,16 +35,21 @@ def is_from_another_site(request: Request, *, is_ours_proven: bool = False) -> b
     Browsers say so in Sec-Fetch-Site, old ones in Origin or Referer; programs say nothing, and are no pages.
     ``is_ours_proven``: it must say that it comes from us, because a cookie counts.
     """
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site in _FOREIGN:
+    site, origin, referer = (_said(request, name) for name in ("sec-fetch-site", "origin", "referer"))
+    if site is not None and site not in _OUR_SITES:
         return True
     if origin is not None:
         return _place_of(origin) != request.headers.get("host", "").lower()
     if is_ours_proven:
         return site != "same-origin"
-    referer = request.headers.get("referer")
     is_vouched_for = site in _OUR_SITES or referer is None
     return not is_vouched_for and _place_of(referer or "") != request.headers.get("host", "").lower()
+
+
+def _said(request: Request, name: str) -> str | None:
+    """Return what the header of this name says, None where there is none; said twice it says nothing of use."""
+    said: Sequence[str] = request.headers.getlist(name)
+    return None if not said else said[0] if len(said) == 1 else ""
 
 
 def _place_of(origin: str) -> str:

@@ -79,7 +79,8 @@ class Interventions:
         try:
             move = self._move(command, execution, pinned)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise CommandRefused(f"corrupt: the document is not what the daemon wrote: {error!r:.80}") from error
+            missing = f": {error.args[0]} is missing" if isinstance(error, KeyError) else ""
+            raise CommandRefused(f"corrupt: the document is not what the daemon wrote{missing}") from error
         await self._store([(execution, move)], session)
         return move.status
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from config.found import found
 from daemon.executions.status import QUEUED, Status
 from daemon.mongo.heavy import HEAVY, HeavyDocument
 from rules.cause import Cause
@@ -18,16 +19,16 @@ Key = tuple[ObjectId, int, int]  # execution id, step, attempt: what a job is kn
 
 _MESSAGE_CHARACTERS: Final = 200
 _LONGEST_ID: Final = 64 * 1024  # bytes
-_KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
-    "execution_id": ObjectId,
-    "workflow_name": str,
-    "trigger": dict,
-    "entity_type": str,
-    "triggered_at": datetime,
-    "due_at": datetime,
-    "started_at": (datetime, NoneType),
-    "last_entity": (dict, NoneType),
-    "postponed": (dict, NoneType),
+_KINDS: Final[Mapping[str, tuple[str, type | tuple[type, ...]]]] = {
+    "execution_id": ("an ObjectId", ObjectId),
+    "workflow_name": ("a text", str),
+    "trigger": ("an object", dict),
+    "entity_type": ("a text", str),
+    "triggered_at": ("a date", datetime),
+    "due_at": ("a date", datetime),
+    "started_at": ("a date or null", (datetime, NoneType)),
+    "last_entity": ("an object", (dict, NoneType)),
+    "postponed": ("an object", (dict, NoneType)),
 }
 
 # Stands for the image of a deleted entity that is too large to be held, or loaded, with every job: see EntityReader.
@@ -150,31 +151,43 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             _listed(document["redo"]) if "redo" in document else (),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptExecution(f"{type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS]) from error
+        raise CorruptExecution(_why(error, document)) from error
     if not is_running and job.status not in QUEUED:
         raise CorruptExecution(f"status: expected one that is queued, found '{job.status}'")
     if is_running and not _is_count(document.get("epoch")):
-        raise CorruptExecution(f"epoch: expected that of its owner, found {document.get('epoch')!r:.40}")
+        raise CorruptExecution(f"epoch: expected that of its owner, found {found(document.get('epoch'))}")
     if workflow is None:
         _check(job)
     return job
 
 
+def _why(error: Exception, document: Mapping[str, Any]) -> str:
+    """Return what is wrong with a document of which no job can be made."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]}: expected a value, found nothing"
+    if not isinstance(document["cause"], Mapping):
+        return f"cause: expected an object, found {found(document['cause'])}"
+    status = document.get("status")
+    if not isinstance(status, str) or status not in list(Status):
+        return f"status: expected one of {', '.join(Status)}; found {found(status)}"
+    return str(error)[:_MESSAGE_CHARACTERS]
+
+
 def _check(job: Job) -> None:
     for name in ("seq", "step", "attempt", "lane", "failed_steps", "crashes", "workflow_version"):
         if not _is_count(getattr(job, name)):
-            raise CorruptExecution(f"{name}: expected a whole number, 0 or more, found {getattr(job, name)!r:.40}")
-    for name, kind in _KINDS.items():
+            raise CorruptExecution(f"{name}: expected a whole number, 0 or more, found {found(getattr(job, name))}")
+    for name, (expected, kind) in _KINDS.items():
         if not isinstance(getattr(job, name), kind):
-            raise CorruptExecution(f"{name}: expected {kind}, found {getattr(job, name)!r:.40}")
+            raise CorruptExecution(f"{name}: expected {expected}, found {found(getattr(job, name))}")
     if not is_workflow_id(job.workflow_id):
-        raise CorruptExecution(f"workflow_id: expected an id, found {job.workflow_id!r:.40}")
+        raise CorruptExecution(f"workflow_id: expected an id, found {found(job.workflow_id)}")
     if not _is_count(job.cause.depth):
-        raise CorruptExecution(f"cause.depth: expected a whole number, 0 or more, found {job.cause.depth!r:.40}")
+        raise CorruptExecution(f"cause.depth: expected a whole number, 0 or more, found {found(job.cause.depth)}")
     if job.postponed is not None and not _is_postponement(job.postponed):
-        raise CorruptExecution(f"postponed: expected since and times, found {job.postponed!r:.80}")
+        raise CorruptExecution(f"postponed: expected since and times, found {found(job.postponed)}")
     if not all(_is_count(step) and step > job.step for step in job.redo):
-        raise CorruptExecution(f"redo: expected steps after {job.step}, found {job.redo!r:.40}")
+        raise CorruptExecution(f"redo: expected steps after {job.step}, found {found(job.redo)}")
 
 
 def is_workflow_id(value: Any) -> bool:
@@ -184,7 +197,7 @@ def is_workflow_id(value: Any) -> bool:
 
 def _listed(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise TypeError(f"expected a list, found {value!r:.40}")
+        raise TypeError(f"expected a list, found {found(value)}")
     return tuple(value)
 
 

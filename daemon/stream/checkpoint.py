@@ -10,11 +10,13 @@ Correctness rests on the compare-and-set, not on who holds the reader's lease (D
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import NoneType
 from typing import Any, Final
 
 from bson.timestamp import Timestamp
 
 from config.error import CheckpointCorrupt
+from config.found import found
 from daemon.stream.open_causes import OpenCauses
 from daemon.stream.origin import Origin, origin_from
 
@@ -79,32 +81,34 @@ def cluster_time_of(token: Mapping[str, Any]) -> Timestamp | None:
         return None
 
 
+_KINDS: Final[Mapping[str, tuple[str, type | tuple[type, ...]]]] = {
+    "commit": ("a whole number", int),
+    "seq": ("a whole number", int),
+    "token": ("a resume token or null", (dict, NoneType)),
+    "cluster_time": ("a timestamp", Timestamp),
+    "done": ("a whole number", int),
+    "causes": ("a list", list),
+    "transaction": ("a list or null", (list, NoneType)),
+    "due_floor": ("a date", datetime),
+    "pipeline": ("a text", str),
+    "replica_set": ("a text", str),
+}
+
+
 def checkpoint_from(document: Mapping[str, Any]) -> Checkpoint:
     """Return the checkpoint that a document holds; raise CheckpointCorrupt, naming the field, if it cannot be one."""
-    expected: dict[str, type | tuple[type, ...]] = {
-        "commit": int,
-        "seq": int,
-        "token": (dict, type(None)),
-        "cluster_time": Timestamp,
-        "done": int,
-        "causes": list,
-        "transaction": (list, type(None)),
-        "due_floor": datetime,
-        "pipeline": str,
-        "replica_set": str,
-    }
-    for name, kind in expected.items():
+    for name, (expected, kind) in _KINDS.items():
         value = document.get(name)
         is_countable = not isinstance(value, int) or (0 <= value <= _MOST and not isinstance(value, bool))
         if not isinstance(value, kind) or not is_countable:
-            raise CheckpointCorrupt(f"checkpoint: {name} is no {kind}, found {document.get(name)!r:.60}")
+            raise CheckpointCorrupt(f"checkpoint: {name}: expected {expected}, found {found(value)}")
     token = document["token"]
     try:
         causes = OpenCauses.from_document(document)
     except (TypeError, ValueError, OverflowError) as error:
-        raise CheckpointCorrupt(f"checkpoint: transaction and causes cannot be read: {error}") from error
+        raise CheckpointCorrupt("checkpoint: transaction and causes cannot be read") from error
     if token is not None and cluster_time_of(token) is None:
-        raise CheckpointCorrupt(f"checkpoint: token is no resume token, found {token!r:.60}")
+        raise CheckpointCorrupt(f"checkpoint: token: expected a resume token, found {found(token)}")
     replayed_until = document.get("replayed_until", "")
     return Checkpoint(
         document["commit"],

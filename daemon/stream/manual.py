@@ -19,7 +19,7 @@ from daemon.stream.workflow_index import WorkflowIndex
 from rules.budget import TooCostly
 from rules.cause import OUTSIDE
 from rules.condition import Subject as ConditionSubject
-from rules.explain import finding_document
+from rules.explain import missed
 from rules.head import Head
 from rules.identity import change_id, entity_key
 from rules.path import MISSING
@@ -76,8 +76,8 @@ class Manual:
         if not is_forced:
             subject = ConditionSubject(entity, event.at)
             if not self._is_met(workflow, subject):
-                findings = [finding_document(finding) for finding in workflow.conditions.explain(subject, 3)]
-                raise RequestRefused(f"condition_not_met: {findings}")
+                findings = map(missed, workflow.conditions.explain(subject, 3))
+                raise RequestRefused(f"condition_not_met: {'; '.join(findings)}")
         entrant = Entrant(
             workflow,
             entity_type,

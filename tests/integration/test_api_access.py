@@ -124,10 +124,14 @@ async def test_with_a_token_any_host_is_answered_that_is_one(guarded: FastAPI, h
         {"Referer": "https://evil.example/page"},
         {"Referer": "http://localhost:3000/"},
         {"Sec-Fetch-Site": "none", "Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "Cross-Site"},
+        [("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "cross-site")],
+        [("Origin", "http://localhost:8484"), ("Origin", "https://evil.example")],
+        [("Referer", "http://localhost:8484/"), ("Referer", "https://evil.example/")],
     ],
 )
 async def test_another_sites_page_changes_nothing_and_reads_nothing(
-    open_client: httpx2.AsyncClient, headers: dict[str, str]
+    open_client: httpx2.AsyncClient, headers: dict[str, str] | list[tuple[str, str]]
 ) -> None:
     assert (await open_client.post("/workflows", json=TASK_FOR_LEADS, headers=headers)).status_code == 403
     for path in ("/workflows", "/status", "/", "/dashboard/live", "/healthz", "/openapi.json"):

@@ -42,10 +42,10 @@ def test_unknown_parameter_names_the_nearest_known_one() -> None:
             {"priority": "highest"},
             "actions[2].priority: expected 'low', 'medium', 'high' or 'urgent', found 'highest'",
         ),
-        ({"assignee": True}, "actions[2].assignee: expected a string, an integer or an ObjectId, found bool"),
+        ({"assignee": True}, "actions[2].assignee: expected a string, an integer or an ObjectId, found true"),
         (
             {"title": ["a"] * 9999},
-            "actions[2].title: expected input to be a valid string, found the list ['a', 'a', 'a', ...]",
+            "actions[2].title: expected input to be a valid string, found the list ['a', 'a', 'a', …]",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """What filters take, and how those that are ours work on texts and lists."""
 
 import contextlib
+import re
 import time
 from decimal import Decimal
 from typing import Any
@@ -110,3 +111,37 @@ def test_filter_of_ours_does_what_liquids_does(source: str, text: str) -> None:
 def test_html_stays_escaped_by_the_filters_of_ours() -> None:
     for filters in ("replace_last: 'x', t", "strip_html", "escape_once", "join: t", "remove_last: 'x'"):
         assert "<img" not in rendered(f"{{{{ t | {filters} }}}}", "html", t="<<b>img src=x")
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("{{ t | date }}", "date: expected 1 argument, found 0"),
+        ("{{ t | upcase: 1 }}", "upcase: expected no argument, found 1"),
+        ("{{ t | where }}", "where: expected 1 or 2 arguments, found 0"),
+        ("{{ t | sum: 'a', 'b' }}", "sum: expected at most 1 argument, found 2"),
+        ("{{ t | append: 'a', to: 'b' }}", "append: expected no argument with the name to"),
+        ("{{ t | truncate: u }}", "truncate: expected a whole number, found a list"),
+        ("{{ t | slice: 'x' }}", "slice: expected a whole number, found a text"),
+        ("{{ t | slice: 1, v }}", "slice: expected a whole number, found no finite number"),
+        ("{{ t | concat: 1 }}", "concat: expected a list, found a number"),
+        ("{{ true | base64_decode }}", "base64_decode: cannot be applied to true"),
+        ("{{ t | base64_decode }}", "base64_decode: invalid base64-encoded string"),
+    ],
+)
+def test_a_filter_says_its_name_and_which_arguments_it_takes(source: str, problem: str) -> None:
+    with pytest.raises(RenderingFailed, match=f"text: {problem}"):
+        rendered(source, t="a text", u=[1], v=float("inf"))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_no_filter_tells_of_python(name: str) -> None:
+    told = []
+    for arguments in ("", ": 1, 2, 3", ": t", ": u", ": 1, foo: 2"):
+        try:
+            rendered(f"{{{{ t | {name}{arguments} }}}}", t={"a": 1}, u=[{"a": 1}, None])
+        except RenderingFailed as error:
+            told.append(str(error))
+
+    assert all(each.startswith(f"text: {name}: ") for each in told)
+    assert not re.search(r"positional|keyword|unhashable|\b(int|str|dict)\b|Undefined", "".join(told))

@@ -1,7 +1,9 @@
 """What was found is shown short, printable and on one line, whatever it is."""
 
+from datetime import UTC, datetime
+
 import pytest
-from bson import Code, DBRef, Decimal128, Int64, MaxKey, ObjectId, Regex
+from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, ObjectId, Regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,10 +22,24 @@ from config.found import found, name_of
         ("5x", "'5x'"),
         ({}, "an empty object"),
         ([], "an empty list"),
-        ({"a": 1}, "the object {'a': 1}"),
+        ({"a": 1}, "the object {a: 1}"),
         ([1, "b"], "the list [1, 'b']"),
+        (
+            {"a": True, "b c": None, "d": [1.5, {"e": []}], "f": 1},
+            "the object {a: true, 'b c': null, d: [1.5, {…}], …}",
+        ),
+        ([None, False, [[[]]]], "the list [null, false, [[…]]]"),
+        (datetime(2026, 5, 4, tzinfo=UTC), "2026-05-04T00:00:00.000Z"),
+        (float("-inf"), "-Infinity"),
+        (float("nan"), "NaN"),
+        (b"\xff" * 99, "99 bytes"),
+        (Binary(b"\xff", 5), "1 bytes of subtype 5"),
+        (Regex("a\nb"), "/a\\nb/"),
+        (Code("f()", {"a": 1}), "Code('f()')"),
+        (DatetimeMS(10**15), "the date 1000000000000000 ms after 1970"),
+        (Decimal128("1.50"), "Decimal128('1.50')"),
         ("\ud800", "'\\ud800'"),
-        (ObjectId("6566aa000000000000000001"), "ObjectId ObjectId('6566aa000000000000000001')"),
+        (ObjectId("6566aa000000000000000001"), "ObjectId('6566aa000000000000000001')"),
     ],
 )
 def test_a_value_is_shown_as_people_write_it(value: object, text: str) -> None:

@@ -64,6 +64,8 @@ URIS = [
     f"mongodb://db/crm?tls=true&tls={CANARY}",
     f"mongodb://db/crm?authMechanismProperties=SERVICE_NAME:a&{CANARY.rstrip('x')}=b",
     f"mongodb://ana:{CANARY}@db/crm?directConnection=true&loadBalanced=true",
+    f"mongodb://ana:\N{GRINNING FACE}{CANARY}@db/crm",
+    f"mongodb://ana:%07{CANARY}@db/crm?authMechanism=SCRAM-SHA-256",
     f"mongodb+srv://ana:{CANARY}@db:27017/crm",
     f"mongodb+srv://ana:{CANARY}@db,db2/crm",
     f"mongodb+srv://ana:{CANARY}/@db.example.com/crm",

@@ -77,6 +77,8 @@ def test_the_uri_is_read_with_and_without_our_prefix(name: str, monkeypatch: pyt
         ("mongodb://db/from_uri", "set", "set"),
         ("mongodb://u:p@a:1,b:2/sales%2Dcrm?replicaSet=x", None, "sales-crm"),
         ("mongodb://db/?replicaSet=x", None, "crm"),
+        ("mongodb://u:\N{ACCOUNT OF}@db/a?authMechanism=SCRAM-SHA-256", None, "a"),
+        ("mongodb://u:\N{GRINNING FACE}@db/a?authMechanism=SCRAM-SHA-1", None, "a"),
         ("mongodb+srv://db", None, "crm"),
         (None, None, "crm"),
     ],

@@ -46,6 +46,22 @@ def test_a_running_execution_is_read_only_where_it_is_asked_for() -> None:
         job_from(document)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cause": 7}, "cause: expected an object, found 7"),
+        ({"cause": {"depth": 0}}, "chain: expected a value, found nothing"),
+        ({"status": "odd"}, "status: expected one of pending, .*; found 'odd'"),
+        ({"redo": True}, "expected a list, found true"),
+        ({"trigger": None}, "trigger: expected an object, found null"),
+        ({"started_at": []}, "started_at: expected a date or null, found an empty list"),
+    ],
+)
+def test_what_is_corrupt_is_told_without_words_of_python(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(CorruptExecution, match=f"^{words}"):
+        job_from(execution_of(**changes))
+
+
 @pytest.mark.parametrize("epoch", [None, "1", float("nan"), -1])
 def test_a_running_execution_without_an_epoch_that_somebody_can_have_had_is_corrupt(epoch: Any) -> None:
     with pytest.raises(CorruptExecution, match="epoch"):

@@ -50,7 +50,7 @@ def test_a_shorter_maximum_lowers_the_default_initial_wait() -> None:
         ({"max_attempts": True}, "retry.max_attempts: expected an integer from 1 to 100, found true"),
         ({"max_attempts": "3"}, "retry.max_attempts: expected an integer from 1 to 100, found '3'"),
         ({"multiplier": 0.5}, "retry.multiplier: expected a number from 1 to 100, found 0.5"),
-        ({"multiplier": float("nan")}, "retry.multiplier: expected a number from 1 to 100, found nan"),
+        ({"multiplier": float("nan")}, "retry.multiplier: expected a number from 1 to 100, found NaN"),
         ({"initial": "soon"}, "retry.initial: expected a number of seconds"),
         ({"initial": None}, "retry.initial: expected a number of seconds"),
         ({"initial": "1h", "maximum": "1m"}, "retry.maximum: expected at least initial, 1h; found 1m"),
