@@ -1,1 +1,1 @@
-"""Settings, durations, log set-up and the root error: what every other package may import."""
+"""Settings, durations, log set-up and the root error. Every other package may import them."""

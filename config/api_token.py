@@ -1,4 +1,4 @@
-"""Who may use the HTTP API: named tokens, kept as hashes, that may read or also write."""
+"""Tokens of the HTTP API: each has a name, is kept as a hash, and may read, or read and write."""
 
 from enum import StrEnum
 from hashlib import sha256
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class TokenScope(StrEnum):
-    """What a token is good for."""
+    """The rights of a token."""
 
     READ = "read"
     WRITE = "write"  # reading too
@@ -18,7 +18,7 @@ class ApiToken(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    name: str = Field(min_length=1, max_length=100, description="Whose it is: named in the audit log.")
+    name: str = Field(min_length=1, max_length=100, description="Whose token this is: the audit log names it.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the token, in hexadecimal.")
     scope: TokenScope = Field(TokenScope.READ, description="read or write.")
 

@@ -8,19 +8,20 @@ class Collections(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    workflows: str = Field("workflows", description="Workflow documents: what admins edit.")
+    workflows: str = Field("workflows", description="Workflow documents, which admins edit.")
     versions: str = Field("workflow_versions", description="Every accepted version of a workflow.")
     executions: str = Field("workflow_executions", description="History and delay queue.")
     enrollments: str = Field("workflow_enrollments", description="Which entity has entered which workflow.")
     decisions: str = Field("workflow_decisions", description="Why candidates did not run.")
-    requests: str = Field("workflow_requests", description="Manual runs and acts on runs.")
+    requests: str = Field("workflow_requests", description="Requests to run a workflow, and commands on executions.")
     state: str = Field("workflow_state", description="Checkpoint, leases, schedules and counters.")
     effects: str = Field("workflow_effects", description="Cause records of the daemon's own writes.")
     announcements: str = Field(
-        "workflow_announcements", description="Capped, without content: by this replicas have each other look."
+        "workflow_announcements",
+        description="Capped; an insert tells the other replicas to look for work.",
     )
-    tasks: str = Field("tasks", description="What create_task inserts.")
-    notifications: str = Field("notifications", description="What send_notification inserts.")
+    tasks: str = Field("tasks", description="Tasks that create_task inserts.")
+    notifications: str = Field("notifications", description="Notifications that send_notification inserts.")
     email_templates: str = Field("email_templates", description="Templates that send_email reads first.")
 
     @field_validator("*")

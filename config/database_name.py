@@ -1,4 +1,4 @@
-"""What MongoDB takes as the name of a database that the daemon can watch."""
+"""Check that MongoDB accepts a database name and that the daemon can watch the database."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ EXPECTED_DATABASE_NAME: Final = (
 
 
 def is_database_name(name: str) -> bool:
-    """Return whether MongoDB takes ``name``. What Windows forbids, this does."""
+    """Return whether MongoDB accepts ``name`` on every platform, Windows too."""
     return bool(name) and not set(_FORBIDDEN) & set(name) and len(name.encode("utf-8", "replace")) <= _LONGEST
 
 

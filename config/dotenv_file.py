@@ -1,8 +1,8 @@
-"""Whether a file of settings that lies in the working directory may be trusted: nobody else may have written it.
+"""Check that nobody else can have written the ``.env`` of the working directory.
 
-``.env`` holds tokens and addresses and is found by where the process happens to stand, so a file that somebody else put
-there, or may change, is not ours to read. It is refused rather than passed over: whoever wrote it for the daemon would
-otherwise see the daemon run without it.
+``.env`` holds tokens and addresses, and the working directory may be anywhere. A file that another user put there, or
+may change, is refused with an error. Passing over such a file in silence was rejected: an operator who wrote the file
+for the daemon would not notice that the daemon runs without it.
 """
 
 import os

@@ -9,7 +9,7 @@ from config.found import found
 
 LONGEST: Final = timedelta(days=3650)
 
-# What ``parse_duration`` takes, for descriptions of parameters: the pattern shows the usual texts only.
+# Describes the durations that ``parse_duration`` accepts; the pattern covers only the usual texts.
 DURATION_SCHEMA: Final[dict[str, Any]] = {
     "description": "A number of seconds, or a text such as 90s, 5m, 2h, 3d or 1h30m.",
     "anyOf": [

@@ -18,7 +18,7 @@ class ConfigError(ReflexdError):
 
 
 class WorkflowError(ReflexdError):
-    """A workflow document is wrong: that workflow is invalid, nobody else is harmed.
+    """A workflow document is wrong: that workflow is invalid, all others are unaffected.
 
     ``path`` leads into the document, for example ``actions[1].delay``; empty for the document as a whole.
     ``more`` counts the other problems that were found; the message ends with it.

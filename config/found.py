@@ -1,7 +1,7 @@
-"""How something that was found is shown in an error message: on one line, short, and never raising.
+"""Show a value in an error message: on one line, at most 80 characters, and without ever raising.
 
-What stands in a document may be megabytes long, nested, or not printable. An error message travels into logs, into
-``observed.error`` and over HTTP, so it shows the beginning of what was found and nothing that cannot be encoded.
+A value in a document may be megabytes long, nested, or not printable. Error messages travel into logs, into
+``observed.error`` and over HTTP, so they show the beginning of the value and nothing that cannot be encoded.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What Python itself would write on stderr (warnings, errors that nothing caught), as log lines like all others."""
+"""Write the warnings and uncaught errors that Python itself would print on stderr as log lines like all others."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""How many log lines of one kind are written a second; the rest is counted."""
+"""Limit how many log lines of one kind are written a second, and count the lines left out."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -36,4 +36,4 @@ class LineBudget:
             self._second, self._written = int(now), {}
 
 
-BUDGET: Final = LineBudget()  # of this process: events and libraries share the telling of what was left out
+BUDGET: Final = LineBudget()  # of this process: events and libraries report left-out lines together

@@ -1,7 +1,7 @@
 """Log set-up: one ECS-JSON line per record for log shippers, or a readable line for a person at a terminal.
 
-It promises that a line never fails on odd values, that no line carries the password of a URI or anything that steers a
-terminal, and that what libraries log from WARNING on comes out in the same shape, a few lines a second of each.
+It promises that a line never fails on odd values, that no line carries the password of a URI or a character that steers
+a terminal, and that the log lines of libraries, from WARNING on, come out in the same shape, a few a second of each.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ def configure_logging(log_format: LogFormat, level: str, version: str, stream: T
         render = _console_renderer(with_colour=is_terminal and "NO_COLOR" not in os.environ)
 
     def write(message: "Message") -> None:
-        with contextlib.suppress(OSError, ValueError):  # closed, or broken: nobody listens, and the work goes on
+        with contextlib.suppress(OSError, ValueError):  # the stream is closed or broken: the work goes on without a log
             target.write(render(message.record))
             target.flush()
 
@@ -131,7 +131,7 @@ def _event_of(record: "Record") -> tuple[str, Mapping[str, Any]]:
 def _error_of(record: "Record", fields: Mapping[str, Any]) -> dict[str, str]:
     """Return ``error.*`` of the exception in flight, or of the field ``error``: an exception or a text.
 
-    The stack comes along from ERROR on: below that the error was expected, and the line says all there is.
+    The line has the stack from ERROR on; below that level the error was expected.
     """
     error: object = fields.get("error")
     caught = record["exception"]
@@ -150,7 +150,7 @@ def _error_of(record: "Record", fields: Mapping[str, Any]) -> dict[str, str]:
 def _stack_of(error: BaseException) -> str:
     try:
         text = "".join(traceback.format_exception(error, limit=-20))
-    except Exception:  # an exception may carry anything, and its line must still come out
+    except Exception:  # whatever the exception carries, its line must come out
         return "<unprintable>\n"
     return plain_text(text, MAX_STACK)
 
@@ -160,7 +160,7 @@ def _on_one_line(value: object) -> str:
 
 
 def log_library(name: str, level: str, text: str, error: object = None) -> None:
-    """Write what a library said, unless it says too much: ``name`` is that of its logger."""
+    """Write a library's log line, unless the library has written too many. ``name`` is the name of its logger."""
     now = time.monotonic()
     for each, count in BUDGET.told(now).items():
         fields = {"left_out": str(each), "count": count}
@@ -171,7 +171,7 @@ def log_library(name: str, level: str, text: str, error: object = None) -> None:
 
 
 class _ToLoguru(logging.Handler):
-    """Routes what libraries log through the standard library."""
+    """Passes the log lines of libraries on to loguru."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -1,7 +1,7 @@
-"""What MONGODB_URI may be: read strictly, so that nothing in it is a password that was taken for something else.
+"""Read MONGODB_URI strictly, so that no part of a password is taken for something else.
 
-The driver warns of what it does not know and goes on without it, and it repeats in its messages what it was given. Here
-every such thing is an error, and no message holds any part of the address but the names of its options.
+The driver only warns of options that it does not know, and its messages repeat parts of the address. Here an unknown
+option is an error, and no message holds any part of the address but the names of its options.
 """
 
 import re
@@ -23,7 +23,7 @@ _SHAPE: Final = "expected mongodb://host/… or mongodb+srv://host/…"
 _ESCAPE: Final = "each of @ : / ? # & = % in a user name, a password or an option has to be percent-encoded (/ as %2F)"
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[\w.-]+)(:[0-9]{1,5})?|[\w.%-]+\.sock", re.ASCII)
 _OPTION: Final = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
-# What follows their values might be the rest of a password that holds an & of its own.
+# A password may hold an & of its own: the text behind these options may be the rest of it, and is not shown.
 _SECRET_OPTIONS: Final = frozenset({"authmechanismproperties", "tlscertificatekeyfilepassword", "proxypassword"})
 _ONLY_SRV: Final = ("srvservicename", "srvmaxhosts", "srvallowedhostssuffix")
 _BY_SASLPREP: Final = "SCRAM-SHA-256"  # the way to log in that MongoDB prefers
@@ -39,7 +39,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "validate_read_preference_mode": "primary, primaryPreferred, secondary, secondaryPreferred or nearest",
     "validate_compressors": "zlib, snappy or zstd",
 }
-# What the driver answers with, by option.
+# The errors that the driver raises for a wrong address.
 _REFUSALS: Final = (PyMongoError, ValueError, TypeError, OSError, LookupError)
 _COMPRESSORS: Final = frozenset({"snappy", "zlib", "zstd"})
 
@@ -151,7 +151,7 @@ def _is_password(password: str) -> bool:
 
 def _parse(uri: str) -> Mapping[str, Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they repeat values; what matters among them is judged here
+        warnings.simplefilter("ignore")  # the warnings repeat values; the checks here cover their causes
         return parse_uri(uri, warn=False)
 
 

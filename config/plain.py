@@ -1,7 +1,7 @@
 """Any value as plain JSON data: short, without credentials, and never an error.
 
-What goes into a log line comes from documents that anybody may have written: huge, deep, odd or hostile values
-must cost the line nothing but their own place in it.
+The values of a log line come from documents that anybody may have written. A huge, deep, odd or hostile value is
+shortened or replaced; the rest of the line comes out unchanged.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from config.redaction import redacted
 MAX_TEXT: Final = 2_000
 MAX_ITEMS: Final = 50
 MAX_DEPTH: Final = 4
-_READ: Final = 16_000  # what is looked at of a longer text
+_READ: Final = 16_000  # characters of a longer text that are looked at
 _LARGEST_INTEGER: Final = 2**63 - 1
 
 

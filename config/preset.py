@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-# An install remembers the ids it was given: a changed id would bring back what an admin deleted.
+# The database remembers the ids that were installed: a changed id would bring back a preset that an admin deleted.
 _IDS: Final = {
     "auto_qualify": ObjectId("7265666c6578000000000001"),
     "stale_deals": ObjectId("7265666c6578000000000002"),

@@ -1,10 +1,10 @@
-"""Credentials out of text: a password in a URI reaches no log line, error message or screen."""
+"""Remove credentials from text: no log line, error message or screen shows the password of a URI."""
 
 import re
 from typing import Final
 
-# Up to the last @ of the run, because a password that holds an unescaped @ is still a password; bounded, so
-# that a hostile text costs linear time.
+# Up to the last @ before a blank, because a password may hold an unescaped @. The repetitions are bounded, so that a
+# hostile text costs linear time.
 _CREDENTIALS: Final = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,31}://)(?P<user>[^\s:/@]{0,256}):[^\s]{0,1024}@")
 
 

@@ -1,4 +1,4 @@
-"""The mark of a setting whose value no message, log line or screen may show, not even in part."""
+"""Mark a setting whose value no message, log line or screen may show, not even in part."""
 
 from dataclasses import dataclass
 

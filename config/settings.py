@@ -53,7 +53,7 @@ class SmtpSecurity(StrEnum):
 
 
 class HistoryLostPolicy(StrEnum):
-    """What the reader does when its position is no longer in the oplog."""
+    """The reader's conduct when its position is no longer in the oplog."""
 
     HALT = "halt"
     RESUME_NOW = "resume_now"
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         ),
     )
     time_scale: float = Field(
-        1.0, ge=1, le=1_000_000, description="Divides every delay: for demonstrations only, never in earnest."
+        1.0, ge=1, le=1_000_000, description="Divides every delay: for demonstrations, never for real work."
     )
 
     # Leads
@@ -175,14 +175,14 @@ class Settings(BaseSettings):
         90.0,
         gt=0,
         le=36_500,
-        description="Days that old versions of workflows, and what is left of deleted ones, are kept once no execution "
-        "points to them: for so long the past can be explained.",
+        description="Days that old versions of workflows, and the last records of deleted workflows, are kept once no "
+        "execution points to them. The past can be explained for so long.",
     )
     request_retention_days: float = Field(
         90.0, gt=0, le=36_500, description="Days that answered requests are kept; the others stay."
     )
     decision_retention_days: float = Field(
-        7.0, gt=0, le=36_500, description="Days for which it can be looked up why a candidate did not run."
+        7.0, gt=0, le=36_500, description="Days that the reasons why candidates did not run are kept."
     )
     effect_retention_days: float = Field(
         1.0, gt=0, le=36_500, description="Days that cause records are kept; longer than the daemon is ever down."

@@ -1,6 +1,6 @@
-"""What the value of one setting may be: each function returns the value to keep, or raises ValueError.
+"""Check the value of one setting: each function returns the value to keep, or raises ValueError.
 
-The message says what was expected and holds no part of the value, which may be secret.
+The message names the expected value and holds no part of the value found, which may be secret.
 """
 
 import json

@@ -1,7 +1,6 @@
-"""What is wrong with the settings, one line a problem: the name, what was expected, what was found.
+"""Describe each problem of the settings on one line: the name, the expected value and the value found.
 
-No line shows any part of the value of a secret setting (``config.secret``), nor a password in a URI, and every problem
-is one line.
+No line shows any part of the value of a secret setting (``config.secret``), nor a password in a URI.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Read the settings from variables, ``.env`` and a TOML file; say everything that is wrong with them at once."""
+"""Read the settings from variables, ``.env`` and a TOML file, and report all their problems at once."""
 
 from pathlib import Path
 
@@ -46,5 +46,5 @@ def load_settings(config_file: Path | None = None) -> Settings:
     else:
         if not problems:
             return settings
-    # Not from the errors above: they hold what was found, secrets too.
+    # Without a cause: the errors above hold the values found, secrets too.
     raise ConfigError("the settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems))

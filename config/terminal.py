@@ -1,7 +1,7 @@
-"""The one escape that every string from outside passes on its way to a terminal, a pipe or a log.
+"""Escape every string from outside on its way to a terminal, a pipe or a log.
 
-What steers a terminal (escape sequences, line breaks, bidirectional overrides, anything that is not printed) is written
-out as in Python's own notation; letters of every script, and what joins them, stay as they are.
+Characters that steer a terminal (escape sequences, line breaks, bidirectional overrides, anything that is not printed)
+are written in Python's notation. Letters of every script, and the characters that join them, stay as they are.
 """
 
 import json

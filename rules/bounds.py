@@ -1,8 +1,8 @@
-"""Two Mongo filters around a condition: one that finds nothing but what meets it, one that finds all that meets it.
+"""Two Mongo filters around a condition: ``surely`` finds only matches, ``possibly`` finds all of them.
 
-Most conditions have one filter that says exactly the same, and both bounds are that filter. Where MongoDB cannot
-say it (or only at the risk of a stalling pattern), the bounds differ. Keeping both makes negation right: what
-finds too much turns, under ``none``, into what finds too little.
+Most conditions have a filter that means exactly the same, and both bounds are that filter. Where MongoDB cannot express
+the condition (or only with a pattern that may stall it), the bounds differ. Both are kept because negation swaps them:
+under ``none``, a filter that finds too many entities becomes one that finds too few.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ NOTHING: Final[Filter] = {"_id": {"$in": []}}
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What surely meets a condition, and what possibly meets it."""
+    """The filter whose results surely meet a condition, and the one whose results possibly do."""
 
     surely: Filter
     possibly: Filter

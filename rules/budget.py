@@ -1,7 +1,7 @@
-"""How much work one judgement may take, counted where the work is done (promise 8).
+"""Limit the work of one judgement, by counting steps where the work is done (promise 8).
 
-Whatever a document holds and whatever a condition asks, judging ends: the steps are counted, and beyond the limit
-the judgement is given up. What costs the same whatever is met (one field of one document) is not counted.
+Every judgement ends, whatever the document holds and the condition asks: at the limit it is given up. Work of constant
+cost, such as reading one field of one document, is not counted.
 """
 
 from typing import Final
@@ -9,9 +9,9 @@ from typing import Final
 from config.error import PermanentActionError
 
 MOST_STEPS: Final = 200_000  # of one judgement; a step takes about 0.1 µs, never much more
-MOST_STEPS_EXPLAINED: Final = 50_000  # to say why a judgement came out as it did
+MOST_STEPS_EXPLAINED: Final = 50_000  # to explain the verdict of a judgement
 MOST_STEPS_OF_CHANGE: Final = 2_000_000  # of all workflows that look at one change
-FEWEST_STEPS: Final = 5_000  # what is left to each workflow once those are used up: ten times what most need
+FEWEST_STEPS: Final = 5_000  # each workflow still gets these once those are used up: ten times the need of most
 
 
 class TooCostly(PermanentActionError):
@@ -24,7 +24,7 @@ class TooCostly(PermanentActionError):
 
     @property
     def detail(self) -> dict[str, str]:
-        """What is stored of it: ``{condition, limit}``."""
+        """The stored form: ``{condition, limit}``."""
         return {"condition": self.path, "limit": f"{self.limit:,} steps"}
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Budget:
 
 
 class ChangeBudget(Budget):
-    """The steps that all workflows together may take on one change; the costly ones leave some to the others."""
+    """The steps that all workflows together may take on one change. Costly workflows leave some to the others."""
 
     __slots__ = ("_in_all",)
 
@@ -62,6 +62,6 @@ class ChangeBudget(Budget):
         self.left = self.limit = MOST_STEPS
 
     def next(self) -> None:
-        """Count what the judgement before took, and begin with the next one."""
+        """Count the steps of the judgement before, and begin with the next one."""
         self._in_all -= self.limit - self.left
         self.left = self.limit = MOST_STEPS if self._in_all >= MOST_STEPS else max(self._in_all, FEWEST_STEPS)

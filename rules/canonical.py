@@ -1,4 +1,4 @@
-"""One spelling for values that are equal: what enrollment keys, and look-ups by an id that somebody gave, rest on.
+"""One spelling for equal values: enrollment keys rest on it, and look-ups by an id that somebody gave.
 
 BSON has several numbers for one value (1, 1.0, Decimal128 1.00), and keys are compared as bytes. Two values have the
 same canonical form if ``rules.value.is_equal`` says that they are equal.

@@ -1,4 +1,4 @@
-"""The chain of workflows that led to a change: what stops loops.
+"""The chain of workflows that led to a change; it stops loops.
 
 Every execution carries the chain of the workflows that led to it, not its own. A workflow does not re-enter a
 chain that holds it, and no chain grows past a depth cap (promise 6).

@@ -1,8 +1,8 @@
-"""One decoded change of one entity, and what can be said of its fields.
+"""One decoded change of one entity, and whether its fields changed.
 
-A value counts as changed only if before and after differ (``rules.value.is_equal``), where both are known; where
-they are not, the paths that the event names decide, and parents and children of a named path are touched (DESIGN
-section 4). What cannot be known is None, and is never guessed.
+Where the values before and after are known, a field changed if they differ (``rules.value.is_equal``). Where they are
+not, the paths that the event names decide: a named path touches its parents and children (DESIGN section 4). An answer
+that cannot be known is None, and is never guessed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ _LOOKED_AT_FIRST: Final = 20  # of the paths that an event names
 
 
 class Kind(StrEnum):
-    """What happened to the entity; a replace is an update."""
+    """The kind of a change; a replace is an update."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 class JudgedOn(StrEnum):
-    """What the conditions were judged on."""
+    """The source of the document that conditions were judged on."""
 
     EVENT = "event"  # the images that the event carried
     CURRENT = "current"  # the entity as it was found when the change was read: no after-image was stored
@@ -66,7 +66,7 @@ class Change:
     def touched_names(self) -> set[str] | None:
         """Return the names of the top-level fields that the event names or, for a replace, that differ; else None.
 
-        None too where telling that would be too costly: then any may have changed.
+        None too where comparing would be too costly: then any field may have changed.
         """
         if self.touched is not None:
             return {path.split(".", 1)[0] for path in self.touched}
@@ -87,7 +87,7 @@ class Change:
     def has_changed(self, path: str, budget: Budget | None = None) -> bool | None:
         """Return whether the value at ``path`` changed; None where that is not known. Only updates change a value.
 
-        Raise TooCostly if telling takes more than ``budget`` has left.
+        Raise TooCostly if comparing takes more than ``budget`` has left.
         """
         if self.kind is not Kind.UPDATED:
             return False
@@ -122,7 +122,7 @@ class Change:
         )
 
     def _named(self) -> Iterator[str]:
-        """Return some paths that the event names: most often they differ, and no large value is looked through."""
+        """Return some paths that the event names: most often they differ, and large values need not be compared."""
         return islice(self.touched or (), _LOOKED_AT_FIRST)
 
     def _names(self) -> Sequence[str]:
@@ -136,7 +136,7 @@ class Change:
         return not is_equal(self.before.get(name, MISSING), self.after.get(name, MISSING), budget)
 
     def _differs(self, path: str, budget: Budget) -> bool:
-        """Return whether the value at ``path`` differs between the images; null is as good as none."""
+        """Return whether the value at ``path`` differs between the images; null and missing are equal."""
         return not is_equal(value_at(self.before, path, budget), value_at(self.after, path, budget), budget)
 
 

@@ -1,7 +1,7 @@
 """One condition ``{field, operator, value}``: read once into a closure that is called for every event.
 
-The closures are what makes judging cheap: what can be decided when the workflow is read (the path, the operator,
-the type of the value) is not decided again.
+The closure makes judging cheap: everything that is known when the workflow is read (the path, the operator, the type
+of the value) is decided once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,11 +29,11 @@ Verdict = bool | None  # None: cannot be known
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What conditions are judged on.
+    """The entity and the change that conditions are judged on.
 
     ``entity`` None means that the document is not known: then every condition is unknown. ``now`` is the
-    server's time, for derived fields. ``change`` is what changed, needed by the operators that ask about it.
-    ``budget`` is what judging may take: then TooCostly is raised.
+    server's time, for derived fields. ``change`` is needed by the operators that ask what changed.
+    ``budget`` limits the judgement: beyond it TooCostly is raised.
     """
 
     entity: Mapping[str, Any] | None
@@ -69,7 +69,7 @@ def parse_condition(
 ) -> Condition:
     """Read the condition at ``path``, whose keys are known ones; raise WorkflowError if it makes no sense.
 
-    ``patterns``: how large the patterns of the whole workflow may still be.
+    ``patterns`` limits the size of all patterns of the workflow.
     """
     for key in ("field", "operator"):
         if key not in raw:

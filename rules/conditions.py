@@ -1,4 +1,4 @@
-"""Conditions of a workflow: groups of conditions, read once, judged for every event, explained on demand.
+"""Conditions of a workflow, in groups: read once, judged for every event, explained on demand.
 
 Judging follows Kleene's logic: True, False, or None where it cannot be known (the document is not known, or the
 change does not tell). It never guesses, and raises nothing but TooCostly, which names the condition. ``rules.query``
@@ -44,10 +44,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One condition and what it met: why the whole was not true.
+    """One condition and the value it met: a reason why the whole was not true.
 
     ``path`` leads into the document: ``conditions[0].any[1]``. ``actual`` is MISSING where there is no value.
-    ``verdict`` is what the condition itself came to; None: cannot be known.
+    ``verdict`` is the condition's own verdict; None: cannot be known.
     """
 
     path: str
@@ -93,7 +93,7 @@ class Conditions:
     def explain(self, subject: Subject, most: int = MOST_FINDINGS) -> tuple[Finding, ...]:
         """Return the first conditions that kept the whole from being met, in document order; nothing if it is met.
 
-        It has a budget of its own: where that is used up, what was found by then is returned.
+        Explaining has a budget of its own. Where the budget is used up, the findings so far are returned.
         """
         budget, found = subject.budget, list[Finding]()
         left, budget.left = budget.left, MOST_STEPS_EXPLAINED
@@ -117,7 +117,7 @@ def parse_conditions(
     """Read the list of conditions at ``path``; raise WorkflowError if it makes no sense or passes a limit.
 
     ``with_changes`` False refuses the operators that ask what changed, where there is no change: in scheduled
-    and manual workflows and in the conditions of steps. ``patterns``: how large those of the workflow may still be.
+    and manual workflows and in the conditions of steps. ``patterns`` limits the size of all patterns of the workflow.
     """
     if not isinstance(raw, list):
         raise WorkflowError(path, f"expected a list of conditions, found {found(raw)}")
@@ -230,7 +230,7 @@ def _judge_none(members: Sequence[Member]) -> Judge:
 
 
 def _name(error: TooCostly, member: Member) -> None:
-    """Tell the error which condition is at fault: ``member``, or the only one within."""
+    """Name the condition at fault in the error: ``member``, or the only condition within."""
     while isinstance(member, Group) and len(member.members) == 1:
         member = member.members[0]
     if isinstance(member, Condition) and not error.path:
@@ -276,9 +276,9 @@ def _needing_change(member: Member) -> Condition | None:
 
 
 def _blamed(member: Member, subject: Subject, wanted: bool) -> Iterator[tuple[Condition, Verdict]]:
-    """Return the conditions because of which ``member`` did not come to ``wanted``, and what they came to.
+    """Return the conditions because of which the verdict of ``member`` is not ``wanted``, each with its own verdict.
 
-    Under ``none`` the blame turns around: there a condition is to blame for being true.
+    Under ``none`` a condition is to blame for being true.
     """
     verdict = member.judge(subject)
     if verdict is wanted:

@@ -57,14 +57,14 @@ class Derived:
         return []
 
     def value(self, entity: Mapping[str, Any], now_ms: int, budget: Budget) -> Any:
-        """Return the value that a reader is shown: a number of days or hours, or MISSING."""
+        """Return the value to show: a number of days or hours, or MISSING."""
         found = self.distances(entity, now_ms, budget)
         return found[0] / self.unit_ms if found else MISSING
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a condition on a derived field asks: a distance within one of ``intervals``, or no date if ``or_absent``."""
+    """A condition on a derived field: a distance within one of ``intervals``, or no date if ``or_absent``."""
 
     derived: Derived
     intervals: tuple[Interval, ...]
@@ -113,7 +113,7 @@ def derived_from(field: str) -> Derived | None:
 
 
 def comparison(derived: Derived, operator: str, raw: object, path: str) -> tuple[Comparison, bool]:
-    """Return what a condition asks, and whether it asks the opposite; raise WorkflowError if it makes no sense.
+    """Return the comparison of a condition, and whether the condition asks the opposite; raise WorkflowError if wrong.
 
     ``path`` leads to the condition.
     """

@@ -1,7 +1,7 @@
 """When an entity may enter a workflow again.
 
 An enrollment document is ``{_id: {workflow_id, entity_type, entity_id, key}, execution_id, at}``: the key comes from
-here, the rest from who stores it. There is none for ``always``.
+here, the rest from the intake. ``always`` stores none.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Enrollment:
     field: str = ""
 
     def key(self, entity: Mapping[str, Any] | None, budget: Budget | None = None) -> Any:
-        """Return what tells the enrollments of one entity apart: a BSON value, or None where none is kept.
+        """Return the key that tells the enrollments of one entity apart: a BSON value, or None where none is kept.
 
         ``once_per`` gives ``{field, value}``; ``{field, hash}`` where the value is no scalar or longer than 200
         bytes. A missing field and an unknown entity count as null; equal numbers are one value, however they are
@@ -58,7 +58,8 @@ class Enrollment:
     def keys(self, entity: Mapping[str, Any] | None, budget: Budget | None = None) -> tuple[Any, ...]:
         """Return ``key``, if there is one, and the keys that earlier versions gave for the same value.
 
-        They hashed values as they were spelled. Plain numbers need none: MongoDB finds Decimal128 10.50 by 10.5.
+        Earlier versions hashed values as they were spelled. Plain numbers need no second key: MongoDB finds Decimal128
+        10.50 by 10.5.
         """
         if self.mode is Mode.ALWAYS:
             return ()

@@ -1,7 +1,7 @@
-"""What the ``value`` of a condition may be, for each kind of operator; everything else is refused by its path.
+"""Parse the ``value`` of a condition, for each kind of operator; a wrong value is refused by its path.
 
-A value is data, never a query: documents with names that start with ``$`` and regular expressions are refused,
-and what BSON cannot hold never reaches a filter. MISSING stands for a condition without a ``value``.
+A value is data, never a query: documents with names that start with ``$``, regular expressions and values that BSON
+cannot hold are refused. MISSING stands for a condition without a ``value``.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Why a candidate did not run: the words and the stored form (promise 7)."""
+"""The reasons why candidates did not run, and their stored form (promise 7)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ SHOWN_CHARACTERS: Final = 200
 
 
 class Reason(StrEnum):
-    """Why a candidate did not run."""
+    """The reason why a candidate did not run."""
 
     CONDITION = "condition_not_met"
-    CONDITION_UNKNOWN = "condition_unknown"  # what it asks for was not stored: see the missing images
+    CONDITION_UNKNOWN = "condition_unknown"  # a value it needs was not stored: see the missing images
     TRANSITION = "transition_not_met"  # the field changed, but not from or to the values asked for
-    TRIGGER_UNKNOWN = "trigger_unknown"  # nobody can know whether the field changed
+    TRIGGER_UNKNOWN = "trigger_unknown"  # it cannot be known whether the field changed
     PAUSED = "paused"
     DRAINING = "draining"
     STOPPED = "stopped"
@@ -37,7 +37,7 @@ class Reason(StrEnum):
     INTAKE_ERROR = "intake_error"
 
 
-GIVEN_UP: Final = frozenset({Reason.INTAKE_ERROR, Reason.TOO_COSTLY})  # nobody knows whether it should have run
+GIVEN_UP: Final = frozenset({Reason.INTAKE_ERROR, Reason.TOO_COSTLY})  # whether it should have run is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def missed(finding: Finding) -> str:
 def abridged(value: Any) -> Any:
     """Return a value as it may be stored in an explanation: small ones as they are, others as a cut text.
 
-    It takes about as long for the largest value as for a small one.
+    The largest value takes about as long as a small one.
     """
     if value is None or isinstance(value, (bool, int, float, bson.ObjectId)):
         return value
@@ -106,12 +106,12 @@ def abridged(value: Any) -> Any:
         try:
             return value if _is_small(value) else f"{name} of {len(value)}"
         except TooCostly:
-            return name  # with more in it than it is worth to count
+            return name  # counting its entries would be too costly
     return value if not isinstance(value, (bytes, bytearray)) else f"{len(value)} bytes"
 
 
 def _is_small(value: Any) -> bool:
-    """Return whether a document or array can be stored, and as shortly as a text that is shown."""
+    """Return whether a document or array can be stored, in no more bytes than an abridged text."""
     left = SHOWN_CHARACTERS
     parts = [value]
     while parts:

@@ -1,4 +1,4 @@
-"""Which texts can be the dotted path of a field of an entity."""
+"""Parse the dotted path of a field of an entity."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ MOST_NAMES: Final = 100  # MongoDB refuses a path of more than 200
 
 
 def parse_stored_field(raw: object, path: str) -> str:
-    """Return ``raw`` if it is the path of a field that a document can hold: a derived one is nowhere stored."""
+    """Return ``raw`` if it is the path of a field that a document can hold; derived fields are not stored."""
     field = parse_field(raw, path)
     derived = derived_from(field)
     if derived is not None:

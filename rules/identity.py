@@ -1,4 +1,4 @@
-"""Ids and lanes that follow from what they stand for: the same change can only ever make the same ones.
+"""Compute ids and lanes from the things they stand for: the same change always makes the same ones.
 
 Deterministic ids absorb repeats of the stream (MONGODB.md, "Stream position"), and a stable lane keeps all
 executions of one entity with one owner.
@@ -31,7 +31,7 @@ def change_id(change_seconds: int, token: str, *parts: Any) -> ObjectId:
 
 
 def id_from_bytes(change_seconds: int, token: str, parts: bytes) -> ObjectId:
-    """Return what ``change_id`` does, of parts whose BSON is known."""
+    """Return the same id as ``change_id``, for parts that are BSON already."""
     digest = blake2b(token.encode(), digest_size=8)
     digest.update(parts)
     return ObjectId((change_seconds & 0xFFFFFFFF).to_bytes(4, "big") + digest.digest())
@@ -62,7 +62,7 @@ def entity_key(entity_type: str, entity_id: Any) -> tuple[str, Any]:
 
 
 def can_be_id(value: Any) -> bool:
-    """Return whether MongoDB would store ``value`` as an ``_id``: one that it would not must not reach a query.
+    """Return whether MongoDB would store ``value`` as an ``_id``. Other values must not reach a query.
 
     A regular expression in a query matches others, and a document with ``$`` keys is an operator or an error.
     """

@@ -1,6 +1,6 @@
-"""Whether a change starts a workflow, and if not, why: everything that follows from the change alone.
+"""Judge whether a change starts a workflow, and if not, why: everything that follows from the change alone.
 
-Enrollment and throttling need what is stored, and are asked afterwards.
+The intake checks enrollment and throttling afterwards, because they need stored documents.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _NOT_RUNNING: Final = {
 
 
 class NotConcerned:
-    """The change is none that the workflow waits for: nothing to run, and nothing to explain."""
+    """The workflow does not wait for changes of this kind: there is nothing to run and nothing to explain."""
 
 
 NOT_CONCERNED: Final = NotConcerned()
@@ -38,8 +38,8 @@ def judge(
 ) -> Refusal | NotConcerned | None:
     """Return None if ``change`` may start ``workflow``, otherwise why it does not.
 
-    ``max_depth``: how many workflows may set off one another in a chain. ``budget``: what judging may take; a verdict
-    that would take more is ``too_costly``. ``explains`` False leaves the findings out, for a refusal that nobody keeps.
+    ``max_depth``: how many workflows may set off one another in a chain. ``budget`` limits the judgement; beyond it the
+    verdict is ``too_costly``. ``explains`` False leaves the findings out, for refusals that are not stored.
     """
     subject = Subject(change.entity, change.at, change, budget or Budget())
     try:
@@ -55,7 +55,7 @@ def _judge(
     trigger, conditions = workflow.trigger, workflow.conditions
     matched = trigger.matches(change, subject.budget)
     if matched is False:
-        # A field that changed, but not from or to the values asked for, is told of.
+        # A field that changed, but not from or to the values asked for, is explained.
         if trigger.transition is None or not trigger.has_changed(change, subject.budget):
             return NOT_CONCERNED
         return _refusal(workflow, Reason.TRANSITION, _findings(trigger.transition, subject, explains))

@@ -1,6 +1,6 @@
-"""The limits that a workflow document must keep, checked before anything in it is parsed.
+"""The limits of a workflow document, checked before anything in it is parsed.
 
-They bound what one document can cost everybody else: memory, time on the event loop, the depth of any recursion.
+They bound the memory, the time on the event loop and the depth of recursion that one document can cost the others.
 Nothing here recurses, and the walk ends as soon as a limit is passed.
 """
 
@@ -62,7 +62,7 @@ def _check_size(definition: Mapping[str, Any]) -> None:
     try:
         size = len(bson.encode(definition))
     except (BSONError, OverflowError, ValueError, TypeError) as error:
-        # Not from MongoDB, then: integers of more than 64 bits, lone surrogates, NUL in a key.
+        # Such a document did not come from MongoDB: integers of more than 64 bits, lone surrogates, NUL in a key.
         raise WorkflowError("", f"expected a document that can be stored as BSON: {name_of(str(error))}") from error
     if size > MOST_BYTES:
         raise _too_large(f"{size:,}")

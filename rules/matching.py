@@ -1,4 +1,4 @@
-"""Which workflows a change could start: an index, so that cost grows with those that could match, not with all."""
+"""An index of the workflows that a change could start: its cost grows with those that could match, not with all."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Matcher:
                 self._roots[key[:2]].discard(key[2])
 
     def candidates(self, change: Change) -> list[Workflow]:
-        """Return the workflows whose trigger looks at what the change touched, in an order that never varies."""
+        """Return the workflows whose trigger looks at a field that the change touched, always in the same order."""
         found: dict[bytes, Workflow] = {}
         for root in self._touched_roots(change):
             bucket = self._buckets.get((change.entity_type, change.kind, root))

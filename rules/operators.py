@@ -1,4 +1,4 @@
-"""The table of operators: each row says what it expects, how Python judges a value, how MongoDB finds it.
+"""The table of operators: each row says which value it expects, how Python judges a value, how MongoDB finds it.
 
 The two forms mean the same; a property test holds them to each other on a real server. A positive operator is
 false on a missing value and on a value of another type; every ``not_…`` is the exact complement of its positive.
@@ -28,13 +28,13 @@ from rules.value import ORDERS, Test, equal_to, one_of, ordered_to
 
 
 class Look(Enum):
-    """What an operator looks at."""
+    """The part of an entity or change that an operator looks at."""
 
     VALUES = auto()  # the values at the path, and the elements of arrays there
     LEAVES = auto()  # the values at the path, arrays as a whole; MISSING where there is nothing
     CHANGED = auto()  # whether there was a change of them
-    BEFORE = auto()  # what a change of them has ended
-    AFTER = auto()  # what a change of them has brought about
+    BEFORE = auto()  # the values that a change of them removed
+    AFTER = auto()  # the values that a change of them brought
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Operator:
 
     @property
     def takes_pattern(self) -> bool:
-        """Whether what is expected is a pattern, which has still to be checked."""
+        """Whether the expected value is a pattern, which has still to be checked."""
         return self.parse is parse_pattern
 
     @property
@@ -73,7 +73,8 @@ class Operator:
         return self.is_negated is not (self.parse is parse_presence and expected is False)
 
 
-# Ends every pattern of ours. A stored regular expression "matches" a pattern that is spelled the same; none is.
+# Ends every pattern of ours. To MongoDB, a stored regular expression matches a pattern that is spelled the same: with
+# this ending, none is.
 _SIGNATURE: Final = "(?#reflexd)"
 _FIND_SHIFT: Final = 8
 _SPECIAL: Final = re.compile(r"[^0-9A-Za-z\u0080-\U0010ffff]")
@@ -147,7 +148,7 @@ def _bounds_of_empty(field: str, _: Any) -> Bounds:
 
 
 def _bounds_of_match(field: str, _: Any) -> Bounds:
-    """No pattern of a user reaches the server, where a hostile one could stall it: the texts are judged here."""
+    """Find all texts: a user's pattern could stall the server, so the daemon judges the texts."""
     return Bounds(NOTHING, {field: {"$type": "string"}})
 
 

@@ -1,6 +1,6 @@
-"""The keys of a workflow document that are somebody else's: a CRM may keep ``__v`` or ``createdAt`` in it.
+"""Tell the foreign keys of a workflow document from misspelled ones: a CRM may keep ``__v`` or ``createdAt`` in it.
 
-A key near a known one is a mistake and stays an error; any other at the top level defines nothing and is listed.
+A key near a known one is an error. Any other unknown key at the top level is ignored, and listed.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ OWN_KEYS: Final = frozenset({"execution_count", "success_count", "failure_count"
 MOST_KEYS: Final = 200  # of a document: each that is not known is compared with those that are
 _KNOWN: Final = (*DEFINING_KEYS, "status")
 _READ: Final = frozenset({*_KNOWN, *OWN_KEYS, "_id"})
-_LONGEST: Final = 40  # characters; what is longer is no known key misspelled
+_LONGEST: Final = 40  # characters; a longer key is no misspelled known one
 _SHORTEST_ABBREVIATION: Final = 4
 _NEAR: Final = 0.83  # of SequenceMatcher: one wrong letter of six; "options" and "sections" are none of "actions"
 
@@ -36,7 +36,9 @@ def _is_other(key: object) -> bool:
 
 @lru_cache(maxsize=1_024)
 def _meant(key: str) -> str | None:
-    letters = "".join(filter(str.isalnum, key.partition(".")[0].casefold()))  # no path leads into a part from here
+    letters = "".join(
+        filter(str.isalnum, key.partition(".")[0].casefold())
+    )  # "actions.0" at the top level means "actions"
     return next((known for known in _KNOWN if _is_near(letters, known)), None)
 
 

@@ -9,7 +9,7 @@ from rules.budget import Budget
 
 
 class _Missing:
-    """The one value that stands for a field that is not there; it is false."""
+    """The one value that stands for a missing field; it is false."""
 
     __slots__ = ()
 

@@ -1,9 +1,9 @@
 """Regular expressions of conditions: RE2, whose time grows with the text only, never with the pattern's nesting.
 
-What RE2 cannot do (look-around, back-references) is refused when the workflow is validated, and so is what would be
-large: RE2 tells the size of the program that it makes of a pattern. Programs are made when they are first needed; a
-bounded number is kept, whoever saves what. A text longer than 32,768 characters never matches; a shorter one is not
-looked through where a program of that size could take too long for it.
+Patterns that RE2 does not support (look-around, back-references) are refused when the workflow is validated, and so are
+large ones: RE2 tells the size of the program that it makes of a pattern. Programs are made when they are first needed,
+and a bounded number is kept. A text longer than 32,768 characters never matches; the search in a shorter one is refused
+where it could take too long.
 """
 
 import re
@@ -21,9 +21,9 @@ LONGEST_PATTERN: Final = 1_000
 LONGEST_TEXT: Final = 32_768
 MOST_INSTRUCTIONS: Final = 10_000  # of one pattern's program: RE2 takes 2 ms to make it
 MOST_INSTRUCTIONS_OF_WORKFLOW: Final = 50_000
-MOST_CLASSES: Final = 20  # of Unicode in one pattern: RE2 takes 80 µs to read each
+MOST_CLASSES: Final = 20  # of Unicode in one pattern: RE2 takes 80 µs to read one
 
-_REFUSED: Final = 5_000  # what a pattern counts for that RE2 finds wrong or too large
+_REFUSED: Final = 5_000  # instructions that a pattern counts for if RE2 finds it wrong or too large
 # By the size of the program: the bytes it may take with its cache of states, and how many are kept; 48 MB in all.
 _KINDS: Final = (
     (100, 64 * 1024, 512),

@@ -1,9 +1,9 @@
-"""Conditions as a Mongo filter: what a scheduled sweep pages through.
+"""Conditions as a Mongo filter, for the entities that a scheduled sweep pages through.
 
 The filter means what ``Conditions.judge`` means, on the entities as they are. It uses plain query operators, so
-that ordinary indexes serve it. Where MongoDB cannot say a condition exactly (``matches``, and a few operators on
-paths through arrays) the filter finds too much, never too little; ``is_exact`` tells, and what was found is
-judged again. Collections with a collation of their own must be asked with the simple one.
+that ordinary indexes serve it. Where MongoDB cannot express a condition exactly (``matches``, and a few operators on
+paths through arrays) the filter finds too many entities, never too few: ``is_exact`` is False, and the caller judges
+them again. A collection with a collation of its own must be queried with the simple one.
 """
 
 from datetime import UTC, datetime
@@ -17,13 +17,13 @@ from rules.conditions import Combination, Conditions, Group
 def to_filter(conditions: Conditions, now: datetime) -> dict[str, Any]:
     """Return a filter that finds every entity that meets ``conditions`` at the server's time ``now``.
 
-    Raise ValueError for conditions that ask what changed: only a change can tell.
+    Raise ValueError for conditions that ask what changed: only a change can answer.
     """
     return dict(_bounds(conditions.root, now).possibly)
 
 
 def is_exact(conditions: Conditions) -> bool:
-    """Return whether the filter finds only what meets the conditions; if not, judge again what it finds."""
+    """Return whether the filter finds only entities that meet the conditions; if not, judge them again."""
     return _bounds(conditions.root, datetime(2000, 1, 1, tzinfo=UTC)).is_exact
 
 

@@ -1,4 +1,4 @@
-"""When a failed step is tried again: the numbers, not the computing of the delay."""
+"""The retry policy of a step: how many attempts, and the numbers from which ``actions.retry`` computes delays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ MOST_ATTEMPTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a step is attempted, and how long it waits in between.
+    """How often a step is attempted, and how long the step waits in between.
 
-    Before attempt n + 1 it waits ``initial * multiplier ** (n - 1)``, never longer than ``maximum``, of which up to
-    ``jitter`` is random: so that a thousand steps that failed together do not come back together.
+    Before attempt n + 1 the step waits ``initial * multiplier ** (n - 1)``, never longer than ``maximum``. Up to
+    ``jitter`` of that is random, so that a thousand steps that failed together do not come back together.
     ``max_attempts`` counts the first attempt too: 1 means no retry.
     """
 
@@ -32,7 +32,7 @@ class RetryPolicy:
 
 
 DEFAULT_POLICY: Final = RetryPolicy()
-# Two hours in all, for hosts that are away or ask for patience, as greylisting mail servers do for some minutes.
+# Two hours in all: hosts are down for a while, and greylisting mail servers refuse for some minutes.
 OUTSIDE_POLICY: Final = RetryPolicy(max_attempts=18, maximum=timedelta(minutes=10))
 ONE_ATTEMPT: Final = RetryPolicy(max_attempts=1)
 
@@ -52,8 +52,8 @@ class _Retry(BaseModel):
 def parse_retry(raw: object, path: str = "retry", default: RetryPolicy = DEFAULT_POLICY) -> RetryPolicy:
     """Return the policy that ``raw`` describes: ``false`` for a single attempt, or an object of its numbers.
 
-    What it does not say is as in ``default``; where only one of ``initial`` and ``maximum`` is given, the other gives
-    way. Raises WorkflowError.
+    Missing numbers are those of ``default``. Where only one of ``initial`` and ``maximum`` is given, the other is
+    adjusted. Raises WorkflowError.
     """
     if raw is False:
         return ONE_ATTEMPT

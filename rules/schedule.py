@@ -1,4 +1,4 @@
-"""When a scheduled workflow fires: five cron fields in a time zone, told the time, answering in UTC.
+"""Compute when a scheduled workflow fires: five cron fields in a time zone; the answers are in UTC.
 
 In a gap of summer time (a local time that does not exist) a run of fixed hour and minute fires at the end of the gap,
 in an overlap (a local time that comes twice) once, the first time; runs repeated within the hour go by real time.
@@ -27,9 +27,9 @@ _SHORTHANDS: Final = {
 _LONGEST_EXPRESSION: Final = 256
 _FIELDS: Final = 5
 _EXPECTED: Final = "five cron fields (minute hour day month weekday), or @hourly, @daily, @weekly, @monthly, @yearly"
-# Names that a machine gives to its own zone: two replicas could mean different ones.
+# A machine's names for its own zone: two replicas could mean different zones.
 _LOCAL_NAMES: Final = frozenset({"localtime", "posixrules", "Factory"})
-# Copies that some machines have of all zones; those under right/ count leap seconds.
+# Some machines have copies of all zones here; those under right/ count leap seconds.
 _COPIES: Final = ("posix/", "right/")
 # Where the search for a first run begins; it ends 50 years later, after every kind of leap year.
 _SOME_INSTANT: Final = datetime(2000, 1, 1, tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""What starts a workflow, and whether a change is that.
+"""The trigger of a workflow, and whether a change matches it.
 
-What cannot be known is None and is never guessed: ``from`` without a before-image, the fields of a replace without
-one (DESIGN section 4).
+An answer that cannot be known is None and is never guessed: ``from`` without a before-image, the fields of a replace
+without one (DESIGN section 4).
 """
 
 from collections.abc import Collection, Mapping
@@ -61,11 +61,11 @@ _VALUE_OPERATORS: Final = {"from": "changed_from", "to": "changed_to"}
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What starts a workflow.
+    """The trigger of a workflow.
 
     ``entity_type`` is None only for a manual trigger that is open to all types. ``fields`` (field_updated) is empty
     for any field. ``transition`` holds ``from`` and ``to`` as the conditions ``changed_from`` and ``changed_to``, so
-    that equality means there what it means everywhere: null matches a missing field, an array matches by an element.
+    that equality is the same everywhere: null matches a missing field, an array matches by an element.
     """
 
     type: TriggerType
@@ -77,7 +77,7 @@ class Trigger:
     def matches(self, change: Change, budget: Budget | None = None) -> bool | None:
         """Return whether the change starts this trigger; None where that cannot be known.
 
-        Raise TooCostly if telling takes more than ``budget`` has left.
+        Raise TooCostly if the answer takes more than ``budget`` has left.
         """
         if self.type.kind is not change.kind or change.entity_type != self.entity_type:
             return False

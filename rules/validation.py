@@ -1,7 +1,7 @@
-"""How an object of a workflow document is checked by a pydantic model, and how what is wrong is said.
+"""Check objects of a workflow document by pydantic models, and word their problems.
 
-Every field of such a model says in its ``description`` what is expected there: the message is "expected <that>,
-found <what stands there>". Fields that another parser reads are typed ``Any``.
+The ``description`` of every field of such a model is the expected value: the message is "expected <description>, found
+<value>". Fields that another parser reads are typed ``Any``.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -84,7 +84,7 @@ def one_of(raw: object, known: Collection[str], path: str) -> str:
 
 
 def found_at(raw: object) -> str:
-    """Return what stands in a document as a message shows it: ``nothing`` for MISSING."""
+    """Return a value of a document as a message shows it: ``nothing`` for MISSING."""
     return "nothing" if raw is MISSING else found(raw)
 
 
@@ -94,7 +94,7 @@ def is_text(value: object) -> TypeGuard[str]:
 
 
 class Problems:
-    """What is wrong with one document, in the order it was found: the first is raised, the rest are counted."""
+    """The problems of one document, in the order of their finding: the first is raised, the rest are counted."""
 
     def __init__(self) -> None:
         self._first: WorkflowError | None = None

@@ -1,7 +1,7 @@
 """How two BSON values compare, as a MongoDB server compares them.
 
 Values compare only within their bracket: numbers of all widths with each other, strings with strings, dates with
-dates; a boolean is not a number. Nothing here raises, whatever a document holds.
+dates; a boolean is not a number. Nothing here raises on any value that a document can hold.
 """
 
 import operator
@@ -20,7 +20,7 @@ from bson.datetime_ms import DatetimeMS
 from rules.budget import Budget
 from rules.path import MISSING
 
-Test = Callable[[Any, Budget], bool]  # of a value; what a test takes is counted, but not the call itself
+Test = Callable[[Any, Budget], bool]  # of a value; the test counts its own steps, but not the call itself
 
 NAN: Final = "NaN"  # stands for every NaN: they are equal to each other and in no order
 
@@ -32,7 +32,7 @@ _TEXT_SHIFT: Final = 8  # 256 bytes are compared or hashed in a step
 
 
 class Bracket(Enum):
-    """What a value can be compared with."""
+    """The values that a value can be compared with."""
 
     NULL = auto()  # also a missing value
     NUMBER = auto()
@@ -81,7 +81,7 @@ ORDERED: Final = frozenset({Bracket.NUMBER, Bracket.STRING, Bracket.DATE, Bracke
 
 
 def bracket_of(value: Any) -> Bracket:
-    """Return what ``value`` can be compared with."""
+    """Return the bracket of ``value``."""
     bracket = _BRACKETS.get(type(value))
     if bracket is not None:
         return bracket
@@ -240,7 +240,7 @@ def _document(value: Any) -> Mapping[str, Any]:
 
 
 def _key(value: Any, bracket: Bracket, budget: Budget) -> Any:
-    """Return what ``comparable`` does, and count what that takes."""
+    """Return ``comparable`` of a value, and count its steps."""
     if type(value) is Decimal128:
         budget.spend(40)
     else:
