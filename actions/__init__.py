@@ -1,1 +1,1 @@
-"""What a step can do: one file an action, a closed set of outcomes, one registry."""
+"""The actions of steps: one file for each, a closed set of outcomes, one registry."""

@@ -23,10 +23,10 @@ class Reach(StrEnum):
 
 
 class Delivery(StrEnum):
-    """What happens to a step whose attempt ended without a word (promise 2)."""
+    """How often an action is delivered if an attempt ends without a recorded outcome (promise 2)."""
 
-    AT_MOST_ONCE = "at_most_once"  # ends uncertain, a person decides: e-mails and messages to people
-    AT_LEAST_ONCE = "at_least_once"  # is run again with the same key: webhooks, AI calls
+    AT_MOST_ONCE = "at_most_once"  # the step ends uncertain and a person decides: e-mails and messages to people
+    AT_LEAST_ONCE = "at_least_once"  # the action runs again with the same key: webhooks, AI calls
 
 
 class Action(BaseModel, ABC):
@@ -37,16 +37,16 @@ class Action(BaseModel, ABC):
     type: ClassVar[str]
     reach: ClassVar[Reach] = Reach.INSIDE
     only_inserts: ClassVar[bool] = False  # whether it does nothing but insert documents of its own
-    tells_effect: ClassVar[bool] = False  # whether it says in ``context.effect`` when its effect begins and how it ends
+    tells_effect: ClassVar[bool] = False  # whether it sets ``context.effect`` when its effect begins and ends
 
     @property
     def delivery(self) -> Delivery:
-        """How the action is delivered when an attempt crashed; only asked of actions that reach outside."""
+        """How often the action is delivered if an attempt crashed; used only for actions that reach outside."""
         return Delivery.AT_LEAST_ONCE
 
     @property
     def default_retry(self) -> RetryPolicy:
-        """When a step is tried again that does not say so itself."""
+        """The retry policy of steps that have none of their own."""
         return OUTSIDE_POLICY if self.reach is Reach.OUTSIDE else DEFAULT_POLICY
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What counts as a blank in the texts that people type and paste: more kinds than the space bar makes."""
+"""Blanks in texts that people type and paste: Unicode has more kinds than the space bar makes."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ LINE_BREAK: Final = re.compile("\r\n|[\n\v\f\r\x85\u2028\u2029]")
 
 _BLANK: Final = re.compile("[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")  # Unicode's White_Space without line breaks
 
-# What comes along when an address is pasted: blanks, line breaks, marks of direction and other characters without ink.
+# Pasted addresses bring these along: blanks, line breaks, marks of direction and other invisible characters.
 _EDGE: Final = "".join(filter(str.isspace, map(chr, range(0x3001)))) + (
     "\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
     "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u2800\u3164\ufeff\uffa0"
@@ -16,7 +16,7 @@ _EDGE: Final = "".join(filter(str.isspace, map(chr, range(0x3001)))) + (
 
 
 def with_plain_blanks(text: str) -> str:
-    """Return ``text`` with the blank of the space bar in place of every other kind; line breaks are left."""
+    """Return ``text`` with a plain blank in place of every other kind of blank; line breaks stay."""
     return _BLANK.sub(" ", text)
 
 
@@ -32,5 +32,5 @@ def on_one_line(value: Any) -> Any:
 
 
 def stripped(text: str) -> str:
-    """Return ``text`` without the blanks and the characters without ink at its ends."""
+    """Return ``text`` without the blanks and the invisible characters at its ends."""
     return text.strip(_EDGE)

@@ -1,4 +1,4 @@
-"""What a step may see when it runs."""
+"""The data and services that an action sees while it runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Context:
     """One attempt of one step.
 
     ``entity`` is the document as it is now (of a deleted entity: as it last was). ``now`` is the server's time.
-    ``trigger`` is what the execution stores about its trigger: ``{type, kind, at, ...}``. ``services`` is the
+    ``trigger`` is the stored trigger of the execution: ``{type, kind, at, ...}``. ``services`` is the
     same for every step of this process. ``deadline`` is the instant of ``time.monotonic()`` at which the attempt is cut
     off, None for never; ``effect`` is where the action says how far it has come, for whoever cuts it off.
     """

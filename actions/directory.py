@@ -14,7 +14,7 @@ class Directory:
     phone: Callable[[str, str | None], dict[str, str] | None]
 
     def is_disposable(self, domain: str) -> bool:
-        """Return whether mailboxes of this domain are made to be thrown away."""
+        """Return whether this domain hands out disposable mailboxes."""
         return domain in self.disposable or self.registered(domain) in self.disposable
 
     def is_free(self, domain: str) -> bool:

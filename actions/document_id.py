@@ -6,7 +6,7 @@ from bson import ObjectId
 
 
 def document_id(execution_id: ObjectId, step: int) -> ObjectId:
-    """Return the id of what ``step`` of this execution inserts: the same in every attempt and on every replica.
+    """Return the id of the document that ``step`` of this execution inserts: the same in every attempt and replica.
 
     The first four bytes are the execution's, so that ids sort with the executions they come from.
     """

@@ -1,7 +1,7 @@
-"""How far the effect of one attempt has come, told by its action while it works.
+"""Tell how far the effect of one attempt has come; the action keeps this up to date while it works.
 
-Whoever cuts an action off, at its deadline or because the daemon stops, asks here what that means: before the effect
-began nothing has happened; once its end is known, that is the outcome; only in between nobody can know.
+The outside runner reads it when it cuts an action off, at the deadline or because the daemon stops. Before the effect
+began, nothing has happened. Once its end is known, that is the outcome. Only in between is the outcome unknown.
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from actions.outcome import Outcome
 
 @dataclass(slots=True)
 class Effect:
-    """``has_begun`` from the moment on in which nobody can know; ``outcome`` once the end is known all the same."""
+    """``has_begun``: the effect may have taken place. ``outcome``: how it ended, None until that is known."""
 
     has_begun: bool = False
     outcome: Outcome | None = None
 
     def begin(self) -> None:
-        """Say that from now on the effect may take place."""
+        """Note that from now on the effect may take place."""
         self.has_begun = True
 
     def settle(self, outcome: Outcome) -> None:
-        """Say how the attempt ends, whatever becomes of what is left to do."""
+        """Note how the attempt ends, whether or not the rest of its work succeeds."""
         self.outcome = outcome

@@ -1,4 +1,4 @@
-"""What counts as the address of one person."""
+"""Read the e-mail address of one person from a value of an entity."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 class UnusableAddress(ReflexdError):
-    """A value holds no address of one person; the message says what was found, in printable text."""
+    """A value holds no address of one person; the message shows the value found, in printable text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class EmailAddress:
 
 
 def is_empty(raw: Any) -> bool:
-    """Return whether there is nothing at all where an address could be."""
+    """Return whether the value for an address is missing or empty."""
     if isinstance(raw, str):
         return not stripped(raw)
     return raw is None or raw is MISSING or raw == [] or raw == {}
@@ -44,8 +44,8 @@ def is_empty(raw: Any) -> bool:
 def read_email_address(raw: Any) -> EmailAddress:
     """Return the one address that ``raw`` holds, with blanks around it or a name before it: ``Ana <a@example.com>``.
 
-    Raise UnusableAddress if it holds none, several, or anything else as well. Nobody is asked whether the address
-    exists. The reserved domain ``.test`` is let through: it harms nobody.
+    Raise UnusableAddress if the value holds none, several, or other text as well. Whether the address exists is not
+    checked. The reserved domain ``.test`` is accepted.
     """
     if not isinstance(raw, str):
         raise UnusableAddress(f"expected a text, found {found(raw)}")
@@ -89,5 +89,5 @@ def split_name(text: str) -> tuple[str, str]:
 
 
 def _printable(text: str) -> str:
-    """Return the text of a library, which quotes what was found, as something that harms no page and no terminal."""
+    """Return a library's message, which may quote the value found, in printable characters."""
     return "".join(each if each.isprintable() else f"U+{ord(each):04X}" for each in text)[:_LONGEST_PROBLEM]

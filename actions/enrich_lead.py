@@ -1,4 +1,4 @@
-"""The action ``enrich_lead``: adds what can be derived from what the lead left, without asking anybody."""
+"""The action ``enrich_lead``: derives more data from the lead's own fields, without asking other services."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,9 +14,9 @@ from actions.outcome import Done, EntityUpdate, Outcome, Skip
 class EnrichLead(Action):
     """Write ``enrichment: {email?, phone?, company_domain?, name?, provider, enriched_at}``.
 
-    ``email`` is ``{normalized, domain, is_free, is_disposable}``, ``phone`` ``{e164, region}``, ``name``
-    ``{first, last}``, without titles and degrees. Nothing that a person typed is written over, under ``enrichment``
-    either. ``region`` is for phone numbers that do not say their own; without it the lead's country or language does,
+    ``email`` is ``{normalized, domain, is_free, is_disposable}``, ``phone`` ``{e164, region}``, ``name`` ``{first,
+    last}``, without titles and degrees. The action overwrites nothing that a person typed, under ``enrichment``
+    neither. ``region`` is for phone numbers that do not say their own; without it the lead's country or language does,
     else the daemon's default.
     """
 
@@ -40,10 +40,10 @@ class EnrichLead(Action):
 
 
 def _update(present: Mapping[str, Any], written: Mapping[str, Any]) -> EntityUpdate:
-    """Return the write that keeps what is not ours.
+    """Return the write that keeps the fields that a person typed.
 
-    What an earlier enrichment stamped is renewed. Where a person began, only what is missing is added, and no stamp:
-    the next enrichment has to find the same.
+    Fields of an earlier enrichment (it set ``enriched_at``) are renewed. Where a person has written ``enrichment``,
+    only missing fields are added, and no ``enriched_at``: the next enrichment must see that a person wrote it.
     """
     if not present:
         return EntityUpdate({"enrichment": written})

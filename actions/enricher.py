@@ -1,4 +1,4 @@
-"""Derives what can be known of a person without asking anybody: from the address, the phone number and the name.
+"""Derive data about a person from the address, the phone number and the name, without asking other services.
 
 The lists and tables behind it take a tenth of a second to load, so they are loaded in a thread, at the first use.
 """
@@ -19,20 +19,20 @@ from rules.path import value_at
 
 DERIVED_FIELDS: Final = ("email", "phone", "company_domain", "name")
 
-# How much of a field is looked at: more than that is no name and no number, and must not cost time.
+# Characters of a field that are looked at: a longer value is no name and no address, and must not cost time.
 _LONGEST: Final = {"name": 200, "website": 2_000}
 
 
 @dataclass(frozen=True, slots=True)
 class Enrichment:
-    """What was derived, by field, and the fields that hold something that cannot be read."""
+    """The derived data, by field, and the names of the fields that cannot be read."""
 
     fields: Mapping[str, Any]
     unreadable: tuple[str, ...]
 
 
 class Enricher:
-    """Derives; one for the process."""
+    """Derives data; one for the process."""
 
     def __init__(self, default_region: str | None = None) -> None:
         """Keep the region, such as ``BR``, of phone numbers that do not say their own."""
@@ -41,7 +41,7 @@ class Enricher:
         self._loading = asyncio.Lock()
 
     async def enrich(self, entity: Mapping[str, Any], region: str | None = None) -> Enrichment:
-        """Return what can be derived from ``entity``; ``region`` is that of its phone number, if it says none."""
+        """Return the data derived from ``entity``; ``region`` is that of phone numbers that name none."""
         directory = await self._loaded()
         address = parse_email_address(entity.get("email"))
         derived = {
@@ -84,7 +84,7 @@ def _phone(entity: Mapping[str, Any], region: str | None, directory: Directory) 
 
 
 def _company_domain(entity: Mapping[str, Any], address: EmailAddress | None, directory: Directory) -> str | None:
-    """Return the domain of the website, else that of an address which is not one that anybody can get."""
+    """Return the domain of the website, else that of the address, unless the domain is free or disposable."""
     website = _text(entity, "website")
     if website:
         return directory.registered_domain(_host(website))

@@ -1,8 +1,7 @@
-"""What may be told of what a mail server says: its text may hold the password, in any spelling.
+"""Show a mail server's answers without the password, which they may hold in any spelling.
 
-Of the answers to a login only the numbers are told. Other texts are told, because they say why an address or a
-message is refused, unless they resemble the password: then they are left out whole, for cutting out what was found
-would miss the next spelling.
+Of answers to a login only the numbers are shown. Other texts are shown, because they say why an address or a message is
+refused. A text that resembles the password is left out as a whole: removing one spelling would miss the next one.
 """
 
 import re
@@ -19,13 +18,13 @@ _NOT_SHOWN: Final = "(text not shown)"
 
 
 def told_of(error: Exception, password: str | None, *, is_login: bool) -> str:
-    """Return what an error of the conversation says, on one line, without the password."""
+    """Return the text of an error of the conversation, on one line, without the password."""
     if isinstance(error, SMTPResponseException):
         return f"answered {_answer(error, password, is_login)}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     said = str(error.message if isinstance(error, SMTPException) else error)
-    if is_login and type(error) is not SMTPException:  # the plain ones are the library's own words
+    if is_login and type(error) is not SMTPException:  # plain SMTPExceptions hold the library's own text
         return "the login broke off"
     return _on_one_line(_NOT_SHOWN if _resembles(said, password) else said)
 
@@ -51,7 +50,7 @@ def _spellings(password: str) -> set[str]:
     for secret in (password, password[::-1]):
         octets = secret.encode("utf-8", "surrogatepass")
         spelled |= {secret, octets.hex(), quote(octets)}
-        for before in range(3):  # what stands before it moves the groups of base64
+        for before in range(3):  # the bytes before it shift the groups of base64
             characters = b64encode(b"\0" * before + octets).decode()
             spelled.add(characters[(8 * before + 5) // 6 : (8 * (before + len(octets))) // 6])
     return set(map(_skeleton, spelled))

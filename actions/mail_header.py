@@ -1,8 +1,8 @@
-"""Writes the header fields of an e-mail: the one place where text of others becomes part of a header.
+"""Write the header fields of an e-mail: the only place where foreign text becomes part of a header.
 
-A value is written as it stands only where every reader takes it for what it is. All else is written in encoded words
-(RFC 2047), quoted strings and folded lines (RFC 5322), by own code: the standard library decodes encoded words in
-what it is given, so a text could bring line breaks and commas with it.
+A value is written unchanged only if every mail program reads it unchanged. Other values become encoded words (RFC
+2047), quoted strings and folded lines (RFC 5322), by code of our own: the standard library decodes encoded words in its
+input, so a text could smuggle in line breaks and commas.
 """
 
 import re
@@ -16,7 +16,7 @@ _ENCODED_WORD: Final = 75
 _LONGEST_WORD: Final = 60  # a longer one is encoded, so that lines can be kept short
 _START: Final = "=?utf-8?b?"
 _END: Final = "?="
-_MARK: Final = "=?"  # what a reader takes for the start of an encoded word
+_MARK: Final = "=?"  # starts an encoded word
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 
 
@@ -50,7 +50,7 @@ def written_address(mailbox: str) -> str:
     """Return a mailbox as it is written in a header and told to a server.
 
     Some programs decode encoded words even in addresses, where they mean nothing (RFC 2047, section 5). So a local part
-    that looks like one is quoted, each question mark by itself: the same address, and nobody finds a word in it.
+    that looks like one is quoted, each question mark by itself: the address stays the same, and holds no encoded word.
     """
     local, _, domain = mailbox.rpartition("@")
     return '"' + local.replace("?", r"\?") + f'"@{domain}' if _MARK in local else mailbox
@@ -74,8 +74,8 @@ def _folded(lines: Sequence[str], words: Sequence[str]) -> str:
 def _encoded_lines(text: str, taken: int) -> list[str]:
     """Return ``text`` as one encoded word a line, each after a blank; ``taken`` characters stand before the first.
 
-    No character is split over two words, and the blanks of the text are inside of them: readers drop those between.
-    A word ends at a blank where there is one, for readers that keep them.
+    No character is split over two words, and the blanks of the text are inside of words: mail programs drop blanks
+    between words. A word ends at a blank where there is one, for programs that keep them.
     """
     lines: list[str] = []
     held = b""

@@ -1,7 +1,7 @@
-"""Looks at the finished bytes of an e-mail before they are sent, and refuses what nobody meant to send.
+"""Check the finished bytes of an e-mail before they are sent.
 
-It trusts nothing of how the message was made: what it passes has exactly the header fields that it should have, one
-mailbox in ``To``, and lines that every server takes over unchanged.
+The check does not trust the code that made the message: a message that passes has exactly the expected header fields,
+one mailbox in ``To``, and lines that every server takes over unchanged.
 """
 
 import re
@@ -53,7 +53,7 @@ def _fields(lines: Sequence[bytes]) -> list[tuple[str, str]]:
 
 
 def _mailbox(value: str) -> str | None:
-    """Return the mailbox that a field holds, or None where it holds anything else as well, to whichever reader."""
+    """Return the mailbox that a field holds, or None if any mail program could read anything else in it."""
     match = _MAILBOX.fullmatch(value.strip(" "))
     if match is None or "=?" in value:
         return None

@@ -1,8 +1,8 @@
-"""One conversation with the mail server per message, and what is known of the message afterwards.
+"""Send a message in one conversation with the mail server, and tell whether the server took it.
 
-The server answers for a message after the line with nothing but a dot. Until that line is sent nothing has happened
-and the step may be tried again; from then until the answer nobody can know; what comes after it, QUIT, changes nothing
-(FAILURES, row SMTP).
+The server answers for a message after the line with a single dot. Until that line is sent, nothing has happened and the
+step may be tried again. From then until the answer, the fate of the message is unknown. The QUIT afterwards changes
+nothing (FAILURES, row SMTP).
 """
 
 import asyncio
@@ -32,24 +32,24 @@ from actions.sender import Sender
 from config.error import PermanentActionError, ReflexdError, TransientActionError
 from config.settings import SmtpSecurity
 
-_GOODBYE_S: Final = 1.0
+_QUIT_S: Final = 1.0
 _LOOK_S: Final = 0.02
 _GO_ON: Final = 354
 _NOT_AVAILABLE: Final = 421  # RFC 5321, section 3.8: about the server, not the message; too many connections, a restart
 _AWAY: Final = timedelta(minutes=1)
-_FAILURES: Final = (SMTPException, OSError, ValueError, RuntimeError)  # what the client raises
+_FAILURES: Final = (SMTPException, OSError, ValueError, RuntimeError)  # the errors that the client raises
 _Hook = Callable[[], None]
 
 
 class MailInDoubt(ReflexdError):
-    """The server went away after the message and before its answer: nobody knows whether it will deliver."""
+    """The connection ended after the message and before the answer: whether the server delivers it is unknown."""
 
 
 class _Phase(StrEnum):
-    """Where a conversation stands."""
+    """The phase of a conversation."""
 
-    BEFORE = "before"  # nothing has happened, nothing will
-    LOGIN = "login"  # the same, and what the server says may hold the password
+    BEFORE = "before"  # the server has no message yet
+    LOGIN = "login"  # the same, and the server's answers may hold the password
     IN_DOUBT = "in doubt"  # the last line is sent, the answer to it is not here
     ANSWERED = "answered"
 
@@ -82,11 +82,11 @@ class Mailer:
         """Return once the server has taken over ``message`` for ``mailbox``.
 
         ``on_doubt`` is called right before the line that ends the message is sent, ``on_taken`` once the server has
-        answered that it took it: whoever cancels the call knows by them what it means. The conversation ends at
+        taken the message: by them the caller knows the meaning of a cancellation. The conversation ends at
         ``deadline``, an instant of ``time.monotonic()``, at the latest.
 
-        Raises TransientActionError (not taken over, may be later), PermanentActionError (never will be) or
-        MailInDoubt. No message of an error carries the password.
+        Raises TransientActionError (not taken over, a later attempt may succeed), PermanentActionError (no attempt
+        will) or MailInDoubt. No message of an error carries the password.
         """
         conversation = _Conversation(self._client(await self._context()), on_doubt)
         problem: ReflexdError | None = None
@@ -94,13 +94,13 @@ class Mailer:
             async with asyncio.timeout(self._time_left(deadline)):
                 await conversation.hold(self._settings, mailbox, message)
                 on_taken()
-            await conversation.say_goodbye()
+            await conversation.quit()
         except _FAILURES as error:
             problem = self._judged(error, conversation.phase)
         finally:
             conversation.end()
         if problem is not None:
-            raise problem  # outside of the handler: a cause may carry what was said, the password too
+            raise problem  # outside of the handler: a cause may carry the conversation, the password too
 
     def _time_left(self, deadline: float | None) -> float:
         longest = self._settings.timeout_s
@@ -200,14 +200,14 @@ class _Conversation:
         finally:
             answering.cancel()
 
-    async def say_goodbye(self) -> None:
-        """Quit; nothing depends on it any more."""
+    async def quit(self) -> None:
+        """Quit; the outcome no longer depends on it."""
         with suppress(*_FAILURES):
-            async with asyncio.timeout(_GOODBYE_S):
+            async with asyncio.timeout(_QUIT_S):
                 await self._client.quit()
 
     def end(self) -> None:
-        """Let go of the connection, without waiting for a server that does not read."""
+        """Close the connection, without waiting for a server that does not read."""
         abort = getattr(self._client.transport, "abort", None)
         if abort is not None:
             abort()
@@ -215,13 +215,13 @@ class _Conversation:
 
 
 def _is_permanent(error: Exception) -> bool:
-    """Return whether trying again would meet the same: the server lacks what is asked for, or is not who it says."""
+    """Return whether another attempt would fail too: the server lacks a feature, or its certificate is wrong."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return True
         cause = cause.__cause__
-    # Of aiosmtplib's errors the plain ones are raised where STARTTLS or a way to log in is missing.
+    # aiosmtplib raises plain errors where STARTTLS or a way to log in is missing.
     return (
         type(error) is SMTPException or isinstance(error, SMTPNotSupported | UnicodeError) or type(error) is ValueError
     )

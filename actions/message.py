@@ -34,8 +34,8 @@ def build_message(
 ) -> Message:
     """Return the message for the step with ``key``; its Message-ID is the same in every attempt.
 
-    Raises PermanentActionError for a subject that is no single line of text, and where the finished bytes hold
-    anything that they should not: then nothing is sent.
+    Raises PermanentActionError for a subject that is no single line of text, and where the check of the
+    finished bytes fails: then nothing is sent.
     """
     identity = message_id(key, sender)
     head = [
@@ -93,7 +93,7 @@ def _part(subtype: str, text: str) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Return ``text`` with halves of characters put together, or replaced where the other half is missing."""
+    """Return ``text`` with surrogate pairs joined, and lone surrogates replaced."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -45,7 +45,7 @@ class Skip:
 
     @property
     def told(self) -> dict[str, str]:
-        """What the history says: ``{reason, detail?}``."""
+        """The result in the history: ``{reason, detail?}``."""
         return {"reason": self.reason} if self.detail is None else {"reason": self.reason, "detail": self.detail}
 
 
@@ -73,7 +73,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """Nobody can know whether the effect took place, and it must not be repeated: a person decides."""
+    """Whether the effect took place is unknown, and it must not be repeated: a person decides."""
 
     error: str
 

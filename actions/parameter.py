@@ -14,7 +14,7 @@ _LARGEST_EXACT: Final = 2**53  # of the whole numbers, as a double
 
 
 def _person_id(raw: Any) -> Any:
-    # An integer, of a CRM whose driver knows only doubles; a larger one may have been another number.
+    # Drivers that know only doubles send integers as doubles; a larger one may have been rounded.
     is_whole = isinstance(raw, float) and raw.is_integer() and abs(raw) <= _LARGEST_EXACT
     if isinstance(raw, bool) or not (is_whole or isinstance(raw, str | int | ObjectId)):
         problem = f"expected a string, an integer or an ObjectId, found {found(raw)}"
@@ -22,7 +22,7 @@ def _person_id(raw: Any) -> Any:
     return raw
 
 
-# What the parser of rules.field takes, for the API's description.
+# The paths that rules.field accepts, for the description of the API.
 FIELD_SCHEMA: Final[dict[str, Any]] = {
     "description": "The dotted path of a field.",
     "type": "string",
@@ -33,7 +33,7 @@ FIELD_SCHEMA: Final[dict[str, Any]] = {
 # The dotted path of a field of the entity.
 FieldPath = Annotated[str, read_by(parse_field), WithJsonSchema(FIELD_SCHEMA)]
 
-# Who something is for, in the type the CRM uses for its people; kept as it is given.
+# A person, in the type that the CRM uses for people; stored as given.
 PersonId = Annotated[
     str | int | float | ObjectId,
     PlainValidator(_person_id),

@@ -1,6 +1,6 @@
-"""Splits a name that was given as one into first and last name, without titles and degrees.
+"""Split a full name into first and last name, without titles and degrees.
 
-Where a word may be a name as well as a title, it is taken for a name: ``Don Draper``, ``Jack Ma``, ``Md Rahman``.
+A word that may be a name or a title is taken for a name: ``Don Draper``, ``Jack Ma``, ``Md Rahman``.
 """
 
 import re
@@ -58,7 +58,7 @@ def split_name(name: str) -> dict[str, str]:
 def _bare(words: Sequence[str]) -> list[str]:
     """Return the words of a part without the titles before and the suffixes behind them."""
     start, end = 0, len(words)
-    # In a name all of capitals they say nothing.
+    # In a name all of capitals, capitals do not mark degrees.
     has_cases = any(character.islower() for word in words for character in word)
     while start < end and (_is_title(words[start]) or not _key(words[start])):
         start += 1
@@ -68,7 +68,7 @@ def _bare(words: Sequence[str]) -> list[str]:
 
 
 def _adds_nothing(words: Sequence[str], is_full: bool) -> bool:
-    """Return whether what stands behind a comma is no name; after a full name, whatever may be a title or a degree."""
+    """Return whether the words behind a comma are no name: only titles and degrees; looser ones after a full name."""
     loose = _LOOSE_TITLES | _CAPITAL_SUFFIXES if is_full else frozenset()
     return all(_is_title(word) or _is_suffix(word, True) or _key(word) in loose for word in words)
 

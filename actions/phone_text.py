@@ -1,4 +1,4 @@
-"""What a phone number may mean that people and programs wrote in their own way, the likeliest reading first."""
+"""List the possible readings of a phone number that people or programs wrote, the likeliest first."""
 
 import re
 from dataclasses import dataclass, replace
@@ -17,9 +17,9 @@ _START: Final = re.compile(r"[+＋(\d]")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text to be read as the number of a phone in ``region``; None where it says so itself.
+    """A text to be read as a phone number in ``region``; None where the text names the country.
 
-    ``expected`` is the region that has to come of it, for a reading that is good for nothing else.
+    ``expected``: the reading counts only if its number is of this region.
     """
 
     text: str
@@ -28,11 +28,11 @@ class Reading:
 
 
 def phone_readings(raw: Any, region: str | None) -> list[Reading]:
-    """Return what ``raw`` may mean, the likeliest first.
+    """Return the readings of ``raw``, the likeliest first.
 
     ``00`` is what most of the world dials for ``+``. Digits that begin with the code of ``region`` have it in front;
-    other numbers without a plus are read in ``region``. Where that makes no sense, or where a program stored it as a
-    number, which cannot begin with a plus, they may begin with any country's code.
+    other numbers without a plus are read in ``region``. Where such a number is not valid, or was stored as a
+    number, which cannot begin with a plus, it may begin with any country's code.
     """
     text = _text_of(raw)
     start = _START.search(text)

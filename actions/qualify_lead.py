@@ -1,4 +1,4 @@
-"""The action ``qualify_lead``: says how promising a lead is."""
+"""The action ``qualify_lead``: rates how promising a lead is."""
 
 from typing import ClassVar, Literal
 

@@ -1,9 +1,9 @@
-"""Renders the Liquid templates that users write, in a process apart: nothing escapes, and nothing runs for ever.
+"""Render the Liquid templates that users write, in a separate process and within limits.
 
-What a template may cost is counted while it is rendered, and the kernel ends a rendering that takes more processor
-time or memory than any may (``rendering_worker.py``); neither holds up the daemon's loop or its interpreter. The
-renderings of one workflow wait in a line of their own and lines take turns, so a workflow whose templates are heavy
-delays itself. The process is started when there is something to render and ended when there was nothing for a while.
+The rendering process counts the work of a template while it renders, and the kernel ends a rendering that takes too
+much processor time or memory (``rendering_worker.py``); neither blocks the daemon's event loop or interpreter. The
+renderings of one workflow wait in a line of their own and the lines take turns, so a workflow with heavy templates
+delays only itself. The process starts with the first rendering and ends after a while without any.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from actions.rendering_process import CHILDREN, WORKER, ProcessEnded, RenderingP
 from actions.rendering_request import request_of
 from config.error import PermanentActionError, TransientActionError
 
-WAIT_S: Final = 10.0  # for a turn, and again for the answer: only a machine that stands still takes so long
+WAIT_S: Final = 10.0  # for a turn, and again for the answer: longer only if the machine stands still
 IDLE_S: Final = 60.0  # without anything to render until the process is ended
 
 
@@ -28,7 +28,7 @@ class Renderer:
     """Renders texts as plain text or as HTML; in HTML every value is escaped."""
 
     def __init__(self, on_ended: Callable[[str], None] = lambda _reason: None, *, module: str = WORKER) -> None:
-        """``on_ended`` is told why whenever a rendering, or the process, was ended; ``module`` is what it runs."""
+        """``on_ended`` is called with the reason when a rendering or the process ended; the process runs ``module``."""
         self._module = module
         self._on_ended = on_ended
         self._lines: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
@@ -45,9 +45,10 @@ class Renderer:
     ) -> dict[str, str]:
         """Return every source rendered with ``values``, under its name; the source named ``html`` is HTML.
 
-        Line breaks that values bring into the source named ``subject`` become blanks. ``line`` tells whose rendering it
-        is. Raises PermanentActionError, naming the source and the limit or the mistake, and TransientActionError where
-        the machine has no room for another process, or, to come back later, where the line is too long.
+        Line breaks that values bring into the source named ``subject`` become blanks. ``line`` is the key of the line
+        that this rendering waits in. Raises PermanentActionError, naming the source and the limit or the mistake, and
+        TransientActionError where the machine has no room for another process, or, to come back later, where the line
+        is too long.
         """
         request = request_of(sources, values)
         own = self._lines.get(line) or self._lines.setdefault(line, asyncio.Lock())
@@ -62,14 +63,14 @@ class Renderer:
         except TimeoutError as error:
             problem = f"the template did not get its turn within {WAIT_S:g} s"
             raise TransientActionError(problem, retry_after=timedelta(seconds=WAIT_S)) from error
-        # From here on it runs to its end: whoever asked may be cancelled, its answer still has to be read.
+        # From here on the rendering runs to its end: even if the caller is cancelled, the answer has to be read.
         work = asyncio.create_task(self._rendered(request), name="rendering")
         self._work.add(work)
         work.add_done_callback(lambda _: self._turn_over(work, own))
         return await asyncio.shield(work)
 
     async def stop(self) -> None:
-        """End the process and what it renders; whatever is asked for later starts another one."""
+        """End the process and its renderings; a later rendering starts another process."""
         while self._work:
             for work in self._work:
                 work.cancel()
@@ -82,7 +83,7 @@ class Renderer:
     def _turn_over(self, work: asyncio.Task[dict[str, str]], own: asyncio.Lock) -> None:
         self._work.discard(work)
         if not work.cancelled():
-            work.exception()  # or asyncio says that nobody has asked for it
+            work.exception()  # otherwise asyncio warns that it was never retrieved
         self._turns.release()
         own.release()
         self._keep()
@@ -112,9 +113,9 @@ class Renderer:
             self._free.append(child)
 
     async def _answer(self, child: int, request: bytes) -> Mapping[str, Any]:
-        """Return the answer; asked once more where the process ended beside the rendering, or for no known reason.
+        """Return the answer; ask once more if the process ended for a reason other than the time limit.
 
-        Raises PermanentActionError where it was the rendering that ended it, else TransientActionError.
+        Raises PermanentActionError if the rendering caused the end, else TransientActionError.
         """
         reason, is_its_own = "", False
         for _ in range(2):
@@ -133,7 +134,7 @@ class Renderer:
             if ENDED not in answer:
                 return answer
             self._on_ended(reason := _reason_of(answer[ENDED]))
-            if answer[ENDED] != signal.SIGKILL:  # nothing here sends that one: a person, or a system short of memory
+            if answer[ENDED] != signal.SIGKILL:  # we never send SIGKILL: a person did, or a system short of memory
                 is_its_own = True
             if answer[ENDED] == signal.SIGPROF:
                 break

@@ -1,8 +1,8 @@
-"""What one rendering of a template may cost, and the Liquid context that keeps count.
+"""Limit the work of one rendering, by a Liquid context that counts it.
 
-A template is written by a user and filled with what strangers typed. Liquid has no way out of its sandbox, but it
-can be made to work for ever: by loops, by values that double, by filters that multiply. Every value that enters an
-expression is weighed, every loop is paid for before it starts, and a filter is refused before it multiplies.
+Users write templates, and strangers type the values in them. Nothing escapes from Liquid's sandbox, but a template can
+work for ever: by loops, by values that double, by filters that multiply. So every value that enters an expression is
+measured, the work of every loop is counted before it starts, and a filter is refused before it multiplies.
 """
 
 import math
@@ -46,7 +46,7 @@ class BudgetContext(RenderContext):
             raise ResourceLimitError(f"work limit of {WORK:,} passed", token=None)
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
-        """Return the value at ``path`` after weighing it."""
+        """Return the value at ``path`` and count its size."""
         value = super().get(path, token=token, default=default)
         self.spend(1 + weight(value))
         return value
@@ -58,19 +58,19 @@ class BudgetContext(RenderContext):
         return super().get_item(obj, whole(key))
 
     def assign(self, key: str, val: Any) -> None:
-        """Assign a variable; Liquid then measures all of them, which is what is paid for here."""
+        """Assign a variable, and count the work that Liquid does then: it measures all variables."""
         self.spend(1 + 10 * len(self.locals))
         super().assign(key, val)
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
-        """Pay for a loop before it starts: Liquid itself counts nested loops, but not those that follow each other."""
+        """Count a loop before it starts: Liquid itself counts nested loops, but not those that follow each other."""
         self._iterations_left -= length
         if self._iterations_left < 0:
             raise ResourceLimitError(f"loop limit of {LOOP_ITERATIONS:,} iterations passed", token=None)
         self.spend(length * self._work_of_a_pass)
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
-        """Return the filter ``name``, weighed on both sides."""
+        """Return the filter ``name``, which counts the sizes of its arguments and of its result."""
         return partial(self._filtered, name, super().filter(name, token))
 
     def _filtered(self, name: str, function: Callable[..., object], *args: Any, **options: Any) -> object:
@@ -86,7 +86,7 @@ class BudgetContext(RenderContext):
 class BoundedStop(Expression):
     """The end of a range ``(start..stop)``, refused where the range would be longer than any loop may be.
 
-    Liquid walks through a range before it counts it, in C and without a pause.
+    Liquid walks through a range before it counts the range, in C and without a pause.
     """
 
     def __init__(self, start: Expression, stop: Expression) -> None:
@@ -110,7 +110,7 @@ class BoundedStop(Expression):
 
 
 def weight(value: Any) -> int:
-    """Return how much there is in ``value``; raise ResourceLimitError where it is more than any value may hold."""
+    """Return the size of ``value``; raise ResourceLimitError if it is larger than any value may be."""
     total = 0
     waiting = [value]
     while waiting:
@@ -138,7 +138,7 @@ def weight(value: Any) -> int:
 
 
 def _growth(name: str, args: Sequence[Any]) -> int:
-    """Return the size of what filter ``name`` would make of ``args``, for the filters that multiply; 0 for others."""
+    """Return the size of the result of filter ``name``, for the filters that multiply; 0 for others."""
     if name == "replace" and len(args) > 2:
         text, sought, new = map(text_of, args[:3])
         return text.count(sought) * len(new)
@@ -148,7 +148,7 @@ def _growth(name: str, args: Sequence[Any]) -> int:
 
 
 def _extra_work(name: str, args: Sequence[Any]) -> int:
-    """Return the work of the filters that do more than look at everything once."""
+    """Return the extra work of the filters that look at everything more than once."""
     if name in ("sort", "sort_natural") and args and isinstance(args[0], list):
         return len(args[0]) * math.ceil(math.log2(len(args[0]) + 1))
     if name in _BY_SIGN:

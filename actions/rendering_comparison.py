@@ -1,7 +1,7 @@
-"""How values compare in templates, and how they are printed, in the place of Liquid's own functions.
+"""Compare and print values in templates, in the place of Liquid's own functions.
 
-Liquid's own know neither dates nor decimals and raise where types differ; here, as in conditions, what cannot be
-compared is neither less nor greater. A date compares with another one, or with a text in ISO 8601.
+Liquid's own know neither dates nor decimals and raise where types differ. Here, as in conditions, a value that cannot
+be compared is neither less nor greater. A date compares with another one, or with a text in ISO 8601.
 """
 
 from collections.abc import Collection
@@ -64,7 +64,7 @@ def printed(value: Any, autoescape: bool) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return what Liquid's own objects stand for; None for what is missing."""
+    """Return the value that an object of Liquid stands for; None for a missing one."""
     if is_undefined(value):
         return None
     return value.__liquid__() if hasattr(value, "__liquid__") else value

@@ -1,4 +1,4 @@
-"""Dates in templates: what is one, and how two of them compare; always in UTC.
+"""Recognise and compare dates in templates, always in UTC.
 
 BSON's dates go far beyond the years that Python knows, and templates get them from texts and numbers as well.
 """
@@ -52,7 +52,7 @@ def date_of_bson(value: DatetimeMS | Timestamp) -> datetime | FarDate:
 
 
 def milliseconds_of(value: object) -> int | None:
-    """Return a date as milliseconds since 1970, None for what is no date."""
+    """Return a date as milliseconds since 1970, None for other values."""
     if isinstance(value, FarDate):
         return value.milliseconds
     if isinstance(value, datetime):

@@ -14,7 +14,7 @@ FORMAT_CHARACTERS: Final = 200
 
 
 def date_filter(value: Any, template: Any, *, context: RenderContext, environment: Environment) -> str:
-    """Return the filter ``date``: ``value`` written as ``template`` says; what is no date is left as it is."""
+    """Return the filter ``date``: ``value`` written as ``template`` says; other values are left as they are."""
     if value is None:
         return ""
     moment = context.resolve("now", default=None) if value in ("now", "today") else _date(value)

@@ -1,7 +1,7 @@
-"""Renders Liquid templates within limits; this is what the rendering process does, and nobody else.
+"""Render Liquid templates within limits; only the rendering process does this.
 
-Nothing escapes from a template: it has no files, no other templates and no object but what it is given. What it may
-cost is counted while it runs (``rendering_budget.py``); the process it runs in is the last bound.
+A template reaches no files, no other templates and no objects but its own values. ``rendering_budget.py`` counts the
+work while a template runs; the limits of the process are the last bound.
 """
 
 import decimal
@@ -81,11 +81,11 @@ class Engine:
     def _one_line(self, source: str, values: Mapping[str, Any]) -> str:
         """Return a subject rendered without the line breaks that do not stand in its ``source``."""
         text = self._render_one("subject", source, on_one_line(values))
-        # Where the source has none, values brought them all: in keys, or encoded, for a filter to decode.
+        # If the source has no line break, values brought all of them: in keys, or encoded, for a filter to decode.
         return text if LINE_BREAK.search(source.strip()) else str(on_one_line(text))
 
     def _render_one(self, name: str, source: str, values: Mapping[str, Any]) -> str:
-        # Liquid and its filters let many kinds of errors through; all of them are mistakes of this template.
+        # Liquid and its filters raise many kinds of errors; each is a mistake in this template.
         try:
             return self._parsed(source, name == "html").render(values)
         except Exception as error:
@@ -119,7 +119,7 @@ class _Environment(Environment):
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
-        # Templates stand alone: there is nothing to include, and no value is ever trusted to be HTML.
+        # A template cannot include others, and no value is trusted to be HTML.
         for tag in ("include", "render"):
             del self.tags[tag]
         del self.filters["safe"]
@@ -127,9 +127,9 @@ class _Environment(Environment):
 
 
 def problem_of(error: Exception) -> str:
-    """Return what is wrong, on one line, cut, and in which line of the template.
+    """Return the problem on one line, cut, with its line in the template.
 
-    Without the excerpt of the template that Liquid adds, which may hold anything.
+    The excerpt of the template that Liquid adds is left out: it may hold anything.
     """
     problem = _LIMITS.get(type(error))
     if problem is None and isinstance(error, LiquidError):

@@ -1,4 +1,4 @@
-"""Liquid's filters as templates have them: null and missing values are blank wherever a text is expected."""
+"""The filters of templates: Liquid's, in which null and missing values are blank wherever a text is expected."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -65,7 +65,7 @@ _COUNTS: Final = {"slice": 2, "truncate": 1, "truncatewords": 1}  # how many of 
 
 
 def prepared(filters: Mapping[str, Function]) -> dict[str, Function]:
-    """Return Liquid's filters, ours in the place of those that are wrong or slow, all made safe against null."""
+    """Return Liquid's filters, with ours in the place of wrong or slow ones; all of them accept null."""
     return {name: _prepared(name, _OWN.get(name, function)) for name, function in filters.items()}
 
 
@@ -87,7 +87,7 @@ def _prepared(name: str, function: Function) -> Function:
 
 
 def _subject(name: str, value: Any) -> Any:
-    """Return what a filter is applied to in the form it expects; a missing value is null."""
+    """Return the value of a filter in the form that the filter expects; a missing value is null."""
     if is_undefined(value):
         value = None
     if name in _OF_TEXT:
@@ -98,7 +98,7 @@ def _subject(name: str, value: Any) -> Any:
 
 
 def _arguments(name: str, arguments: tuple[Any, ...]) -> list[Any]:
-    """Return a filter's arguments; null ones are blank where texts are meant, else left to what the filter assumes."""
+    """Return a filter's arguments; null is blank for a text, and otherwise the filter's default."""
     given = [None if is_undefined(each) else each for each in arguments]
     if name in _WITH_TEXT:
         return [each if isinstance(each, str) else text_of(each) for each in given]

@@ -1,4 +1,4 @@
-"""How the daemon and its rendering process talk: a length in four bytes, then a BSON document."""
+"""The messages between the daemon and its rendering process: a length in four bytes, then a BSON document."""
 
 import signal
 import struct
@@ -9,9 +9,11 @@ import bson
 _HEAD: Final = struct.Struct(">I")
 HEAD_BYTES: Final = _HEAD.size
 
-END: Final = signal.SIGUSR1  # ends the process with its children; others may come from a terminal or a service manager
+END: Final = (
+    signal.SIGUSR1
+)  # ends the process and its children; other signals may come from a terminal or a service manager
 
-# What a document answers with. One of these keys holds what became of the rendering.
+# The keys of an answer; each answer has one of them.
 TEXTS: Final = "texts"  # the rendered texts under the names of their sources
 PROBLEM: Final = "problem"  # why the template cannot be rendered
 ENDED: Final = "ended"  # the signal that ended the process while it rendered, or 0

@@ -1,4 +1,4 @@
-"""How much one rendering may take; one place, because the daemon and its rendering process both hold to it."""
+"""The limits of one rendering, in one place because the daemon and its rendering process both apply them."""
 
 from typing import Final
 
@@ -19,15 +19,15 @@ ANSWER_BYTES: Final = 1_000_000
 
 
 def value_limit() -> str:
-    """Return what is said of a text, or the texts of a list, beyond ``VALUE_SIZE``."""
+    """Return the message for a text, or the texts of a list, beyond ``VALUE_SIZE``."""
     return f"value limit of {VALUE_SIZE:,} characters passed"
 
 
 def list_limit() -> str:
-    """Return what is said of a list beyond ``LIST_LENGTH``."""
+    """Return the message for a list beyond ``LIST_LENGTH``."""
     return f"list limit of {LIST_LENGTH:,} entries passed"
 
 
 def entity_limit() -> str:
-    """Return what is said of the values of an entity that found no room among those a rendering is given."""
+    """Return the message for values of an entity that exceed the limits of a rendering."""
     return f"entity limit of {ALL_VALUES:,} values and {ALL_CHARACTERS:,} characters passed"

@@ -1,4 +1,4 @@
-"""Liquid's filters on lists that are not linear, or fail, as the library has them."""
+"""Filters on lists, in the place of Liquid's, which take more than linear time or fail."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -103,7 +103,7 @@ def _rank(value: Any) -> tuple[int, Any]:
     if value is None:
         return _LAST, 0
     if is_number(value):
-        return (0, value) if value == value else (1, 0)  # what is not a number has no place among them
+        return (0, value) if value == value else (1, 0)  # NaN has no place among numbers
     instant = milliseconds_of(value)
     if instant is not None:
         return 2, instant

@@ -1,7 +1,7 @@
 """Liquid's filters that calculate, for whole numbers, doubles and decimals alike.
 
-Whole numbers stay whole, doubles are added as they are written (0.1 and 0.2 make 0.3), and what meets a decimal is
-one, with all its digits. A text that is a number counts as that number, everything else as 0, as in Liquid.
+Whole numbers stay whole, doubles are added as they are written (0.1 and 0.2 make 0.3), and a result with a decimal is
+a decimal with all its digits. A text that is a number counts as that number, everything else as 0, as in Liquid.
 """
 
 import math
@@ -21,7 +21,7 @@ MOST_DIGITS: Final = 34  # behind the point, when a number is rounded
 
 
 def number_of(value: Any) -> Number:
-    """Return the number that ``value`` is, or is the text of; 0 for what is none."""
+    """Return the number that ``value`` is, or is the text of; 0 for other values."""
     if is_number(value):
         number: Number = value
         return number

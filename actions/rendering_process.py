@@ -1,7 +1,8 @@
 """The daemon's side of the rendering process: starts it, asks it, and ends it.
 
-The process gets no environment but where Python's packages lie, no file descriptor but one socket for each of its
-children, and a session of its own, so what a terminal or a service manager sends to a group does not reach it first.
+The process gets only the paths of Python's packages as environment, one socket for each of its children as file
+descriptors, and a session of its own, so that signals which a terminal or a service manager sends to the process group
+reach only the daemon.
 """
 
 import asyncio
@@ -22,11 +23,11 @@ from actions.rendering_limit import ANSWER_BYTES
 
 WORKER: Final = "actions.rendering_worker"
 _END_S: Final = 5.0  # until a process that does not end is killed
-CHILDREN: Final = 2  # one that renders for long leaves the other one to everybody else
+CHILDREN: Final = 2  # while one renders for long, the other serves the rest
 
 
 class ProcessEnded(Exception):
-    """The rendering process is no longer there, or says what it never should."""
+    """The rendering process is gone, or its answer makes no sense."""
 
 
 class RenderingProcess:
@@ -61,10 +62,10 @@ class RenderingProcess:
             raise ProcessEnded(type(error).__name__) from error
 
     async def close(self) -> None:
-        """Return when the process is gone; whoever waits for an answer gets ProcessEnded."""
+        """Return when the process is gone; pending calls of ``ask`` raise ProcessEnded."""
         for ours in self._sockets:
             with contextlib.suppress(OSError):
-                ours.shutdown(socket.SHUT_RDWR)  # closed only when nobody waits on them any more
+                ours.shutdown(socket.SHUT_RDWR)  # closing waits until no task uses them
         await asyncio.to_thread(_ended, self._process)
         _close(self._sockets)
 
@@ -86,7 +87,7 @@ def _spawned(module: str, descriptors: list[int]) -> subprocess.Popen[bytes]:
         [sys.executable, *options, "-m", module, *map(str, descriptors)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # what it has to say, it says in its answers
+        stderr=subprocess.DEVNULL,  # its answers carry its errors
         env={"PYTHONPATH": packages, "TZ": "UTC"},
         cwd="/",
         pass_fds=descriptors,
@@ -100,7 +101,7 @@ def _end(process: subprocess.Popen[bytes], sockets: list[socket.socket]) -> None
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Return when the process is gone. It ends its children itself, or they would be nobody's to wait for."""
+    """Return when the process is gone. The process ends its children itself, so that they do not become zombies."""
     process.send_signal(END)  # a rendering has no effects: there is nothing to wait for
     try:
         process.wait(_END_S)

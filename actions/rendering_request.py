@@ -1,8 +1,8 @@
-"""What the rendering process is asked: sources and values as BSON, cut to what any rendering may use.
+"""Make the request to the rendering process: sources and values as BSON, cut to the limits of a rendering.
 
-An entity may have 16 MB; a rendering never uses more than its limits allow. What is beyond them is left out here, so
-neither process has to carry it, and a mark in its place lets a template that uses it fail with the limit's name.
-Values near the root go first: what is deep in a heavy document does not push out its plain fields.
+An entity may have 16 MB; a rendering never uses more than its limits allow. Values beyond the limits are left out, so
+that neither process has to carry them. A mark in the place of such a value makes a template that uses it fail with the
+name of the limit. Values near the root come first, so that deep values do not push out the plain fields.
 """
 
 from collections import deque
@@ -64,12 +64,12 @@ def request_of(sources: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
 
 
 def decoded(request: bytes) -> dict[str, Any]:
-    """Return what ``request_of`` was given."""
+    """Return the arguments of ``request_of``."""
     return bson.decode(request, codec_options=CODEC)
 
 
 def within_limits(values: list[Any]) -> list[Any]:
-    """Return a copy of ``values`` in which a mark stands for everything that is beyond the limits."""
+    """Return a copy of ``values`` in which a mark stands for each value beyond the limits."""
     room = _Room()
     root: list[Any] = [None]
     waiting: deque[tuple[Any, _Holder, Any]] = deque([(values, root, 0)])
@@ -96,7 +96,7 @@ def within_limits(values: list[Any]) -> list[Any]:
 
 
 def _entries(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a document holds, a mark for each value that would take too long to decode."""
+    """Return the fields of a document, with a mark for each value that would take too long to decode."""
     if type(document) is dict:
         return document.copy()
     found: dict[str, Any] = {}
@@ -109,14 +109,14 @@ def _entries(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Room:
-    """What is left for the values of one rendering."""
+    """The room that is left for the values of one rendering."""
 
     def __init__(self) -> None:
         self._values = ALL_VALUES
         self._characters = ALL_CHARACTERS
 
     def mark_for(self, container: Any) -> Binary | None:
-        """Take a container's entries from what is left, and return None; or return the mark that says why not."""
+        """Count a container's entries and return None; or return the mark that names the limit they exceed."""
         try:
             length = len(container)
         except TooCostly:
@@ -131,7 +131,7 @@ class _Room:
         return None
 
     def admitted(self, value: Any) -> Any:
-        """Return a value that is no container, or the mark that says why it was left out."""
+        """Return a value that is no container, or the mark that names the limit it exceeds."""
         if isinstance(value, Regex):
             value = value.pattern
         elif isinstance(value, Code):

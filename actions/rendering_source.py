@@ -1,7 +1,7 @@
-"""Looks through the source of a Liquid template before Liquid does, in one pass.
+"""Check the source of a Liquid template before Liquid reads it, in one pass.
 
-Liquid's lexer is made of regular expressions that take the square of the length of some texts, without a pause, so
-what can be long in them is limited here first.
+Liquid's lexer consists of regular expressions that take quadratic time for some texts, without a pause. So the lengths
+that matter to them are limited here first.
 """
 
 import re
@@ -24,7 +24,7 @@ _VERBATIM: Final = {
 
 
 def work_of(source: str) -> int:
-    """Return what it costs to render every tag of ``source`` once, in the units of the rendering budget.
+    """Return the work of rendering every tag of ``source`` once, in the units of the rendering budget.
 
     Raises ResourceLimitError, naming the limit, and LiquidSyntaxError for a tag without an end.
     """
@@ -43,7 +43,7 @@ def work_of(source: str) -> int:
 
 
 def _tags(source: str) -> Iterator[str]:
-    """Yield what stands inside of every ``{{ }}`` and ``{% %}``, as Liquid's lexer would cut it."""
+    """Yield the inside of every ``{{ }}`` and ``{% %}``, as Liquid's lexer cuts it."""
     at = source.find("{")
     while at >= 0:
         end = {"{": "}}", "%": "%}"}.get(source[at + 1 : at + 2])

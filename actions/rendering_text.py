@@ -1,4 +1,4 @@
-"""Liquid's filters on texts that are not linear, or wrong, as the library has them."""
+"""Filters on texts, in the place of Liquid's, which take more than linear time or are wrong."""
 
 import re
 from typing import Final
@@ -17,7 +17,7 @@ _ESCAPED: Final = {"<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"}
 def strip_html(value: str) -> str:
     """Return a text without its tags, comments, scripts and styles, in one pass.
 
-    What is open at the end of the text is no tag. An end that was once looked for in vain is not looked for again.
+    A tag without an end is kept as text. An end that was searched for in vain is not searched for again.
     """
     stripped = _Stripping(value).result()
     return Markup(stripped) if isinstance(value, Markup) else stripped
@@ -26,7 +26,7 @@ def strip_html(value: str) -> str:
 class _Stripping:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._missing: set[str] = set()  # what has no end in the rest of the text
+        self._missing: set[str] = set()  # the kinds of parts that have no end in the rest of the text
 
     def result(self) -> str:
         kept: list[str] = []
@@ -41,7 +41,7 @@ class _Stripping:
         return "".join(kept)
 
     def _end_of(self, opens: re.Match[str]) -> int | None:
-        """Return where what ``opens`` ends; None if no tag ends any more."""
+        """Return the end of the part that ``opens``; None if no tag ends in the rest of the text."""
         comment, block = opens[1], (opens[2] or "").lower()
         if comment and "comment" not in self._missing:
             end = self._text.find("-->", opens.end())
@@ -75,7 +75,7 @@ def remove_last(value: str, sought: str) -> str:
 def replace_last(value: str, sought: str, new: str) -> str:
     """Return a text with ``new`` in the place of the last ``sought``.
 
-    Python searches backwards in the square of the length, forwards in its length: so the text is turned round.
+    Python searches backwards in quadratic time, forwards in linear time: so the text is reversed.
     """
     at = value[::-1].find(sought[::-1])
     if at < 0:

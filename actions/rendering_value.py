@@ -1,4 +1,4 @@
-"""What BSON values are in a template: numbers are numbers, ids their text, dates dates."""
+"""Turn BSON values into values of templates: decimals into numbers, ids into text, dates into dates."""
 
 import base64
 import json
@@ -18,12 +18,12 @@ from actions.rendering_request import MARK
 
 _UUID_BYTES: Final = 16
 
-# The arithmetic of Decimal128; an impossible result is not a number rather than an error.
+# The arithmetic of Decimal128; an impossible result is NaN instead of an error.
 ARITHMETIC: Final = Context(prec=34, Emin=-6143, Emax=6144, traps=[])
 
 
 class LeftOut:
-    """A value that is beyond the limits and was not handed over; ``limit`` says which."""
+    """Stands for a value that was left out; ``limit`` names the limit it exceeds."""
 
     __slots__ = ("limit",)
 
@@ -32,7 +32,7 @@ class LeftOut:
 
 
 def liquid_value(value: Any) -> Any:
-    """Return what a template sees of a BSON value, and of everything in it."""
+    """Return a BSON value, and everything in it, as a template sees it."""
     kind = type(value)
     if kind is dict:
         return {key: liquid_value(each) for key, each in value.items()}
@@ -43,7 +43,7 @@ def liquid_value(value: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """Return a value as the text that a template prints: nothing for what is null or missing."""
+    """Return a value as the text that a template prints: an empty text for null and missing."""
     if isinstance(value, str):
         return value
     if value is None or is_undefined(value):
@@ -58,7 +58,7 @@ def text_of(value: Any) -> str:
 
 
 def _object_text(value: Any) -> str:
-    """Return an object, or what stands in one, in the manner of JSON: only texts and dates in quotation marks."""
+    """Return an object, or a value in one, in the manner of JSON: only texts and dates in quotation marks."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_quoted(key)}: {_object_text(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
@@ -78,7 +78,7 @@ def is_number(value: object) -> bool:
 
 
 def whole(value: Any) -> Any:
-    """Return a double or decimal without a fraction as the whole number it is, everything else as it stands."""
+    """Return a double or decimal without a fraction as the whole number it is, every other value unchanged."""
     is_whole = isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value)
     return int(value) if is_whole else value
 
@@ -90,7 +90,7 @@ def decimal_of(value: int | float | Decimal) -> Decimal:
 
 def _decimal(value: Decimal128) -> Decimal:
     decimal = value.to_decimal()
-    return Decimal("NaN") if decimal.is_snan() else decimal  # the signalling one raises when it is compared
+    return Decimal("NaN") if decimal.is_snan() else decimal  # comparing a signalling NaN raises
 
 
 def _binary(value: Binary) -> Any:

@@ -1,12 +1,12 @@
 """The process that renders templates, apart from the daemon: ``python -m actions.rendering_worker FD FD``.
 
-The first process only loads what rendering needs and keeps one child for each socket it is given, which share what
-was loaded. A child answers one request after another. The kernel ends a child that uses more processor time than a
-rendering may, and gives it no more memory than that; the first process then tells the daemon and starts another one.
-A child also ends, to be replaced, when a rendering has left it much larger than it was. When the daemon has gone, by
-whatever way, its ends of the sockets are closed, the children end, and with the last of them the first process.
+The first process loads the code for rendering and forks one child for each socket that it is given; the children share
+the loaded code. A child answers one request after another. The kernel ends a child that uses more processor time than
+a rendering may, and limits its memory; the first process then tells the daemon and forks another child. A child also
+ends, and is replaced, when a rendering has left it much larger than before. When the daemon ends, in whatever way, the
+kernel closes its sockets; then the children end, and with the last of them the first process.
 
-Nothing is read but the sockets: no settings, no environment, no standard input.
+The process reads nothing but its sockets: no settings, no environment, no standard input.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ from actions.rendering_request import decoded
 
 GONE: Final = 0  # how a child exits when the daemon has closed its socket
 GROWN: Final = 3  # how it exits to be replaced
-_POLITENESS: Final = 5  # a heavy template gives way to the daemon
+_NICENESS: Final = 5  # the daemon goes before a heavy template
 
 
 class _Parent:
-    """The first process: it keeps a child at work for every socket until the daemon has gone, or ends it."""
+    """The first process: it keeps a child for every socket until the daemon has ended, or ends the process."""
 
     def __init__(self, engine: Engine, sockets: Sequence[int]) -> None:
         self._engine = engine
@@ -47,7 +47,7 @@ class _Parent:
             self._replace(self._children.pop(child), os.waitstatus_to_exitcode(status))
 
     def end(self, *_signal: object) -> None:
-        """End all children now: they are waited for, so that they do not become somebody else's to wait for."""
+        """End all children now; ``run`` then waits for them."""
         self._is_ending = True
         for child in self._children:
             os.kill(child, signal.SIGKILL)
@@ -79,9 +79,9 @@ class _Parent:
 def main(arguments: Sequence[str], engine: Engine) -> None:
     """Serve the sockets whose descriptors are named until the daemon has gone, or ends this process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the daemon decides: it may still have mails to send
+        signal.signal(number, signal.SIG_IGN)  # the daemon ends this process: it may still have mails to send
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # it ends a rendering that takes too long
-    os.nice(_POLITENESS)
+    os.nice(_NICENESS)
     gc.freeze()  # or a child's first collection would copy everything it shares
     parent = _Parent(engine, [int(each) for each in arguments])
     signal.signal(END, parent.end)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str], engine: Engine) -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    os._exit(code)  # nothing of the first process's is to be tidied up by a child
+    os._exit(code)  # a child must not run the exit handlers of the first process
 
 
 def _served(engine: Engine, socket: int) -> int:
@@ -131,7 +131,7 @@ def _resident() -> int:
 
 
 def _pages(column: int) -> int:
-    """Return how many pages of memory there are for this process (column 0) or in use by it (1); 0 if nobody says."""
+    """Return the pages of memory of this process (column 0), or those in use (column 1); 0 if that is unknown."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[column])
     except OSError:

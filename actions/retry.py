@@ -14,7 +14,7 @@ _SHORTEST_POSTPONEMENT: Final = timedelta(seconds=1)
 def delay_before(policy: RetryPolicy, attempt: int) -> timedelta:
     """Return how long to wait before attempt number ``attempt``, which is 2 for the first retry.
 
-    Tenacity only computes: MongoDB remembers the delay as ``due_at``, so a retry survives a restart and holds no
+    Tenacity only computes the delay. MongoDB keeps it as ``due_at``, so a retry survives a restart and holds no
     slot. Up to ``policy.jitter`` of it is random, so that steps that failed together do not come back together.
     """
     wait = wait_exponential_jitter(

@@ -1,4 +1,4 @@
-"""The scorecard: what makes a lead promising, in points, and which sums make which grade.
+"""The scorecard: the points that rate a lead, and the lowest sum of each grade.
 
 A scorecard is a JSON file ``{rules: [{field, operator, value, points, reason}], grades: {name: lowest score}}``.
 Operators are those of conditions. It is read and checked at start.
@@ -35,7 +35,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Qualification:
-    """What a scorecard says of a lead: a score from 0 to 100, its grade, and every reason with its points."""
+    """The rating of a lead: a score from 0 to 100, its grade, and every reason with its points."""
 
     score: int
     grade: str
@@ -50,7 +50,7 @@ class Scorecard:
     grades: tuple[tuple[str, int], ...]
 
     def judge(self, entity: Mapping[str, Any], now: datetime) -> Qualification:
-        """Return what the scorecard says of ``entity``; ``now`` is the server's time, for derived fields."""
+        """Return the rating of ``entity``; ``now`` is the server's time, for derived fields."""
         subject = Subject(entity, now)
         met = [rule for rule in self.rules if rule.condition.judge(subject)]
         score = min(max(sum(rule.points for rule in met), LOWEST_SCORE), HIGHEST_SCORE)

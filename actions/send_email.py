@@ -22,10 +22,10 @@ NO_SERVER = "no mail server is configured: set REFLEXD_SMTP_HOST and REFLEXD_SMT
 class SendEmail(Action):
     """Send ``template`` to the address in ``to_field``.
 
-    The language is the entity's (``language``, else ``locale``). Templates see the entity as ``entity`` and under
-    the name of its type, ``workflow.name`` and ``now``. A message in doubt ends uncertain, unless ``delivery`` says
-    ``at_least_once``: then it is sent again, under the same Message-ID. An entity without an address is skipped as
-    ``no_email``, one with an address that cannot be used as ``invalid_email``, with the detail.
+    The language is the entity's (``language``, else ``locale``). Templates see the entity as ``entity`` and under the
+    name of its type, ``workflow.name`` and ``now``. A message in doubt makes the step uncertain, unless ``delivery`` is
+    ``at_least_once``: then the message is sent again, under the same Message-ID. An entity without an address is
+    skipped as ``no_email``, one with an address that cannot be used as ``invalid_email``, with the detail.
     """
 
     type: ClassVar[str] = "send_email"
@@ -38,7 +38,7 @@ class SendEmail(Action):
 
     @property
     def delivery(self) -> Delivery:
-        """At most once, unless the workflow asks for more."""
+        """At most once, unless the workflow says otherwise."""
         return Delivery(self.delivery_promise)
 
     async def run(self, context: Context) -> Outcome:

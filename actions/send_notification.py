@@ -1,4 +1,4 @@
-"""The action ``send_notification``: tells somebody inside the CRM."""
+"""The action ``send_notification``: notifies people inside the CRM."""
 
 from typing import Annotated, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Who e-mails are from."""
+"""The sender of e-mails."""
 
 import unicodedata
 from dataclasses import dataclass

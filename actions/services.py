@@ -1,4 +1,4 @@
-"""What actions need besides their entity: wired once, by the daemon."""
+"""The services that actions use; the daemon wires them once."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from actions.template import Templates
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The services of this process; what is None is not configured, and the actions that need it say so."""
+    """The services of this process. A service that is not configured is None; actions that need it fail and say so."""
 
     mailer: Mailer | None = None
     templates: Templates | None = None

@@ -1,4 +1,4 @@
-"""E-mail templates, and where they are looked up: first what admins keep in MongoDB, then the files shipped here."""
+"""E-mail templates, and their look-up: first those of admins in MongoDB, then the files shipped here."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,3}")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The Liquid sources of one e-mail in one language; ``language`` is None where nobody said which."""
+    """The Liquid sources of one e-mail in one language; ``language`` is None where none is named."""
 
     name: str
     subject: str
@@ -30,7 +30,7 @@ class Template:
 
 
 class TemplateStore(Protocol):
-    """Somewhere templates are kept."""
+    """A place where templates are kept."""
 
     async def find(self, name: str, language: str | None) -> Template | None:
         """Return the template of that name in exactly that language (None: in none), or None."""

@@ -29,7 +29,7 @@ def _encodable(value: Any) -> Any:
 
 
 class UpdateField(Action):
-    """Set ``field``, a dotted path, to ``value``: any BSON value, null too, taken as it is, never as an expression."""
+    """Set ``field``, a dotted path, to ``value``: any BSON value, null too, and never an expression."""
 
     type: ClassVar[str] = "update_field"
 
