@@ -1,1 +1,1 @@
-"""What admins ask for, by HTTP or command line: the same functions for both, straight on MongoDB."""
+"""The functions behind the HTTP API and the command line; they work on MongoDB directly."""

@@ -1,4 +1,4 @@
-"""What workflows did lately, for people who look: counts by hour, the last error, and what waits for a decision."""
+"""The recent activity of workflows: counts by hour, the last error, and executions that wait for a decision."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from rules.workflow import Status as WorkflowStatus
 
 HOURS: Final = 24
 MOST_FAILURES: Final = 100
-_COUNTED_FOR: Final = timedelta(seconds=15)  # counts are kept this long: many may look, and a day can be long
+_COUNTED_FOR: Final = timedelta(seconds=15)  # for so long counts are reused: counting a day may take long
 _LONGEST_COUNT_MS: Final = 2_000
 _SHOWN: Final = (
     "status",
@@ -55,7 +55,7 @@ Hours = dict[bytes, list[Document]]
 
 
 class Activity:
-    """Reads workflows and executions; what it counts by hour is up to 15 s old."""
+    """Reads workflows and executions; its counts by hour are up to 15 s old."""
 
     def __init__(self, database: AsyncDatabase[Document], names: Collections, now: Callable[[], datetime]) -> None:
         """``now`` tells the server's time."""

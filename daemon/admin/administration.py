@@ -1,4 +1,4 @@
-"""Everything admins can ask for, put together for one database: what the API and the command line stand on."""
+"""Put together the functions for admins of one database; the API and the command line use them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""What a workflow would have done over the last days: how often it would have fired, and for whom. Reads only.
+"""Find out how often a workflow would have fired over the last days, and for whom. Reads only.
 
-It is long work on the event loop: it goes on in slices, one at a time, for as long as the caller allows.
+A backtest is long work on the event loop: it runs in slices, one backtest at a time, for as long as the caller allows.
 
-Creations are told from the entities that exist, judged as they are now; changes and deletions from the change
-history, as far back as the server still has it; schedules from the entities, at every time it would have fired.
+For creations it judges the entities that exist, as they are now; for changes and deletions the change history, as far
+back as the server still has it; for schedules the entities, at every fire time.
 """
 
 import math
@@ -54,7 +54,7 @@ Progress = Callable[[float], None]
 
 @dataclass(slots=True)
 class Tally:
-    """What was found so far."""
+    """The results so far."""
 
     workflow: Workflow
     until: float  # of the monotonic clock
@@ -65,11 +65,11 @@ class Tally:
     entered: dict[bytes, Document] = field(default_factory=dict)
 
     def is_full(self) -> bool:
-        """Return whether enough was looked at, or for long enough."""
+        """Return whether the limit of entities or of time is reached."""
         return self.examined >= _MOST_EXAMINED or time.monotonic() >= self.until
 
     def is_met(self, subject: Subject) -> bool | None:
-        """Return whether an entity meets the conditions, None where that is too costly to tell; it is counted then."""
+        """Return whether an entity meets the conditions; count it and return None where judging is too costly."""
         try:
             return self.workflow.conditions.judge(subject) is True
         except TooCostly:
@@ -77,7 +77,7 @@ class Tally:
             return None
 
     def fire(self, entity_id: Any, entity: Mapping[str, Any] | None, at: datetime) -> None:
-        """Count one that met trigger and conditions, unless its enrollment keeps it out."""
+        """Count an entity that met trigger and conditions, unless the enrollment refuses it."""
         enrollment = self.workflow.enrollment
         try:
             key = enrollment.key(entity)
@@ -128,7 +128,7 @@ class Backtester:
         """Return ``{since, until, basis, examined, would_fire, entities, refused, ran, is_complete}``.
 
         ``entities`` are the first hundred. ``on_progress`` is told how much is done, from 0 to 1. After ``longest_s``
-        seconds the answer tells what was found until then. Raise NotFound, WorkflowError, Conflict for a workflow
+        seconds the answer has the results so far. Raise NotFound, WorkflowError, Conflict for a workflow
         that only people start, or Busy while another backtest is at work.
         """
         if not 0 < days <= LONGEST_DAYS:

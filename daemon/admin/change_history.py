@@ -1,4 +1,4 @@
-"""The changes of entities that the server still has: read back for people who ask, with no effect on the daemon."""
+"""Read the changes of entities that the server still has, without an effect on the daemon."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -18,7 +18,7 @@ _KINDS: Final = ("insert", "update", "replace", "delete")
 
 
 class ChangeHistory:
-    """Reads back. Raises the driver's OperationFailure where the server no longer has what is asked for."""
+    """Reads past changes. Raises the driver's OperationFailure where the server no longer has them."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], entities: Mapping[str, str]) -> None:
         """``entities`` maps entity type to collection."""

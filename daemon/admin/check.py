@@ -1,4 +1,4 @@
-"""What one look of the doctor came to."""
+"""The result of one check of the doctor."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ class Rating(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; ``mend`` is the command or step that helps, empty where none is needed."""
+    """One check; ``mend`` is the command or step that repairs the installation, empty where none is needed."""
 
     name: str
     verdict: Rating

@@ -1,4 +1,4 @@
-"""Look at everything the daemon depends on, and name the command that mends what is wrong. Changes nothing."""
+"""Check everything the daemon depends on, and name the command that repairs each fault. Changes nothing."""
 
 import asyncio
 import platform
@@ -142,7 +142,7 @@ class Doctor:
         if open_gaps:
             mend = (
                 f"db.{self._settings.collections.state}.updateMany({{kind: 'gap', acknowledged: false}}, "
-                "{$set: {acknowledged: true}}), once somebody has looked after what was lost"
+                "{$set: {acknowledged: true}}), once somebody has checked which changes were lost"
             )
             return [Check("gaps", Rating.FAILED, f"{open_gaps} parts of the stream were lost", mend)]
         return [Check("gaps", Rating.OK, "no part of the stream was lost")]

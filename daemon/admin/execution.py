@@ -1,7 +1,7 @@
-"""Executions as people see them: lists, one as a whole, the decisions on what did not run, and commands.
+"""Executions for people: lists, one execution whole, the decisions against executions, and commands.
 
-Every list is newest first: by ``seq``, the number that the daemon gave in the order in which it took things in, then
-by ``_id``. A page goes on exactly behind the last of the page before.
+Every list is newest first: by ``seq``, which numbers executions in the order of their intake, then by ``_id``. A page
+goes on exactly behind the last entry of the page before.
 """
 
 import re
@@ -22,7 +22,7 @@ from daemon.executions.status import Status, StepStatus
 from rules.value import date_at, milliseconds
 
 NEWEST: Final = {"seq": -1, "_id": -1}
-CURSOR_SCHEMA: Final = {"pattern": "^[0-9]{1,18}~[0-9a-f]{24}$"}  # of those that the daemon's own documents make
+CURSOR_SCHEMA: Final = {"pattern": "^[0-9]{1,18}~[0-9a-f]{24}$"}  # cursors behind documents of the daemon
 _LISTED: Final = {
     "workflow_id": 1,
     "seq": 1,
@@ -109,7 +109,7 @@ class ExecutionAdmin:
         limit: int = 20,
         before: str | None = None,
     ) -> tuple[list[Document], str | None]:
-        """Return why candidates for one entity did not run, newest first, and the cursor to go on from, as ``page``."""
+        """Return the decisions against executions for one entity, newest first, and the cursor to go on from."""
         also: Document = {} if entity_type is None else {"entity_type": entity_type}
         wanted = {**also, "entity_id": equal_to(await meant(self._decisions, "entity_id", entity_id, also))}
         if workflow_id is not None:
@@ -119,7 +119,7 @@ class ExecutionAdmin:
             wanted = {"$and": [wanted, await self._behind_decision(before)]}
         pipeline: list[Document] = [
             {"$match": wanted},
-            {"$project": {"at": 1}},  # what is sorted is small: decisions may be large, and many
+            {"$project": {"at": 1}},  # sort small documents: decisions may be large, and many
             {"$sort": {"at": -1, "_id": -1}},
             {"$limit": limit + 1},
             {"$lookup": {"from": self._decisions.name, "localField": "_id", "foreignField": "_id", "as": "whole"}},
@@ -153,7 +153,7 @@ class ExecutionAdmin:
         return query
 
     async def _behind(self, cursor: str) -> Document:
-        """Return the part of a query that finds what is listed behind a cursor, or behind the id of an execution."""
+        """Return the query for executions behind a cursor, or behind the execution with an id."""
         if (parts := _CURSOR.fullmatch(cursor)) is not None:
             return _after("seq", int(parts[1]), readings(parts[2])[0])
         last = await self._executions.find_one({"_id": {"$in": readings(cursor)}}, {"seq": 1})
@@ -177,7 +177,7 @@ def _cursor(position: Any, document_id: Any) -> str:
 
 
 def _after(field: str, value: Any, document_id: Any) -> Document:
-    """Return the query for what comes later in descending order; what has no such number, comes last."""
+    """Return the query for documents behind a position in descending order; those without a number come last."""
     is_later = {"$expr": {"$lt": ["$_id", {"$literal": document_id}]}}
     if value is None:
         return {field: None, **is_later}

@@ -1,7 +1,7 @@
-"""Why a workflow did or did not run for an entity, in words an admin understands.
+"""Explain to an admin why a workflow did or did not run for an entity.
 
-It puts together what is stored (executions, decisions, enrollments) and how things stand now; of a past moment, how
-they stood then (``daemon.admin.hindsight``), never guessed from the entity as it is today.
+The explanation combines the stored executions, decisions and enrollments with the present state. For a past moment it
+uses the state at that moment (``daemon.admin.hindsight``), and never guesses from the entity as it is today.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Explainer:
     ) -> Document:
         """Return ``{workflow, entity, at, would_run, summary, checks, conditions, executions, decisions}``.
 
-        ``at``: a past moment; then everything is told of that moment, and ``would_run`` is None where it is not known.
+        ``at``: a past moment; then the whole answer is about that moment, and ``would_run`` is None where unknown.
         Raise NotFound, WorkflowError for an invalid document, or Conflict.
         """
         if at is not None:
@@ -73,14 +73,14 @@ class Explainer:
         entity = await self._entities.find(kind, entity_id)
         now = self._now()
         conditions = stands(workflow, Subject(entity, now))
-        await asyncio.sleep(0)  # each look may take as long as a judgement
+        await asyncio.sleep(0)  # each judgement may take long
         told = condition_words(workflow, Subject(entity, now), "some ask what changed: only a change can tell")
         checks = [
             check("trigger", is_for(workflow.trigger, kind), trigger_words(workflow.trigger, kind)),
             check("status", status is Status.ACTIVE, f"it is {NOT_RUNNING.get(status, 'active')}"),
             check("conditions", *told),
             await self._enrollment(workflow, kind, entity, now),
-            check("loop", None, "only a change can tell: what the workflow itself has led to does not start it again"),
+            check("loop", None, "only a change can tell: the workflow does not start again by its own effects"),
             await self._throttle(workflow, kind, entity, now),
         ]
         record = await self._record(workflow.id, kind, [entity["_id"]], None)
@@ -150,7 +150,7 @@ class Explainer:
         return Record(executions, await self._refusals(workflow_id, kind, ids, at))
 
     async def _runs(self, workflow_id: Any, kind: str, ids: Sequence[Any], at: datetime | None) -> list[Document]:
-        """Return the executions; those that a person has left without a time or type are passed over."""
+        """Return the executions, without those whose time or type a person has removed."""
         wanted: Document = {
             "triggered_by_entity_id": {"$in": ids},
             "workflow_id": equal_to(workflow_id),
@@ -200,7 +200,7 @@ def _verdict(checks: Sequence[Document], record: Record) -> bool | None:
 
 
 def _story(name: str, record: Record) -> str:
-    """Return what happened last, in a sentence; nothing where nothing is stored."""
+    """Return the last run or refusal in a sentence; an empty text where none is stored."""
     stories = [("ran", run["triggered_at"], run.get("status")) for run in record.executions[:1]]
     stories += [("did not run", each["at"], each.get("reason")) for each in record.decisions[:1]]
     if not stories:
@@ -210,7 +210,7 @@ def _story(name: str, record: Record) -> str:
 
 
 def _summary(workflow: Workflow, checks: Sequence[Document], record: Record) -> str:
-    """Return the answer in a sentence: what happened last, and what stands in the way."""
+    """Return the answer in a sentence: the last run or refusal, and the first check that fails now."""
     story = _story(workflow.name, record)
     blocking = [each for each in checks if each["passed"] is False]
     if blocking:
@@ -221,7 +221,7 @@ def _summary(workflow: Workflow, checks: Sequence[Document], record: Record) -> 
 def _past_summary(
     name: str, at: datetime, checks: Sequence[Document], record: Record, *, would_run: bool | None
 ) -> str:
-    """Return the answer in a sentence: what is stored of that moment, else what speaks against it or is unknown."""
+    """Return the answer in a sentence: the record of that moment, else the first check that failed or is unknown."""
     said = {each["passed"]: each["says"] for each in reversed(checks)}
     because = f"It would not run: {said[False]}." if False in said else ""
     if story := _story(name, record):

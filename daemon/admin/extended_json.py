@@ -1,7 +1,7 @@
 """Extended JSON: the wrappers, such as ``{"$numberDecimal": "1.50"}``, of the BSON types that JSON lacks.
 
-Each is one row: how such a value is written, and how what a client sends is read, strictly: a wrapper that is not
-exactly what MongoDB documents is refused, never taken for something near it.
+Each type is one row in a table for writing and one in a table for reading. Reading is strict: a wrapper that is not
+exactly as MongoDB documents it is refused.
 """
 
 import base64
@@ -19,7 +19,7 @@ from config.plain import timestamp
 from rules.value import date_at, milliseconds
 
 _ISO_YEARS: Final = range(1970, 9_001)  # a date of another year is written as a number
-SMALL: Final = range(-(2**31), 2**31)  # what MongoDB keeps in 32 bits
+SMALL: Final = range(-(2**31), 2**31)  # the integers that MongoDB stores in 32 bits
 _LARGE: Final = range(-(2**63), 2**63)
 _UNSIGNED: Final = range(2**32)
 _UUID_SUBTYPE: Final = 4
@@ -32,7 +32,7 @@ Wrapper = dict[str, Any]
 
 
 class WrongWrapper(ValueError):
-    """What a client sent is no such value; the message says what was expected."""
+    """A client's wrapper is malformed; the message names the expected value."""
 
 
 def wrapper_of(value: Any) -> Wrapper | None:
@@ -47,7 +47,7 @@ def is_wrapper(value: Mapping[str, Any]) -> bool:
 
 
 def unwrapped(value: Mapping[str, Any]) -> Any:
-    """Return what a wrapper stands for; raise WrongWrapper where it is malformed."""
+    """Return the value of a wrapper; raise WrongWrapper where it is malformed."""
     key = next(key for key in value if key in _READ)
     if len(value) > 1 and not (key in _COMPANIONS and set(value) <= _COMPANIONS[key]):
         raise WrongWrapper(f"expected {key} alone in its object, found other keys beside it")

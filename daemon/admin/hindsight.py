@@ -1,7 +1,7 @@
-"""How a workflow stood for an entity at a past moment: judged again by the version that was in force then.
+"""Judge a past moment again: how a workflow stood for an entity, by the version that was in force then.
 
-It rests on what is stored: versions, decisions, executions, enrollments, and the changes that the server still has.
-What none of them tells is said to be unknown, never guessed from how things are today.
+The judgement uses stored versions, decisions, executions and enrollments, and the changes that the server still has.
+Where none of them has the answer, the answer is "unknown", and never guessed from the present.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked: ``entity_ids`` are what the id may mean, ``entity`` is None where there is none by now."""
+    """A question: ``entity_ids`` are the readings of the id, ``entity`` is None if it no longer exists."""
 
     workflow_id: Any
     entity_type: str
@@ -52,7 +52,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was stored about that moment: executions that it led to, and decisions against one; newest first."""
+    """The records of that moment: its executions, and decisions against executions; newest first."""
 
     executions: Sequence[Document]
     decisions: Sequence[Document]
@@ -64,13 +64,13 @@ class Record:
 
     @property
     def reason(self) -> str | None:
-        """Why it did not run, None where it did or nothing is stored."""
+        """The reason of the refusal, None where it ran or nothing is stored."""
         return None if self.executions or not self.decisions else str(self.decisions[0].get("reason"))
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the change history tells: the change at that moment, the entity as it was; ``missing`` says what lacks."""
+    """From the change history: the change at that moment, the entity as it was; ``missing`` names a gap."""
 
     change: Change | None = None
     entity: Mapping[str, Any] | None = None
@@ -104,13 +104,13 @@ class Hindsight:
         return workflow.trigger.entity_type if workflow is not None else None
 
     async def look(self, asked: Asked, record: Record) -> tuple[list[Document], list[Document]]:
-        """Return the checks, and how the conditions stood."""
+        """Return the checks, and the verdict of each condition."""
         seen = Seen()
         workflow, _ = await self._workflow(await self._version(asked.workflow_id, asked.at + NEAR))
         if workflow is not None:
             seen = await self._seen(asked, record, workflow)
         told = [seen.change.at] if seen.change is not None else record.instants
-        # An edit may lie between the second that was typed and the change.
+        # The time that was typed has whole seconds: an edit may lie between it and the change.
         moment = min(told, key=lambda at: abs(at - asked.at), default=asked.at)
         version = await self._version(asked.workflow_id, moment)
         workflow, says = await self._workflow(version)
@@ -140,7 +140,7 @@ class Hindsight:
         return next(iter(await found.sort("version", -1).limit(1).to_list()), None)
 
     async def _workflow(self, version: Document | None) -> tuple[Workflow | None, str]:
-        """Return what was in force, if anything was, and words about it."""
+        """Return the workflow that was in force, if any, and a sentence about its version."""
         if version is None:
             return None, "no version of that time is on record"
         number = version["version"]
@@ -157,7 +157,7 @@ class Hindsight:
         return workflow, f"version {number}{since} was in force{refused}"
 
     async def _seen(self, asked: Asked, record: Record, workflow: Workflow) -> Seen:
-        """Return what the history tells of the moment; of a schedule's, how the entity was."""
+        """Return the change at the moment; for schedules and requests, the entity as it was."""
         trigger, now = workflow.trigger, self._now()
         if not is_for(trigger, asked.entity_type) or not now - _OLDEST < asked.at < now:
             return Seen(missing=_GONE)
@@ -172,7 +172,7 @@ class Hindsight:
             return Seen(missing=_GONE)
 
     async def _change(self, asked: Asked, record: Record, workflow: Workflow) -> Seen:
-        """Return the change nearest to the moment: one that left a record before one that concerned the workflow."""
+        """Return the change nearest to the moment; a recorded change before others, then one that the workflow judged."""
         found: list[Change] = []
         until = asked.at + NEAR
         read = self._history.changes(asked.entity_type, asked.at - NEAR, until, asked.entity_ids)
@@ -188,7 +188,7 @@ class Hindsight:
         return Seen(change, change.entity if change is not None else None)
 
     async def _as_it_was(self, asked: Asked) -> Seen:
-        """Return the entity as the first change after the moment found it; where there was none, it is as it was."""
+        """Return the entity as its first change after the moment found it, else as it is: it has not changed since."""
         read = self._history.changes(asked.entity_type, asked.at, self._now(), asked.entity_ids)
         async with aclosing(read) as batches:
             async for changes, _ in batches:
@@ -264,7 +264,7 @@ def _trigger(workflow: Workflow, asked: Asked, record: Record, seen: Seen) -> Do
         return check("trigger", is_due, f"it was due then: {words}" if is_due else f"not due then: {words}")
     if seen.change is None and seen.missing:
         stood = record.executions or record.reason not in (None, Reason.TRANSITION, Reason.TRIGGER_UNKNOWN)
-        recorded = "; what was recorded tells that it matched" if stood else ""
+        recorded = "; the records show that it matched" if stood else ""
         return check("trigger", True if stood else None, f"{seen.missing}{recorded}: {words}")
     if seen.change is None:
         return check("trigger", False, f"no change of this {kind} was made within 2 s of that time: {words}")
@@ -283,11 +283,13 @@ def _loop(record: Record) -> Document:
     if record.reason in (Reason.REENTRY, Reason.DEPTH):
         chain = (record.decisions[0].get("detail") or {}).get("chain") or ()
         return check(
-            "loop", False, f"{record.reason}: it would have run in its own wake, by {' → '.join(map(str, chain))}"
+            "loop",
+            False,
+            f"{record.reason}: its own effects would have started it again, by {' → '.join(map(str, chain))}",
         )
     if record.reason in (Reason.ENROLLED, Reason.COOLDOWN, Reason.THROTTLED):
-        return check("loop", True, "it was none")
-    return check("loop", None, "unknown: whose change it was is kept for executions and refused loops only")
+        return check("loop", True, "it was no loop")
+    return check("loop", None, "unknown: the cause of a change is kept only for executions and refused loops")
 
 
 def _said(error: Mapping[str, Any]) -> str:

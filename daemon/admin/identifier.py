@@ -1,8 +1,8 @@
-"""Ids as people see and type them: one text for every ``_id`` there may be, read alike on every surface.
+"""Write ids as text and read them back, the same way on every surface, whatever their type.
 
-``id_text`` writes an id, ``readings`` says what a text may mean, the likeliest first; the first reading of what
-``id_text`` wrote is that id. An ObjectId is its 24 digits, a number itself, a text itself where nothing else is
-written so, else the text in quotation marks; every other type is Extended JSON, such as ``{"$uuid": "…"}``.
+``id_text`` writes an id. ``readings`` returns the ids that a text may mean, the likeliest first; for a text written by
+``id_text`` the first reading is that id. An ObjectId is written as its 24 digits, a number as itself, a text as itself
+unless another id is written so (then in quotation marks), every other type as Extended JSON such as ``{"$uuid": "…"}``.
 """
 
 import json
@@ -27,9 +27,9 @@ _UUID: Final = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,15}(Z|[+-][0-9:]{2,6})?")
 _UUID_SUBTYPE: Final = 4
 _WORDS: Final[Mapping[str, Any]] = {"null": None, "true": True, "false": False}
-_PATH_STEPS: Final = (".", "..")  # clients take them out of a path
+_PATH_STEPS: Final = (".", "..")  # clients remove them from a path
 
-# The fields of records by which one thing names another, and where records hold records.
+# The fields of records that hold ids, and the fields that hold further records.
 _ID_FIELDS: Final = frozenset(
     ("_id", "id", "workflow_id", "entity_id", "triggered_by_entity_id", "execution_id", "request_id")
 )
@@ -39,7 +39,7 @@ Document = dict[str, Any]
 
 
 def readings(text: str) -> list[Any]:
-    """Return what an id given as text may mean, the likeliest first; raise Malformed if it can be none."""
+    """Return the ids that a text may mean, the likeliest first; raise Malformed if it can mean none."""
     if not 0 < len(text) <= LONGEST_ID or any("\ud800" <= character <= "\udfff" for character in text):
         raise Malformed("id", f"expected the id of a document, 1 to {LONGEST_ID} characters")
     if text.startswith("{"):
@@ -80,7 +80,7 @@ def equal_to(value: Any) -> Document:
 
 
 async def meant(collection: AsyncCollection[Any], field: str, text: str, also: Mapping[str, Any]) -> Any:
-    """Return which reading of an id a field of the documents has: the first that is found, among ``also``."""
+    """Return the first reading of an id that some document, which ``also`` finds too, has in the field."""
     *likelier, last = readings(text)
     for reading in likelier:
         if await collection.find_one({**also, field: equal_to(reading)}, {"_id": 1}) is not None:
@@ -104,7 +104,7 @@ def _part_json(key: str, value: Any, show: Callable[[Any], Any]) -> Any:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a text is read as itself, and survives the way there."""
+    """Return whether a text, printed as it is, is read as itself."""
     if text in _PATH_STEPS or not text.isprintable():
         return False
     try:
@@ -115,7 +115,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _quoted(text: str) -> str | None:
-    """Return the text that a JSON string spells, None where it is none: then it is a text that starts so."""
+    """Return the text that a JSON string spells, None where ``text`` is no JSON string but begins like one."""
     try:
         found = json.loads(text)
         found.encode()
@@ -130,7 +130,7 @@ def _extended(text: str) -> Any:
     except (ValueError, Malformed) as error:
         raise Malformed("id", f"expected the id of a document as Extended JSON: {error}") from error
     if not can_be_id(found):
-        raise Malformed("id", "expected the id of a document, found what MongoDB takes for none")
+        raise Malformed("id", "expected the id of a document, found a value that MongoDB takes for none")
     return found
 
 

@@ -1,9 +1,9 @@
-"""BSON as JSON and back: how documents go over HTTP and to the terminal, and how they come from there.
+"""Convert BSON to JSON and back, for HTTP and the terminal.
 
-Outwards, in documents that are only looked at, ids are their text and dates ISO 8601 in UTC; every other type that
-JSON lacks is written as Extended JSON (``daemon.admin.extended_json``). In the exact form, which can be sent back,
-ids and dates are, too. Inwards only those wrappers may have keys that start with ``$``, so that nothing sent here
-can act as a query operator.
+The readable form writes ids as their text and dates as ISO 8601 in UTC; every other type that JSON lacks becomes
+Extended JSON (``daemon.admin.extended_json``). The exact form, which can be sent back, writes ids and dates as Extended
+JSON too. When JSON is read, only those wrappers may have keys that start with ``$``, so that no value can act as a
+query operator.
 """
 
 import json
@@ -29,7 +29,7 @@ _NESTED_IN_WRAPPERS: Final = ("$scope", "$id")
 def to_json(value: Any, *, is_exact: bool = False, pace: Callable[[], None] | None = None) -> Any:
     """Return a stored value as JSON data; ``is_exact`` writes everything so that ``from_json`` gives it back.
 
-    An object with keys that start with ``$`` is shown within ``$literal``, so that nobody takes it for a wrapper.
+    An object with keys that start with ``$`` is shown within ``$literal``, so that it is not taken for a wrapper.
     ``pace`` is called before each object and list.
     """
     match value:
@@ -185,7 +185,7 @@ def _check_year(at: datetime) -> None:
         raise _Wrong(f"expected a year from {_FIRST_YEAR} to {_LAST_YEAR}")
 
 
-_NOT_FINITE: Final = 'expected a number that JSON knows, found none; {"$numberDouble": "NaN"} or "Infinity" says it'
+_NOT_FINITE: Final = 'expected a number that JSON knows, found none; write {"$numberDouble": "NaN"} or "Infinity"'
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -207,7 +207,7 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def _constant(name: str) -> float:
-    return float(name)  # refused by its key, or else by its path
+    return float(name)  # the caller refuses it, naming its key or its path
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The state of the whole: queue, reader, replicas, gaps. Told from what is stored, so any process can tell it."""
+"""The state of queue, reader, replicas and gaps, read from MongoDB, so that any process can show it."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from daemon.executions.status import Status
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from rules.identity import bson_bytes
 
-_MOST_COUNTED: Final = 100_000  # more are told as this number
+_MOST_COUNTED: Final = 100_000  # larger counts are shown as this number
 
 _MOST_LISTED: Final = 1_000
 _MOST_LANES: Final = 2_000
@@ -46,7 +46,7 @@ class Overview:
         }
 
     async def gaps(self) -> list[Document]:
-        """Return the parts of the stream that nobody saw, newest first."""
+        """Return the lost parts of the stream, newest first."""
         pipeline: list[Document] = [{"$match": {"kind": "gap"}}, {"$sort": {"from": -1}}]
         found, _ = await page_of(self._state, pipeline, _MOST_LISTED)
         return [
@@ -73,7 +73,7 @@ class Overview:
         }
 
     async def _replicas(self) -> list[Document]:
-        """Return who takes part. Documents that somebody has edited are told as far as they tell anything."""
+        """Return the replicas. Of documents that somebody has edited, the readable fields are shown."""
         leases: list[Document] = [{"$match": {"kind": "lease", "name": {"$ne": "reader"}}}, {"$project": {"holder": 1}}]
         lanes = Counter(
             bson_bytes(lease.get("holder")) for lease in (await page_of(self._state, leases, _MOST_LANES))[0]

@@ -12,7 +12,7 @@ Wanted = Mapping[str, tuple[str, ...]]  # collection ("" for the database as a w
 
 
 def wanted_privileges(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Return what the daemon needs to run; what it needs to prepare the database is left to ``reflexd init``."""
+    """Return the privileges that the daemon needs to run, without those that ``reflexd init`` needs."""
     names = settings.collections
     own = ("find", "insert", "update", "remove")
     filled = {names.tasks, names.notifications}

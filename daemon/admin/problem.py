@@ -1,22 +1,22 @@
-"""Why something that an admin asked for is not done; the HTTP status and the exit code follow from the class."""
+"""Errors of requests by admins; the HTTP status and the exit code follow from the class."""
 
 from config.error import ReflexdError
 
 
 class NotFound(ReflexdError):
-    """There is no such thing."""
+    """The thing does not exist."""
 
 
 class Conflict(ReflexdError):
-    """It cannot be done as things stand."""
+    """The present state forbids the request."""
 
 
 class Changed(ReflexdError):
-    """Somebody else has changed it meanwhile: read it again first."""
+    """Somebody else has changed the document meanwhile: read it again first."""
 
 
 class Busy(ReflexdError):
-    """It cannot be done now; after ``retry_after_s`` seconds it may be."""
+    """The request cannot be served now; it may be after ``retry_after_s`` seconds."""
 
     def __init__(self, problem: str, *, retry_after_s: int) -> None:
         super().__init__(problem)
@@ -24,7 +24,7 @@ class Busy(ReflexdError):
 
 
 class Malformed(ReflexdError):
-    """What was sent makes no sense; ``path`` says where."""
+    """The request makes no sense; ``path`` leads to the wrong value."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}" if path else problem)

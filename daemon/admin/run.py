@@ -1,4 +1,4 @@
-"""Run a workflow for one entity by hand, or find out what it would do without doing it."""
+"""Run a workflow for one entity by hand, or play it dry: show its effects without making them."""
 
 import asyncio
 import time
@@ -54,8 +54,8 @@ class RunAdmin:
     ) -> Document:
         """Ask for a run and return ``{status, request_id, execution_id?}``.
 
-        ``status`` is ``accepted``, or ``pending`` where no daemon answered in time: the request stays, and one
-        will. Raise Conflict with the reason where it is refused, NotFound where there is no such workflow.
+        ``status`` is ``accepted``, or ``pending`` where no daemon answered in time: the request stays until one does.
+        Raise Conflict with the reason where it is refused, NotFound where there is no such workflow.
         """
         workflow = await self._workflows.show(workflow_id)
         own = (
@@ -78,9 +78,8 @@ class RunAdmin:
     async def dry_run(self, workflow_id: str, entity_id: str, entity_type: str | None = None) -> Document:
         """Return what the workflow would do for an entity as it is now; nothing is written or sent.
 
-        ``{would_run, conditions: what is not met, error?, steps: [{action_type, delay, would, …}]}``: an error where
-        judging is too costly. Actions that reach
-        outside are named, not run.
+        ``{would_run, conditions: those not met, error?, steps: [{action_type, delay, would, …}]}``; an error where
+        judging is too costly. Actions that reach outside are named, not run.
         """
         workflow, _ = await self._workflows.compiled(workflow_id)
         entity = await self._entities.find(self._type(entity_type, workflow.trigger.entity_type), entity_id)

@@ -1,5 +1,5 @@
-"""What the replicas share of the dashboard's sessions, in workflow_state: the secret that signs cookies, made once, and
-which sessions were ended before their time.
+"""The dashboard's sessions as all replicas share them, in workflow_state: the secret that signs cookies, and ended
+sessions.
 """
 
 import secrets
@@ -22,7 +22,7 @@ class SessionSecret:
         self._value: bytes | None = None
 
     async def get(self) -> bytes:
-        """Return the secret; the first who asks makes it."""
+        """Return the secret; the first call on any replica makes it."""
         if self._value is None:
             fresh = {"kind": "secret", "value": secrets.token_bytes(_BYTES)}
             found = await self._state.find_one_and_update(
@@ -34,7 +34,7 @@ class SessionSecret:
 
 
 class EndedSessions:
-    """Notes and looks up ends: ``{_id: "session/<name>", kind: "session", changed_at}``, until nobody needs them."""
+    """Notes and looks up ended sessions, ``{_id: "session/<name>", kind: "session", changed_at}``, until they expire."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], names: Collections) -> None:
         self._state = database[names.state]

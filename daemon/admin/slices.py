@@ -1,4 +1,4 @@
-"""Let long work on the event loop go on in slices, so that everybody else has a turn between them."""
+"""Divide long work on the event loop into slices, with rests in which other tasks run."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ SLICE_S: Final = 0.002  # a step of an execution takes some ten turns of the loo
 
 
 class Slices:
-    """Measures one piece of work; it rests for as long as it has worked."""
+    """Measures one piece of work, and lets it rest after each slice for as long as the slice."""
 
     def __init__(self) -> None:
         self._until = time.perf_counter() + SLICE_S
@@ -21,7 +21,7 @@ class Slices:
 
 
 class Pace:
-    """The same for work in a thread, which holds the interpreter's lock meanwhile."""
+    """The same for work in a thread, which holds the interpreter's lock while it works."""
 
     def __init__(self) -> None:
         self._until = time.perf_counter() + SLICE_S

@@ -1,4 +1,4 @@
-"""How a workflow stands for an entity, in words an admin understands: checks, conditions, and what they say."""
+"""Describe to an admin how a workflow stands for an entity: checks, conditions and their sentences."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,7 +14,7 @@ from rules.trigger import Trigger, TriggerType
 from rules.workflow import Status, Workflow
 
 NOT_RUNNING: Final = {
-    Status.PAUSED: "paused: nothing new starts, and what waits is held",
+    Status.PAUSED: "paused: nothing new starts, and waiting steps are held",
     Status.DRAINING: "draining: nothing new starts",
     Status.STOPPED: "stopped: nothing starts",
 }
@@ -23,12 +23,12 @@ Document = dict[str, Any]
 
 
 def check(name: str, passed: bool | None, says: str) -> Document:
-    """Return one check; ``passed`` is None where nobody can know."""
+    """Return one check; ``passed`` is None where unknown."""
     return {"check": name, "passed": passed, "says": says}
 
 
 def clock(at: object) -> str:
-    """Return a stored time as people read it, whatever stands there."""
+    """Return a stored time for people; any other value is "an unknown time"."""
     return timestamp(at) if isinstance(at, datetime) else "an unknown time"
 
 
@@ -81,7 +81,7 @@ def trigger_words(trigger: Trigger, kind: str) -> str:
 
 
 def condition_words(workflow: Workflow, subject: Subject, unknown: str) -> tuple[bool | None, str]:
-    """Return the verdict on all conditions, and what it says; ``unknown`` is said where there is none."""
+    """Return the verdict on all conditions and a sentence about it; ``unknown`` is the sentence without a verdict."""
     try:
         verdict = workflow.conditions.judge(subject)
     except TooCostly as error:

@@ -1,7 +1,7 @@
-"""The doctor's look at collections: images, validators, announcements, indexes.
+"""The doctor's checks of collections: images, validators, announcements, indexes.
 
-The daemon runs without the right to look at some of them. Then the check says what cannot be seen and what an admin
-sees it with, and its ``mend`` is the command that lets the daemon's user look.
+The daemon's user may lack the right to read some of them. Then the check names the missing right and the command with
+which an admin looks, and its ``mend`` is the command that grants the right.
 """
 
 import json
@@ -27,7 +27,7 @@ Options = Mapping[str, Mapping[str, Any]]  # collection → its options
 
 
 class Structure:
-    """Looks at one database. ``auth`` is what ``connectionStatus`` says of its user."""
+    """Checks one database. ``auth`` is the part ``authInfo`` of ``connectionStatus``."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], settings: Settings, auth: Mapping[str, Any]) -> None:
         self._database = database

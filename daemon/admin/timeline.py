@@ -1,4 +1,4 @@
-"""One execution as a story: what led to it, each step with its wait, attempts and end, and what is still to come."""
+"""One execution as a timeline: its causes, each step with its wait, attempts and end, and the steps to come."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ Document = dict[str, Any]
 
 
 class Timeline:
-    """Tells executions. Reads only."""
+    """Makes timelines. Reads only."""
 
     def __init__(self, database: AsyncDatabase[Document], names: Collections, executions: ExecutionAdmin) -> None:
         self._executions = database[names.executions]
@@ -42,7 +42,7 @@ class Timeline:
         return {"execution": execution, "causes": await self._causes(execution), "steps": _steps(execution, actions)}
 
     async def _causes(self, execution: Mapping[str, Any]) -> list[Document]:
-        """Follow the chain upwards; where an execution is gone by now, the chain begins after it."""
+        """Follow the chain upwards, as far as its executions still exist."""
         causes: list[Document] = []
         fields = {"workflow_id": 1, "workflow_name": light("workflow_name"), "cause": 1}
         above = _cause_of(execution)

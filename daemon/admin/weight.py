@@ -1,7 +1,7 @@
-"""How much is read for people of one document, and of a list of them, whatever somebody has written by hand.
+"""Limit the size of documents, and of lists of them, that are read for people: an edit by hand may make any size.
 
-The server cuts what is larger, so neither the network nor the event loop meets it. What is cut says so: it has a
-field ``cut`` with the size of the whole, and texts that say how large the values are that were left out.
+The server cuts larger documents, so neither the network nor the event loop carries them. A document that was cut has a
+field ``cut`` with the size of the whole, and texts with their sizes in the place of the values left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from daemon.mongo.codec import CODEC, RAW_CODEC
 
 SHOWN_BYTES: Final = 1024 * 1024  # of a document that is shown alone
 LISTED_BYTES: Final = 64 * 1024  # of a document in a list
-PAGE_BYTES: Final = 1024 * 1024  # of all documents of a page; the page ends before the first that is too much
-_FIELDS: Final = 60  # so many of a document that is cut are looked at, each of 1/64 of what may be shown
+PAGE_BYTES: Final = 1024 * 1024  # of all documents of a page; the page ends before the one that exceeds it
+_FIELDS: Final = 60  # fields of a cut document that are looked at, each shown up to 1/64 of the limit
 _BATCH: Final = 50  # documents that the driver decodes at once
 _SAYS: Final = "the document is too large to be shown whole: larger values are left out"
 
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 def cut_stage(most: int) -> Document:
-    """Return the stage that lets pass what has at most so many bytes, and cuts the rest."""
+    """Return the stage that cuts documents of more than ``most`` bytes."""
     size = {"$bsonSize": {"v": "$$this.v"}}
     left_out = {"$concat": ["(left out: ", {"$toString": size}, " bytes)"]}
     shorter = {"$cond": [{"$lte": [size, most // 64]}, "$$this.v", left_out]}
@@ -40,7 +40,8 @@ def cut_stage(most: int) -> Document:
 def light(field: str, most: int = 1024) -> Document:
     """Return the expression, for a projection, of a field's value that is small.
 
-    Of a larger text it is the beginning, of anything else a text that tells the size. A missing field stays missing.
+    Of a larger text the result is the beginning, of another larger value a text with its size. A missing field stays
+    missing.
     """
     size = {"$bsonSize": {"v": f"${field}"}}
     left_out = {"$concat": ["(left out: ", {"$toString": size}, " bytes)"]}
@@ -50,13 +51,13 @@ def light(field: str, most: int = 1024) -> Document:
 
 
 def cut_bytes(document: Mapping[str, Any]) -> int | None:
-    """Return how large the whole is of a document that was cut, None for one that is whole."""
+    """Return the size of the whole of a document that was cut, None for a whole one."""
     note = document.get("cut")
     return note["bytes"] if isinstance(note, Mapping) and note.get("says") == _SAYS else None
 
 
 async def find_by_id(collection: AsyncCollection[Document], text: str, session: Any = None) -> Document | None:
-    """Return the document that an id given as text means, cut where it is too large; None where there is none."""
+    """Return the document whose id a text means, cut where it is too large; None where there is none."""
     for reading in readings(text):
         found = await find_exactly(collection, reading, session)
         if found is not None:
@@ -93,5 +94,5 @@ async def page_of(
 
 
 def records_in(value: Any) -> list[Mapping[str, Any]]:
-    """Return the objects of a list that the daemon writes, whatever a person has put in its place."""
+    """Return the objects of a list that the daemon writes; other values, put there by hand, are skipped."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []

@@ -1,7 +1,7 @@
 """Workflows as admins see and change them: list, show, create, edit, switch, delete, validate.
 
-Every edit is one transaction: it compares the tag that the admin last saw, so nobody overwrites what somebody else
-wrote, and it leaves the daemon's own keys alone.
+Every edit is one transaction: it compares the tag that the admin last saw, so that no edit overwrites one that its
+author has not seen, and it leaves the daemon's own keys alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -52,11 +52,11 @@ class WorkflowAdmin:
     async def summaries(self, limit: int, after: str | None = None) -> tuple[list[Document], str | None]:
         """Return ``{id, name, status, state, error, execution_count}`` in the order of ids, and how to go on.
 
-        ``status`` is what the document asks for, ``state`` what the daemon made of it, None where none has looked.
+        ``status`` is that of the document, ``state`` the one that the daemon observed, None where it has not yet.
 
         ``after`` is the id of the last workflow of the page before; the second part of the answer is that of this
-        page, None where no more follow. An id keeps its type, and ``after`` is its text; whatever a person has written
-        elsewhere is told as text, or as 0.
+        page, None where no more follow. An id keeps its type, and ``after`` is its text. Other values of wrong types
+        are shown as text, or as 0.
         """
         pipeline = [*behind(after), {"$sort": {"_id": 1}}, {"$project": _SUMMARY}]
         found, has_more = await page_of(self._workflows, pipeline, limit)
@@ -101,8 +101,8 @@ class WorkflowAdmin:
     async def replace(self, workflow_id: str, document: Mapping[str, Any], tag: str | None = None) -> Document:
         """Put a new definition in place and return it; without a ``status`` the switch stays as it is.
 
-        The daemon's own keys are passed over, so that what was read can be sent back.
-        ``tag`` is what ``tag_of`` said of the version this edit is based on. Raise Changed if it is another now,
+        The daemon's own keys are ignored, so that an answer can be sent back. ``tag`` is ``tag_of`` the document that
+        this edit is based on. Raise Changed if it is another now,
         NotFound, or WorkflowError; then nothing is written.
         """
 
@@ -126,7 +126,7 @@ class WorkflowAdmin:
         return await self._edited(workflow_id, edit, tag)
 
     async def delete(self, workflow_id: str, tag: str | None = None) -> None:
-        """Delete a workflow, which stops it: what waits is cancelled. Raise NotFound or Changed."""
+        """Delete a workflow, which stops it: waiting executions are cancelled. Raise NotFound or Changed."""
         document = await self.show(workflow_id)
 
         async def work(session: AsyncClientSession) -> None:
@@ -153,14 +153,14 @@ class WorkflowAdmin:
         return {**document, "status": str(status_of(document))}
 
     async def _parsed(self, workflow_id: Any, document: Mapping[str, Any]) -> Workflow:
-        """Return the workflow, read beside the event loop where it is large; raise WorkflowError."""
+        """Return the workflow, parsed in a thread if it is large; raise WorkflowError."""
         found = await parsed_aside(self._parse, workflow_id, 0, document)
         if isinstance(found, WorkflowError):
             raise found
         return found
 
     def ignored(self, document: Mapping[str, Any]) -> list[str]:
-        """Return the keys of a document that define nothing: they are stored, and belong to somebody else."""
+        """Return the keys of a document that define nothing: they are stored, and belong to other programs."""
         return other_keys(document)
 
     async def _edited(self, workflow_id: str, edit: Callable[[Document], Document], tag: str | None) -> Document:
@@ -187,7 +187,7 @@ class WorkflowAdmin:
 
 
 def behind(after: str | None) -> list[Document]:
-    """Return the stages that find what comes after an id, in the order of all ids, of whatever types."""
+    """Return the stages that find the documents after an id, in the order of ids of all types."""
     if after is None:
         return []
     return [{"$match": {"$expr": {"$gt": ["$_id", {"$literal": readings(after)[0]}]}}}]
@@ -200,18 +200,18 @@ def _check_whole(document: Mapping[str, Any]) -> None:
 
 
 def tag_of(document: Mapping[str, Any]) -> str:
-    """Return what tells versions of a workflow document apart: a digest of what admins write."""
+    """Return the tag of a workflow document: a digest of its keys without those of the daemon."""
     return digest_of(document)
 
 
 def shown_name(document: Mapping[str, Any]) -> str:
-    """Return the name of a workflow document, whatever stands there."""
+    """Return the name of a workflow document, as a text whatever its type."""
     name = document.get("name")
     return name if isinstance(name, str) else found(name)
 
 
 def _observed(document: Mapping[str, Any], key: str) -> str | None:
-    """Return what the daemon wrote into a document, whatever stands there now."""
+    """Return a value of ``observed``, as a text whatever its type."""
     observed = document.get("observed")
     value = observed.get(key) if isinstance(observed, Mapping) else None
     return value if value is None or isinstance(value, str) else found(value)
