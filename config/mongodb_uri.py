@@ -31,7 +31,7 @@ _PASSWORD: Final = (
     f"expected a password of characters that {_BY_SASLPREP} allows, found a control character, an emoji or the like;"
     " for a user who has such a password, add authMechanism=SCRAM-SHA-1"
 )
-# What an option expects, by the driver's function that judges it.
+# The expected value of an option, by the driver's function that checks it.
 _EXPECTED: Final[Mapping[str, str]] = {
     "validate_boolean_or_string": "true or false",
     "validate_readable": "the path of a file that can be read",

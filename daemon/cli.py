@@ -50,7 +50,7 @@ def about(
 
 
 def _position(text: str | None) -> str | None:
-    """Return what says where to put the checkpoint, checked."""
+    """Return the position for the checkpoint, checked."""
     if text is None:
         return None
     from daemon.stream.reset import parse_position

@@ -172,7 +172,7 @@ class Hindsight:
             return Seen(missing=_GONE)
 
     async def _change(self, asked: Asked, record: Record, workflow: Workflow) -> Seen:
-        """Return the change nearest to the moment; a recorded change before others, then one that the workflow judged."""
+        """Return the change nearest to the moment; recorded ones first, then those that the workflow judged."""
         found: list[Change] = []
         until = asked.at + NEAR
         read = self._history.changes(asked.entity_type, asked.at - NEAR, until, asked.entity_ids)

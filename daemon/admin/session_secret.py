@@ -34,7 +34,7 @@ class SessionSecret:
 
 
 class EndedSessions:
-    """Notes and looks up ended sessions, ``{_id: "session/<name>", kind: "session", changed_at}``, until they expire."""
+    """Stores and finds ended sessions, ``{_id: "session/<name>", kind: "session", changed_at}``, until they expire."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], names: Collections) -> None:
         self._state = database[names.state]

@@ -1,7 +1,7 @@
-"""Answers that may be large: what takes longer than a slice of work is made in a thread, one answer at a time.
+"""Make answers that may be large: one that takes longer than a slice of work is made in a thread, one at a time.
 
-The thread rests after every slice, so neither a reader nor many of them hold the event loop, or the interpreter's
-lock, for long. What is small, as most is, is made at once: to change threads takes longer.
+The thread rests after every slice, so that it never holds the event loop, or the interpreter's lock, for long. Small
+answers, which most are, are made at once: a change of threads would take longer.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Answers:
         self._lock = asyncio.Lock()
 
     async def json(self, show: Show, headers: Mapping[str, str] | None = None, status: int = HTTPStatus.OK) -> Response:
-        """Return a response with what ``show`` makes, JSON data; it is given what it calls before each part."""
+        """Return a response with the JSON data that ``show`` returns; ``show`` calls its argument before each part."""
         try:
             body = orjson.dumps(show(_within_a_slice()))
         except _TakesLonger:

@@ -1,4 +1,4 @@
-"""The HTTP application: routes behind a guard, problems instead of stack traces, an OpenAPI that tells the truth."""
+"""The HTTP application: routes behind a guard, problems instead of stack traces, an accurate OpenAPI description."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -34,10 +34,10 @@ def application_of(
     exposition: Exposition,
     dashboard: Dashboard,
 ) -> FastAPI:
-    """Return the application. Nothing in it starts or stops: that is the server's part."""
+    """Return the application. The server starts and stops it."""
     # The pages of the documentation load scripts from elsewhere, so there are none; /openapi.json is served.
     app = FastAPI(title="reflexd", version=product_version(), docs_url=None, redoc_url=None, redirect_slashes=False)
-    # What the guard does, said to OpenAPI; without tokens there is nothing to say.
+    # Describes the guard to OpenAPI; without tokens the guard asks for none.
     bearer = [Security(HTTPBearer(auto_error=False, description="A token of the API."))] if tokens else []
     answers = Answers()
     app.include_router(workflow_router(administration, answers), dependencies=bearer)
@@ -46,7 +46,7 @@ def application_of(
     app.include_router(operation_router(administration, exposition), dependencies=bearer)
     dashboard.put_into(app)
     handle_errors(app)
-    # The last is the outermost.
+    # The middleware added last is the outermost.
     app.add_middleware(HeadRequests)
     app.add_middleware(Capacity, free_paths=(*PROBES, *STREAMS))
     app.add_middleware(BodyLimit)
@@ -60,7 +60,7 @@ def application_of(
 
 
 def _openapi(app: FastAPI, entity_types: Sequence[str]) -> dict[str, Any]:
-    """Return the description, with what a workflow is, without FastAPI's own answers that our handlers replace."""
+    """Return the description, with the schema of workflows and without FastAPI's answers that our handlers replace."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         for operations in schema["paths"].values():

@@ -1,7 +1,7 @@
-"""Read the body before the application runs, no larger and for no longer than allowed; drop who has gone away.
+"""Read the body before the application runs, within limits of size and time; cancel requests of clients that leave.
 
-A body is refused by its announced length, else as soon as it has grown too long. A client that leaves ends what only
-reads for it; what changes something goes on.
+A body is refused by its announced length, else as soon as it is too long. When a client closes the connection, a
+request that only reads is cancelled; one that changes something goes on.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class BodyLimit:
             words = f"expected the whole body within {LONGEST_S:g} s"
             await problem(HTTPStatus.REQUEST_TIMEOUT, words, headers=_CLOSE)(scope, receive, send)
             return
-        except ConnectionError:  # nobody is there to be answered
+        except ConnectionError:  # the client closed the connection
             return
         if body is None:
             await _refuse(scope, receive, send)
@@ -85,7 +85,7 @@ class BodyLimit:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Return the body, None where it is too large; raise ConnectionError where the client went away before its end."""
+    """Return the body, None where it is too large; raise ConnectionError if the client left before its end."""
     body = bytearray()
     while True:
         message = await receive()

@@ -1,8 +1,8 @@
-"""So many requests are at work at once, and none for longer than allowed; the others wait a little, or come back.
+"""Limit how many requests are at work at once, and for how long; others wait a little, then are refused.
 
-While others wait, a place is given on only after a rest, and a refusal takes a moment: however many ask, and ask again
-at once, most of the event loop's time stays with the executions. What probes ask is never held up. Answers that go on
-for ever are counted by those who send them.
+While requests wait, a place rests before the next request gets it, and a refusal is delayed: however many clients ask,
+and ask again at once, most of the event loop's time stays with the executions. Probes are never delayed. Endless
+answers are counted by ``daemon.api.dashboard.feed``.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from daemon.api.problem import problem
 
 AT_WORK: Final = 4
-MOST_WAITING: Final = 60  # with all streams and all who wait for a wrong token, fewer than there are connections
+MOST_WAITING: Final = 60  # with all streams and all delayed answers to wrong tokens, fewer than connections
 REST_S: Final = 0.025  # so at most 160 requests a second are answered under pressure, of about 2 ms each
 REFUSAL_S: Final = 0.5
 LONGEST_WAIT_S: Final = 5.0
@@ -69,7 +69,7 @@ class Capacity:
             if not is_begun:
                 is_begun = True
                 deadline.reschedule(None)
-                self._give_on()
+                self._pass_on()
             await send(message)
 
         deadline = asyncio.timeout(LONGEST_S)
@@ -83,9 +83,9 @@ class Capacity:
             await problem(HTTPStatus.SERVICE_UNAVAILABLE, words, headers=_RETRY)(scope, receive, beginning)
         finally:
             if not is_begun:
-                self._give_on()
+                self._pass_on()
 
-    def _give_on(self) -> None:
+    def _pass_on(self) -> None:
         if self._waiting:
             asyncio.get_running_loop().call_later(self._rest_s, self._room.release)
         else:

@@ -1,8 +1,8 @@
-"""HTTP connections that nobody can hold for nothing: so many at once, each request within its time.
+"""Limit HTTP connections: how many at once, and how long a request may take to arrive and an answer to be fetched.
 
-The daemon needs file descriptors for MongoDB, mail and webhooks, so there are far fewer connections than descriptors:
-for a new one, one without a request at work is closed. A request has to arrive, and an answer to be fetched, within
-a time that counts as a whole, however the bytes drip.
+The daemon needs file descriptors for MongoDB, mail and webhooks, so there are far fewer connections than descriptors.
+When a new connection finds no room, one without a request at work is closed. The limits of time count from first to
+last byte, however slowly the bytes come.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from daemon.api.envelope import HEADERS
 
 MOST: Final = 200
 ARRIVAL_S: Final = 15.0  # from its first byte, or the end of the one before, until a request is there with its body
-FETCHING_S: Final = 30.0  # for which a client may leave an answer lying that does not fit the buffers
+FETCHING_S: Final = 30.0  # for a client to fetch an answer that does not fit the buffers
 LARGEST_HEAD: Final = 64 * 1024  # bytes
 _CLOSING_S: Final = 5.0
 
 
 class Connections:
-    """Those that are open, in the order in which they would be closed for a new one."""
+    """The open connections, in the order in which they would be closed for a new one."""
 
     def __init__(self) -> None:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -32,7 +32,7 @@ class Connections:
         self._open: dict[Connection, None] = {}
 
     def add(self, connection: "Connection") -> bool:
-        """Take in a new one; return False where there is no room for it."""
+        """Add a new one; return False where there is no room for it."""
         if len(self._open) >= self.most:
             idle = next((each for each in self._open if not each.is_at_work), None)
             if idle is None:
@@ -78,7 +78,7 @@ class Connection(H11Protocol):
         return cycle is not None and not cycle.response_complete and not cycle.more_body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take part, or close where there are too many."""
+        """Register the connection, or close it where there are too many."""
         super().connection_made(transport)
         if not self._among.add(self):
             transport.abort()
@@ -121,16 +121,16 @@ class Connection(H11Protocol):
             self._fetching = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close what is used no more."""
+        """Close an idle connection."""
         super().timeout_keep_alive_handler()
         self._see_closed()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request."""
+        """Answer bytes that are no request."""
         self._say(HTTPStatus.BAD_REQUEST, msg)
 
     def _look(self) -> None:
-        """Start the clock for a request that is not there as a whole, stop it once it is."""
+        """Start the timer of a request that has not arrived as a whole; stop it once it has."""
         if self.transport.is_closing() or self.is_at_work:
             if self._arrival is not None:
                 self._arrival.cancel()
@@ -147,7 +147,7 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def _say(self, status: HTTPStatus, words: str) -> None:
-        """Answer in the place of the application, and close."""
+        """Answer instead of the application, and close."""
         if self.transport.is_closing():
             return
         lines = [f"HTTP/1.1 {int(status)} {status.phrase}", *(f"{name}: {value}" for name, value in HEADERS.items())]
@@ -157,5 +157,5 @@ class Connection(H11Protocol):
         self._see_closed()
 
     def _see_closed(self) -> None:
-        """A client that fetches nothing would keep even a closed connection."""
+        """Abort the connection after a while: a client that fetches nothing would keep even a closed one."""
         self.loop.call_later(_CLOSING_S, self.transport.abort)

@@ -1,7 +1,7 @@
 """The outermost layer of every answer: the headers that all of them carry, and paths whose parts stay apart.
 
-Whatever answers, the guard, a route, the framework or our error handler, passes here. What the server itself answers
-to bytes that are no request carries the same headers (``daemon.api.connection``).
+Every answer passes here, whether the guard, a route, the framework or our error handler made it. The server's answers
+to bytes that are no request carry the same headers (``daemon.api.connection``).
 """
 
 from typing import Final
@@ -58,5 +58,5 @@ def _path(scope: Scope) -> str:
 
 
 def path_text(part: str) -> str:
-    """Return what a part of the path says that was matched by a route."""
+    """Return a part of the path, as a route matched it, decoded."""
     return unquote(part)

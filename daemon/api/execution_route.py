@@ -1,4 +1,4 @@
-"""Routes of executions and decisions: what ran, what did not and why, and commands."""
+"""Routes of executions, of decisions against executions, and of commands."""
 
 from collections.abc import Callable
 from functools import partial
@@ -102,7 +102,7 @@ def _add_commands(router: APIRouter, administration: Administration) -> None:
 
     @router.post("/executions/{execution_id}/cancel", response_model=Moved, responses=errors(404, 409))
     async def cancel(execution_id: ExecutionId) -> Any:
-        """End an execution that waits; what an action is at work on is refused."""
+        """End an execution that waits; while an action is at work on it, the command is refused."""
         return {"status": await executions.command(execution_id, Do.CANCEL)}
 
     @router.post("/executions/{execution_id}/resolve", response_model=Moved, responses=errors(404, 409))

@@ -1,4 +1,4 @@
-"""The daemon's counters in the form that Prometheus scrapes; a registry of our own, so nothing else slips in."""
+"""The daemon's counters in the form that Prometheus scrapes; the registry is our own, so it holds nothing else."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields

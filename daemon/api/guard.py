@@ -1,7 +1,7 @@
-"""Who may do what over HTTP: bearer tokens in constant time, and no request that a foreign page had a browser send.
+"""Check every request: its token, compared in constant time, and that no foreign page had a browser send it.
 
-Every request passes here before its body is read. Without any token the API is on loopback only (the settings see to
-that), and then the Host must be a loopback name too, and no other site's page may even read.
+Every request passes here before its body is read. Without any token the API listens on loopback only (the settings
+ensure that); then the Host must be a loopback name too, and pages of other sites may not even read.
 """
 
 import hmac
@@ -31,27 +31,27 @@ READ_ONLY_ROUTES: Final = (  # of the method POST: they change nothing
 _READ_ONLY: Final = tuple(compile_path(route)[0] for route in READ_ONLY_ROUTES)
 TOO_MANY: Final = (HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens were sent: try again later")
 RETRY_AFTER: Final = "5"  # seconds
-_NOBODY: Final = "nobody"  # the name of who comes without a token where none is needed
+_NOBODY: Final = "nobody"  # the name in the audit log where no token is needed
 
 
 class Visitors(Protocol):
-    """Knows the pages that people look at in a browser, where a cookie stands for a token."""
+    """The pages of the dashboard, where a cookie stands for a token."""
 
     def is_page(self, path: str) -> bool:
-        """Return whether a path is a page: the cookie counts there, and nowhere else."""
+        """Return whether a path is a page: only there the cookie counts."""
 
     def is_open(self, path: str) -> bool:
-        """Return whether a path is open to everybody: the way in."""
+        """Return whether a path needs no login: the login page and its files."""
 
     async def token_of(self, request: Request) -> ApiToken | None:
         """Return the token that the cookie of a request stands for."""
 
     def turn_away(self, request: Request, status: int, detail: str) -> Response:
-        """Return what a browser is shown instead of a problem."""
+        """Return the page that a browser shows instead of a problem."""
 
 
 class Guard:
-    """ASGI middleware that lets a request through or answers it; ``scope["token"]`` is whose it is, if anybody's."""
+    """ASGI middleware that lets a request through or answers it; ``scope["token"]`` is its token, None without one."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Guard:
         visitors: Visitors,
         patience: Patience,
     ) -> None:
-        """``open_paths`` need no token: what probes ask for. ``patience`` slows down who tries wrong tokens."""
+        """``open_paths``, those of probes, need no token. ``patience`` delays answers to wrong tokens."""
         self._visitors = visitors
         self._patience = patience
         self._app = app
@@ -100,7 +100,7 @@ class Guard:
         return self._token(_given_in(headers))
 
     def _judge(self, path: str, token: ApiToken | None, is_change: bool) -> tuple[int, str] | None:
-        """Return the status and words of a refusal, or None."""
+        """Return the status and text of a refusal, or None."""
         if not self._tokens or path in self._open_paths or self._visitors.is_open(path):
             return None
         if token is None:
@@ -111,7 +111,7 @@ class Guard:
 
     def _refused(self, request: Request, status: int, detail: str) -> Response:
         path, is_asked_for = request.scope["path"], status == HTTPStatus.UNAUTHORIZED
-        if not (is_asked_for and self._visitors.is_page(path)):  # who has not logged in yet is no news
+        if not (is_asked_for and self._visitors.is_page(path)):  # a visitor without a login is no refusal to log
             emit(Event.API_REFUSED, client=client_of(request), path=path, status_code=status)
         if self._visitors.is_page(path):
             return self._visitors.turn_away(request, status, detail)
@@ -121,7 +121,7 @@ class Guard:
         return problem(status, detail, headers=headers)
 
     def _token(self, given: str) -> ApiToken | None:
-        """Return the token of these characters. All are compared, so that time tells nothing."""
+        """Return the token with these characters. All tokens are compared, so that the time taken reveals nothing."""
         digest = hash_of(given)
         found = None
         for token in self._tokens:

@@ -1,4 +1,4 @@
-"""Whether the daemon can do its job, with reasons: what ``/readyz`` tells."""
+"""Check whether the daemon can do its job; ``/readyz`` shows the reasons why not."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,7 +17,7 @@ _ANSWER_S: Final = 2.0
 
 
 class Readiness:
-    """Asks MongoDB, and the reader of this process how late it is: every replica tells what holds for all of them."""
+    """Checks MongoDB, and the lag of the reader in this process; every replica reports the faults of all."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Readiness:
             reasons.append(f"the reader has halted: {halt.get('error')}")
         idle_s = await self._idle_s()
         if idle_s is not None and idle_s > BEHIND.total_seconds():
-            reasons.append(f"nothing was read from the change stream for {idle_s:.0f} s")
+            reasons.append(f"the change stream was not read for {idle_s:.0f} s")
         live = {"_id": "lease/reader", "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
         if await self._state.find_one(live, {"_id": 1}) is None:
             reasons.append("no replica reads the change stream")
         return reasons
 
     async def _idle_s(self) -> float | None:
-        """Return the age of the stored position in seconds: who reads stores it at least every 30 s, idle or not."""
+        """Return the age of the stored position in seconds: the reader stores it at least every 30 s, idle or not."""
         age = {"$cond": [{"$eq": [{"$type": "$saved_at"}, "date"]}, {"$subtract": ["$$NOW", "$saved_at"]}, None]}
         found = await self._state.aggregate([{"$match": {"_id": CHECKPOINT_ID}}, {"$project": {"age_ms": age}}])
         ages = [each["age_ms"] async for each in found]

@@ -1,4 +1,4 @@
-"""What a request says of where it is sent to and where it comes from, read strictly."""
+"""Read strictly where a request was sent to and which site it comes from."""
 
 import re
 from collections.abc import Sequence
@@ -25,15 +25,15 @@ def host_of(request: Request) -> str | None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Return whether only this machine is meant: a foreign name that resolves to us is somebody else's page."""
+    """Return whether the host is a loopback name: a foreign name that resolves to us belongs to a foreign page."""
     return host in _LOOPBACK
 
 
 def is_from_another_site(request: Request, *, is_ours_proven: bool = False) -> bool:
     """Return whether a page of another origin had the browser send a request.
 
-    Browsers say so in Sec-Fetch-Site, old ones in Origin or Referer; programs say nothing, and are no pages.
-    ``is_ours_proven``: it must say that it comes from us, because a cookie counts.
+    Browsers name the site in Sec-Fetch-Site, old ones in Origin or Referer; programs send none of these.
+    ``is_ours_proven``: the headers must prove that the request comes from our pages, because a cookie counts.
     """
     site, origin, referer = (_said(request, name) for name in ("sec-fetch-site", "origin", "referer"))
     if site is not None and site not in _OUR_SITES:

@@ -1,4 +1,4 @@
-"""The header that says where a list goes on, of an answer that is a plain list (RFC 8288)."""
+"""The Link header that leads to the next page of a list (RFC 8288)."""
 
 from urllib.parse import urlencode
 

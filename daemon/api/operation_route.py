@@ -16,19 +16,19 @@ from daemon.api.responses import errors
 from daemon.api.shape import Document, Health
 from daemon.api.strict_route import StrictRoute
 
-_GAP: Final[dict[str, Any]] = {"pattern": "^[0-9]{1,10}-[0-9]{1,10}$"}  # of those that the daemon records
+_GAP: Final[dict[str, Any]] = {"pattern": "^[0-9]{1,10}-[0-9]{1,10}$"}  # the ids that the daemon makes
 
 
 GapId = Annotated[str, BeforeValidator(path_text), Path(min_length=1, max_length=1000, json_schema_extra=_GAP)]
 
 
 def probe_router(reasons: Callable[[], Awaitable[list[str]]]) -> APIRouter:
-    """Return the routes that probes ask, without a token; ``reasons`` tells why the daemon cannot do its job."""
+    """Return the routes of probes, which need no token; ``reasons`` returns why the daemon cannot do its job."""
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz", response_model=Health, response_model_exclude_defaults=True)
     async def healthz() -> Any:
-        """Whether the process answers; nothing else, because a restart mends nothing else."""
+        """Whether the process answers; nothing else, because a restart repairs nothing else."""
         return {"status": "ok"}
 
     @router.get("/readyz", response_model=Health, responses={503: {"model": Health, "description": "It cannot."}})
@@ -42,7 +42,7 @@ def probe_router(reasons: Callable[[], Awaitable[list[str]]]) -> APIRouter:
 
 
 def operation_router(administration: Administration, exposition: Exposition) -> APIRouter:
-    """Return the routes that operators ask."""
+    """Return the routes of operators."""
     router = APIRouter(tags=["operation"], route_class=StrictRoute)
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **errors()})

@@ -1,7 +1,7 @@
-"""Make who tries wrong tokens wait: some at once, then one a second, by address and for all addresses together.
+"""Delay the answers to wrong tokens: some are immediate, then one a second, by address and for all together.
 
-A right token is never made to wait, whoever else tries from the same address: behind a proxy all of them share one.
-That gives nothing away, because a token is too long to be found by trying (16 characters at least).
+A right token is never delayed, even if others try wrong ones from the same address: behind a proxy all share one.
+That is safe, because a token is too long to be found by trying (16 characters at least).
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-_MOST_ADDRESSES: Final = 1_000  # known at once; the one that has been quiet longest is forgotten
-_LONGEST_WAIT_S: Final = 5.0  # who would have to wait longer is turned away at once
+_MOST_ADDRESSES: Final = 1_000  # known at once; the one without a try for longest is forgotten
+_LONGEST_WAIT_S: Final = 5.0  # a longer delay becomes an immediate refusal
 _SHORTEST_WAIT_S: Final = 0.001
 _IPV6_PREFIX: Final = 64  # one customer's addresses, as a rule
 
 
 @dataclass(slots=True)
 class _Pace:
-    """So many at once, then one each ``every_s``. ``free_at``: when the next is due, of the monotonic clock."""
+    """Allows ``at_once`` tries, then one each ``every_s``. ``free_at``: monotonic time at which the next is due."""
 
     at_once: int
     every_s: float
@@ -49,7 +49,7 @@ class Patience:
         self._by_address: OrderedDict[str, _Pace] = OrderedDict()
 
     async def wait(self, address: str) -> bool:
-        """Return once a wrong token of this address may be answered; False, at once, where too many wait already."""
+        """Return when a wrong token of this address may be answered; False, at once, where too many wait already."""
         now, pace = self._now(), self._pace(_place(address))
         wait_s = max(pace.wait_s(now), self._all.wait_s(now))
         if wait_s > _LONGEST_WAIT_S:
@@ -69,7 +69,7 @@ class Patience:
 
 
 def _place(address: str) -> str:
-    """Return what counts as one address."""
+    """Return the address, or the network that counts as one address."""
     try:
         parsed = ip_address(address)
     except ValueError:

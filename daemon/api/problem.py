@@ -64,7 +64,7 @@ def handle_errors(app: FastAPI) -> None:
 
 
 def status_and_words(request: Request, error: Exception) -> tuple[HTTPStatus, str]:
-    """Return what a page says of an error: the status it would have as a problem, and why; ours go to the log."""
+    """Return the status and text of an error for a page; errors of ours go to the log."""
     if isinstance(error, RequestValidationError):
         return HTTPStatus.BAD_REQUEST, "; ".join(
             f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()[:20]
@@ -131,7 +131,7 @@ def _place(location: Sequence[int | str]) -> str:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, Malformed):  # what reads the body raised it, and the framework hid it
+    if isinstance(error.__cause__, Malformed):  # the reader of the body raised it, and the framework replaced it
         return await _malformed(request, error.__cause__)
     if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that no parser can read
         words = "expected JSON in UTF-8, not nested too deeply"

@@ -1,4 +1,4 @@
-"""Which errors a route may answer with, for OpenAPI."""
+"""The errors that a route may answer with, for OpenAPI."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,11 +8,11 @@ from daemon.api.problem import CONTENT_TYPE
 from daemon.api.shape import Problem
 
 _MEANING: Final[Mapping[int, str]] = {
-    400: "What was sent makes no sense; `errors` names the field.",
+    400: "The request makes no sense; `errors` names the field.",
     401: "A bearer token is needed.",
     403: "The token may only read, or another site's page sent the request.",
-    404: "There is no such thing.",
-    409: "It cannot be done as things stand; `detail` says why.",
+    404: "The thing does not exist.",
+    409: "The present state forbids it; `detail` says why.",
     412: "It was changed since it was read.",
     408: "The body did not come in time.",
     413: "The body is too large.",

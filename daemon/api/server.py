@@ -25,18 +25,18 @@ _TICK_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An application, and how it ends."""
+    """An application, and the functions that end it."""
 
     app: FastAPI
-    end_streams: Callable[[], None]  # ends the answers that would go on for ever
-    close: Callable[[], Awaitable[None]]  # frees what answering has needed
+    end_streams: Callable[[], None]  # ends the endless answers
+    close: Callable[[], Awaitable[None]]  # closes the connections that answers used
 
 
 class ApiServer:
     """Listens while it is started. ``address`` is where, None while it does not."""
 
     def __init__(self, settings: Settings, assemble: Callable[[], Served], *, on_death: Callable[[str], None]) -> None:
-        """``assemble`` is asked at every start that may listen."""
+        """``assemble`` makes the application at every start that may listen."""
         self._assemble = assemble
         self._settings = settings
         self._served: Served | None = None
@@ -46,9 +46,9 @@ class ApiServer:
         self.address: tuple[str, int] | None = None
 
     async def start(self) -> None:
-        """Return once requests are answered; raise ConfigError where it cannot listen as it was told to.
+        """Return once requests are answered; raise ConfigError where it cannot listen on a configured address.
 
-        Nobody asked for the default port: where that is taken, the daemon runs without the API and says so.
+        The default port was not asked for: where it is taken, the daemon runs without the API and logs that.
         """
         if not self._settings.api_port or self._server is not None:
             return
@@ -81,7 +81,7 @@ class ApiServer:
         emit(Event.API_STARTED, address=f"{host}:{port}")
 
     async def stop(self) -> None:
-        """Answer what was asked, then close."""
+        """Answer the requests at work, then close."""
         server, self._server = self._server, None
         served, self._served = self._served, None
         self.address = None
@@ -102,7 +102,7 @@ class ApiServer:
         assert self._socket is not None
         server = self._server
         await server.serve([self._socket])
-        if server is not self._server:  # it was asked to: wait to be cancelled, as every service is
+        if server is not self._server:  # it was told to stop: wait to be cancelled, as every service is
             server.closed.set()
             await asyncio.Event().wait()
 
@@ -115,7 +115,7 @@ class _Server(uvicorn.Server):
         self._is_ending = asyncio.Event()
 
     def end(self) -> None:
-        """Let ``serve`` answer what was asked, then return."""
+        """Let ``serve`` answer the requests at work, then return."""
         self.should_exit = True
         self._is_ending.set()
 

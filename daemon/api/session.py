@@ -1,8 +1,8 @@
-"""Signed cookies that stand for a token in a browser: who logged in, until when. Only their end is stored.
+"""Sessions of the dashboard: signed cookies that stand for a token. MongoDB stores only ended sessions.
 
-Each has a name of its own, so that logging out ends it on all replicas. The key is made of the secret in workflow_state
-and the hashes of all tokens, so that neither a reader of the database nor a reader of the settings can forge a cookie,
-and every change of the tokens ends every session.
+Each session has a name of its own, so that logging out ends it on all replicas. The key is made of the secret in
+workflow_state and the hashes of all tokens, so that neither a reader of the database nor a reader of the settings can
+forge a cookie, and every change of the tokens ends every session.
 """
 
 import hmac
@@ -22,10 +22,10 @@ _MARK: Final = 16  # characters of a token's hash that name it in the cookie
 
 
 class Ended(Protocol):
-    """Knows which sessions were ended before their time, on whatever replica."""
+    """The sessions that were ended before their time, on any replica."""
 
     async def add(self, name: str, lasts_s: int) -> None:
-        """Note that a session has ended; it need not be known for longer than ``lasts_s`` seconds."""
+        """Note that a session has ended; the note may expire after ``lasts_s`` seconds."""
 
     async def has(self, name: str) -> bool:
         """Return whether a session has ended."""

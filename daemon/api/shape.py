@@ -1,4 +1,4 @@
-"""What goes over HTTP, as models: for OpenAPI, and to read small bodies. Workflows are read by ``rules`` instead."""
+"""Models of bodies and answers, for OpenAPI and to read small bodies; ``rules`` reads workflows."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -21,15 +21,15 @@ class _Body(BaseModel):
 
 
 class RunBody(_Body):
-    """For whom a workflow is to run."""
+    """The entity that a workflow is to run for."""
 
     entity_id: str = Field(min_length=1, max_length=LONGEST_ID, description="Id of the entity.")
     entity_type: str | None = Field(None, description="Needed where the workflow is open to all types.")
-    force: bool = Field(False, description="Whether conditions and enrollment are passed over.")
+    force: bool = Field(False, description="Whether to ignore conditions and enrollment.")
 
 
 class DryRunBody(_Body):
-    """For whom a workflow is to be played dry."""
+    """The entity that a workflow is to be played dry for."""
 
     entity_id: str = Field(min_length=1, max_length=LONGEST_ID, description="Id of the entity.")
     entity_type: str | None = Field(None, description="Needed where the workflow is open to all types.")
@@ -62,14 +62,14 @@ class WorkflowSummary(BaseModel):
 
 
 class Created(BaseModel):
-    """The id of what was created, and which of its keys define nothing."""
+    """The id of the new workflow, and which of its keys define nothing."""
 
     id: str
     ignored: list[str] = []
 
 
 class Switched(BaseModel):
-    """What a switch did."""
+    """The status that a switch set."""
 
     status: Literal["activated", "paused", "draining", "stopped"]
 
@@ -106,7 +106,7 @@ class ExecutionPage(BaseModel):
 
 
 class RunAnswer(BaseModel):
-    """What became of a request to run: ``pending`` where no daemon has answered yet."""
+    """The answer to a request to run: ``pending`` where no daemon has answered yet."""
 
     status: Literal["accepted", "pending"]
     request_id: str

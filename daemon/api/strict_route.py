@@ -1,4 +1,4 @@
-"""Routes that read JSON strictly: a key named twice and NaN are refused by name, not taken for something else."""
+"""Routes that read JSON strictly: a key named twice and NaN are refused by name."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ class StrictRoute(APIRoute):
     """A route of the API."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
+        """Return the function that answers a request."""
         answer = super().get_route_handler()
 
         async def strictly(request: Request) -> Response:

@@ -41,7 +41,7 @@ WorkflowId = PathId
 Id = Annotated[str, Query(min_length=1, max_length=LONGEST_ID)]
 _LONGEST_BACKTEST_S: Final = 40.0  # less than any request may take
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at the most.")]
-# Described in words instead: a made-up tag is refused, which OpenAPI cannot say.
+# Not in the schema: a made-up tag is refused, which OpenAPI cannot express.
 Tag = Annotated[str | None, Header(alias="If-Match", include_in_schema=False)]
 
 
@@ -74,7 +74,7 @@ def _add_reading(router: APIRouter, administration: Administration, answers: Ans
 
     @router.get("/{workflow_id}", response_model=Document, responses=errors(404))
     async def show_workflow(workflow_id: WorkflowId) -> Any:
-        """One workflow document, with what the daemon observed; its ETag is what edits are compared with."""
+        """One workflow document, with what the daemon observed; edits are compared with its ETag."""
         return await _tagged(answers, await administration.workflows.show(workflow_id))
 
     @router.get("/{workflow_id}/executions", response_model=list[ExecutionBrief], responses=errors(404))
@@ -123,7 +123,7 @@ def _add_editing(router: APIRouter, administration: Administration, answers: Ans
 
     @router.delete("/{workflow_id}", status_code=HTTPStatus.NO_CONTENT, responses=errors(404, 412))
     async def delete_workflow(workflow_id: WorkflowId, if_match: Tag = None) -> None:
-        """Delete a workflow: what waits is cancelled. If-Match works as with PUT."""
+        """Delete a workflow: waiting executions are cancelled. If-Match works as with PUT."""
         await workflows.delete(workflow_id, _tag(if_match))
 
 
@@ -150,17 +150,17 @@ def _add_switches(router: APIRouter, administration: Administration) -> None:
 
     @router.put("/{workflow_id}/pause", response_model=Switched, responses=errors(404))
     async def pause(workflow_id: WorkflowId) -> Any:
-        """Start nothing new and hold what waits."""
+        """Start nothing new and hold waiting steps."""
         return {"status": await administration.workflows.switch(workflow_id, Status.PAUSED)}
 
     @router.put("/{workflow_id}/drain", response_model=Switched, responses=errors(404))
     async def drain(workflow_id: WorkflowId) -> Any:
-        """Start nothing new and finish what waits."""
+        """Start nothing new and finish waiting executions."""
         return {"status": await administration.workflows.switch(workflow_id, Status.DRAINING)}
 
     @router.put("/{workflow_id}/stop", response_model=Switched, responses=errors(404))
     async def stop(workflow_id: WorkflowId) -> Any:
-        """Start nothing new and cancel what waits."""
+        """Start nothing new and cancel waiting executions."""
         return {"status": await administration.workflows.switch(workflow_id, Status.STOPPED)}
 
 
@@ -207,7 +207,7 @@ def _add_questions(router: APIRouter, administration: Administration, answers: A
 
 
 async def _tagged(answers: Answers, document: dict[str, Any]) -> Response:
-    """Return a workflow document with its ETag; what it defines is written so that it can be sent back."""
+    """Return a workflow document with its ETag; its definition is in the exact form, which can be sent back."""
 
     def show(pace: Callable[[], None]) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": id_text(document["_id"])}

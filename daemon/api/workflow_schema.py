@@ -1,7 +1,8 @@
 """The JSON schema of a workflow, for people and programs that read the OpenAPI description.
 
-``rules.workflow`` decides what a workflow is; this is stricter in places, so that what is written by it is accepted:
-groups of conditions may be nested deeper, and a retry may have a maximum. A test has a program write workflows by it.
+``rules.workflow`` decides which documents are workflows. The schema is stricter in places, so that every document that
+fits it is accepted: groups of conditions may really be nested deeper, and a retry may have a maximum. A test generates
+workflows from it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -131,7 +132,7 @@ def _workflow_schema(entity_types: Sequence[str]) -> Schema:
     clock = {"type": {"const": str(TriggerType.SCHEDULED)}, "entity_type": entity_type, "schedule": _SCHEDULE}
     triggers = [
         _closed({"type": kinds, "entity_type": entity_type}, ["type", "entity_type"]),
-        # Together they have to differ, which a schema cannot say.
+        # ``from`` and ``to`` together have to differ, which a schema cannot express.
         _closed({**updated, "field": FIELD_SCHEMA, "from": _VALUE}, ["type", "entity_type", "field"]),
         _closed({**updated, "field": FIELD_SCHEMA, "to": _VALUE}, ["type", "entity_type", "field"]),
         _closed({**updated, "fields": fields}, ["type", "entity_type"]),
@@ -147,7 +148,7 @@ def _workflow_schema(entity_types: Sequence[str]) -> Schema:
     properties = {**_HEAD, "trigger": {"anyOf": triggers}, "conditions": _conditions(), "actions": actions}
     return {
         **_closed(properties, ["name", "trigger", "actions"]),
-        # Other keys are stored and define nothing; no schema can say which are too near a known one.
+        # Other keys are stored and define nothing; no schema can express which are too near a known one.
         "propertyNames": _OBJECT["propertyNames"],
         "additionalProperties": _VALUE,
         "title": "Workflow",
@@ -159,18 +160,18 @@ def _workflow_schema(entity_types: Sequence[str]) -> Schema:
 
 
 def _patch_schema() -> Schema:
-    """Return the schema of a merge patch, but for the parts of which what fits depends on what is there."""
+    """Return the schema of a merge patch, without the parts that depend on the document."""
     described = {"anyOf": [_HEAD["description"], {"type": "null"}]}
     properties = {"name": _HEAD["name"], "description": described, "status": _HEAD["status"]}
     return {
         **_closed(properties, []),
         "title": "WorkflowPatch",
-        "description": "Every other part may be patched too; what fits depends on what is there.",
+        "description": "Every other part may be patched too; whether a patch fits depends on the document.",
     }
 
 
 def _conditions() -> Schema:
-    """Return the schema of conditions; groups are shown with one kind of member, which may be any."""
+    """Return the schema of conditions; groups are shown with one kind of member."""
     conditions = [
         _closed({"field": FIELD_SCHEMA, "operator": _one_of(names), "value": value}, ["field", "operator", "value"])
         for names, value in _VALUES_OF_OPERATORS

@@ -1,4 +1,4 @@
-"""``reflexd executions …``: see what ran, and retry, cancel or resolve it."""
+"""``reflexd executions …``: list and show executions; retry, cancel or resolve one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,11 +35,13 @@ def list_executions(
     workflow: Annotated[str | None, typer.Option(help="Id of the workflow, or its name.")] = None,
     entity_type: Annotated[str | None, typer.Option("--type", help="Type of the entity.")] = None,
     entity_id: Annotated[str | None, typer.Option("--entity", help="Id of the entity.")] = None,
-    status: Annotated[Status | None, typer.Option(help="Where they stand.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Their status.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at the most.")] = 20,
     config: ConfigFile = None,
     *,
-    uncertain: Annotated[bool, typer.Option("--uncertain", help="Only what a person has to decide on.")] = False,
+    uncertain: Annotated[
+        bool, typer.Option("--uncertain", help="Only those with a step that a person has to decide on.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show executions, newest first."""
@@ -49,7 +51,7 @@ def list_executions(
         if workflow is not None:
             try:
                 workflow_id = await workflow_id_of(administration, workflow)
-            except NotFound as error:  # what ran of a workflow that is gone is found by its id
+            except NotFound as error:  # the workflow is deleted, but its executions are found by its id
                 missing = error
         if missing is not None and not (await administration.executions.page(Filter(workflow), 1))[0]:
             raise missing

@@ -1,4 +1,4 @@
-"""``reflexd doctor`` and ``reflexd token``: what an installation needs, and what it lacks."""
+"""``reflexd doctor`` and ``reflexd token``: check an installation, and make tokens for its API."""
 
 import json
 import secrets
@@ -13,7 +13,7 @@ from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, Database, con
 
 
 def doctor(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Look at everything the daemon depends on, and say what mends what is wrong. Exits 1 if something is."""
+    """Check everything the daemon depends on, and name the repair of each fault. Exits 1 if there is one."""
 
     async def work(settings: Settings, database: Database) -> int:
         from daemon.admin.check import Rating
@@ -30,7 +30,7 @@ def doctor(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
 
 
 def token(
-    name: Annotated[str, typer.Option(help="Whose it is: named in the audit log.")] = "admin",
+    name: Annotated[str, typer.Option(help="Whose token this is: the audit log names it.")] = "admin",
     scope: Annotated[TokenScope, typer.Option(help="read or write.")] = TokenScope.READ,
     *,
     as_json: AsJson = False,

@@ -1,7 +1,7 @@
-"""What commands print: a table for a person, lines with tabs for a pipe, JSON for a program.
+"""Print the results of commands: a table for a person, lines with tabs for a pipe, JSON for a program.
 
-Nothing else in the commands prints (a test holds that), so nothing gets to a terminal but through the escape of
-``config.terminal``: what stands in documents, arguments and settings was written by anybody.
+Only this module prints (a test enforces that), so all text reaches a terminal through the escape of
+``config.terminal``: anybody may have written the values in documents, arguments and settings.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The program as a whole: what it says of wrong usage, which repeats arguments, passes the escape, too."""
+"""The program as a whole. Messages about wrong usage repeat arguments, so they are escaped, too."""
 
 import re
 import sys
@@ -15,12 +15,12 @@ _NEGATIVE: Final = re.compile("-[0-9]")
 
 
 class Commands(TyperGroup):
-    """The commands of one kind of thing; the id of a thing may be a negative number."""
+    """A group of commands whose arguments may be ids: an id may be a negative number."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments name, and the rest of them: ``-5`` is an id, as no option is so named.
 
-        What else starts with a hyphen is an option, or comes after ``--``.
+        Other arguments that start with a hyphen are options, or come after ``--``.
         """
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and any(_NEGATIVE.match(each) for each in rest):

@@ -1,4 +1,4 @@
-"""How a command runs: settings, an event loop, and an exit code for whatever happens.
+"""Run a command: read the settings, start an event loop, and turn every outcome into an exit code.
 
 Exit codes: 0 fine, 1 failure, 2 usage, 78 configuration.
 """
@@ -60,7 +60,7 @@ def perform(
 
 
 def administer(config: Path | None, work: Callable[[Administration], Coroutine[Any, Any, int]]) -> None:
-    """Do some work on what the configured database holds, and exit with its code."""
+    """Do some work through the functions for admins, and exit with its code."""
 
     async def connected(settings: Settings, database: Database) -> int:
         from daemon.clock import ServerClock
@@ -87,7 +87,7 @@ def connect(config: Path | None, work: Callable[[Settings, Database], Coroutine[
 
 
 def _refuse(error: ConfigError) -> None:
-    """Say what is wrong: to a person line by line, to a log shipper as one record."""
+    """Report the problems: to a person line by line, to a log shipper as one record."""
     if sys.stderr.isatty():
         say(f"reflexd: {error}", is_error=True)
     else:

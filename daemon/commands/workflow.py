@@ -40,7 +40,7 @@ _COLUMNS: Final = {
 
 @app.command("list")
 def list_workflows(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Show every workflow: its status, what the daemon made of it, how many executions have ended, and its error."""
+    """Show every workflow: its status, the one the daemon observed, how many executions have ended, and its error."""
 
     async def work(administration: Administration) -> int:
         rows: list[dict[str, Any]] = []
@@ -58,7 +58,7 @@ def list_workflows(config: ConfigFile = None, *, as_json: AsJson = False) -> Non
 
 @app.command()
 def show(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Show one workflow document, and what the daemon made of it."""
+    """Show one workflow document, with the daemon's answer in it."""
 
     async def work(administration: Administration) -> int:
         document = await administration.workflows.show(await workflow_id_of(administration, name))
@@ -98,19 +98,19 @@ def activate(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson =
 
 @app.command()
 def pause(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Start nothing new and hold what waits."""
+    """Start nothing new and hold waiting steps."""
     _switch(config, name, Status.PAUSED, as_json)
 
 
 @app.command()
 def drain(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Start nothing new and finish what waits."""
+    """Start nothing new and finish waiting executions."""
     _switch(config, name, Status.DRAINING, as_json)
 
 
 @app.command()
 def stop(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Start nothing new and cancel what waits."""
+    """Start nothing new and cancel waiting executions."""
     _switch(config, name, Status.STOPPED, as_json)
 
 
@@ -121,7 +121,7 @@ def run(
     entity_type: EntityType = None,
     config: ConfigFile = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Pass over conditions and enrollment.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Ignore conditions and enrollment.")] = False,
     dry: Annotated[bool, typer.Option("--dry", help="Only say what it would do.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -228,7 +228,7 @@ def _name_in(document: Any) -> str:
 
 
 async def _verdict_on(administration: Administration, document: Any) -> dict[str, Any]:
-    """Return what is wrong with a document, and which of its keys define nothing."""
+    """Return the error of a document, and which of its keys define nothing."""
     if not isinstance(document, dict):
         return {"error": "expected an object", "ignored": []}
     ignored = administration.workflows.ignored(document)
@@ -247,7 +247,7 @@ def _section(rows: list[dict[str, Any]], columns: dict[str, str]) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[float], None]]:
-    """Yield a function that is told how much is done, from 0 to 1: a bar at a terminal, nothing elsewhere."""
+    """Yield a function that shows the progress, from 0 to 1: as a bar at a terminal, not at all elsewhere."""
     from rich.console import Console
     from rich.progress import Progress
 

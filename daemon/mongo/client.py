@@ -1,8 +1,8 @@
 """The MongoDB client, with the options that the promises rest on.
 
-Majority writes, time-zone aware dates, decoding that no document can break, and timeouts that notice a silent
-network. A client belongs to the event loop it is used on; the reader gets one of its own, because its open
-getMore holds a connection (MONGODB.md, "Driver").
+Writes are acknowledged by the majority, dates have a time zone, no document can break decoding, and timeouts notice a
+silent network. A client belongs to the event loop that uses it. The reader has a client of its own, because its open
+getMore occupies a connection (MONGODB.md, "Driver").
 """
 
 from typing import Any, Final
@@ -15,19 +15,20 @@ from config.mongodb_uri import options_named_in, parse_mongodb_uri
 from config.settings import Settings
 from daemon.mongo.codec import CODEC
 
-# What the URI may say otherwise. Times are in milliseconds.
+# Defaults; the URI may override them. Times are in milliseconds.
 _OPTIONS: Final = {
     "serverSelectionTimeoutMS": 5_000,
-    # By streaming, the driver would hear of a failover only with the next heartbeat, and ask each server twice a second
-    # for that to be soon. By polling it asks at once when an operation fails, so that it may ask seldom otherwise.
+    # With "stream" the driver notices a failover only at the next heartbeat, so it would have to check each server
+    # twice a second. With "poll" it checks at once when an operation fails, so that a check every five seconds is
+    # enough.
     "serverMonitoringMode": "poll",
     "heartbeatFrequencyMS": 5_000,
     "connectTimeoutMS": 5_000,
     "socketTimeoutMS": 20_000,
     "waitQueueTimeoutMS": 10_000,
-    "maxIdleTimeMS": 20_000,  # what a burst or a fault made the pool open is closed again
+    "maxIdleTimeMS": 20_000,  # closes connections that were opened for a burst or a fault
 }
-# For those who only look: few connections, and each operation, with the wait for one, has its time.
+# For readers of the API: few connections, and a time limit for each operation, with the wait for a connection.
 _FOR_READERS: Final = {"maxPoolSize": 4, "timeoutMS": 5_000}
 
 
@@ -36,8 +37,8 @@ def open_client(
 ) -> AsyncMongoClient[dict[str, Any]]:
     """Return a client that connects when it is first used; raise ConfigError when the URI is wrong.
 
-    ``name`` tells the daemon's clients apart in the server's log (``reflexd-<name>``). A patient client waits as
-    long as an operation takes: an index on a large collection may take minutes.
+    ``name`` tells the daemon's clients apart in the server's log (``reflexd-<name>``). A patient client has no
+    time limit for an operation: an index on a large collection may take minutes.
     """
     if settings.mongodb_uri is None:
         raise ConfigError("MONGODB_URI: expected the address of a MongoDB replica set, found none")
@@ -63,7 +64,7 @@ def open_client(
             unicode_decode_error_handler=CODEC.unicode_decode_error_handler,
             **options,
         )
-    except (PyMongoError, ValueError, TypeError, OSError) as error:  # its message may repeat a part of the address
+    except (PyMongoError, ValueError, TypeError, OSError) as error:  # the message may repeat a part of the address
         named = options_named_in(str(error), names)
         raise ConfigError(
             f"MONGODB_URI: {named}expected what the MongoDB driver takes; it refuses this with {type(error).__name__}"

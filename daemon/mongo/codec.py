@@ -1,7 +1,7 @@
-"""How BSON becomes Python: no document of the CRM can break decoding (DESIGN section 4, last line).
+"""Decode BSON so that no document of the CRM can break decoding (DESIGN section 4, last line).
 
-The server stores one thing that the driver refuses to read: binary data of the old subtype 2 whose inner length is
-wrong. ``decoded`` reads such a value as plain binary data.
+The server stores one kind of value that the driver refuses to read: binary data of the old subtype 2 whose inner length
+is wrong. ``decoded`` reads such a value as plain binary data.
 """
 
 from typing import Any, Final, cast
@@ -26,7 +26,7 @@ RAW_CODEC: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
 
-BYTES_AT_ONCE: Final = 1024 * 1024  # decoded between two turns of the event loop, where one document is not larger
+BYTES_AT_ONCE: Final = 1024 * 1024  # decoded between two turns of the event loop; a larger document is decoded alone
 DOCUMENT: Final = 0x03
 CONTAINERS: Final = frozenset({DOCUMENT, 0x04})
 _TEXTS: Final = frozenset({0x02, 0x0D, 0x0E})
@@ -45,7 +45,7 @@ def raw_collection(database: AsyncDatabase[dict[str, Any]], name: str) -> AsyncC
 
 
 def decoded(raw: bytes | memoryview) -> dict[str, Any]:
-    """Return the document that ``raw`` holds, whatever the server has let somebody store in it."""
+    """Return the document that ``raw`` holds, even with values that the driver refuses to read."""
     try:
         return bson.decode(raw, CODEC)
     except InvalidBSON:
@@ -55,7 +55,7 @@ def decoded(raw: bytes | memoryview) -> dict[str, Any]:
 
 
 def _relabel(data: bytearray, start: int) -> None:
-    """Make plain binary data of every value of subtype 2 in the document at ``start`` whose inner length is wrong."""
+    """Relabel each value of subtype 2 with a wrong inner length, in the document at ``start``, as plain binary data."""
     place = start + 4
     while (kind := data[place]) != 0:
         place = data.index(0, place + 1) + 1

@@ -1,4 +1,4 @@
-"""One daemon a directory: a lock that the kernel lets go of when its holder ends, however it ends."""
+"""Lock a directory for one daemon; the kernel releases the lock when its holder ends, in whatever way."""
 
 import fcntl
 import os
@@ -50,7 +50,7 @@ class DirectoryLock:
         return False
 
     def release(self) -> None:
-        """Let go of the lock; does nothing when it is not held."""
+        """Release the lock; does nothing when it is not held."""
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -1,8 +1,8 @@
 """The embedded MongoDB: a single-node replica set of our own, for trying things out and for development.
 
-It runs when MONGODB_URI is not set, listens on loopback only, keeps its data in a directory between runs and
-ends with the daemon. It promises a primary when ``start`` returns. It does not promise more than one user: a
-second daemon on the same directory is refused, and a server left over by a killed daemon is ended first.
+The server runs when MONGODB_URI is not set, listens on loopback only, keeps its data in a directory between runs and
+ends with the daemon. When ``start`` returns, the server is primary. Only one daemon may use a directory: a second one
+is refused, and a server that a killed daemon left behind is ended first.
 """
 
 import asyncio
@@ -159,7 +159,7 @@ class EmbeddedServer:
         return False
 
     async def _end_left_over(self) -> None:
-        """End the mongod that a daemon killed in mid-run has left behind: we hold the lock, so it is nobody's."""
+        """End the mongod that a killed daemon left behind: we hold the lock, so no daemon uses it."""
         pid = _number_in(self._directory / "mongod.pid")
         if pid is None or not self._is_ours(pid):
             return
@@ -171,7 +171,7 @@ class EmbeddedServer:
             await asyncio.sleep(_POLL_S)
 
     def _is_ours(self, pid: int) -> bool:
-        """Return whether process ``pid`` is a mongod on our data directory: numbers of processes are used again."""
+        """Return whether process ``pid`` is a mongod on our data directory: process ids are reused."""
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:

@@ -1,6 +1,6 @@
-"""What an error from MongoDB means for the one who got it: wait and repeat, give up, or stop.
+"""Classify the errors of MongoDB: whether the caller should wait and repeat, give up, or stop.
 
-Errors are classified by code and label, never by their text (MONGODB.md, "Stream position").
+The class follows from code and label, never from the text (MONGODB.md, "Stream position").
 """
 
 from typing import Final, TypeGuard
@@ -16,11 +16,11 @@ from pymongo.errors import (
 
 from config.error import StoreUnavailable
 
-HISTORY_LOST_CODES: Final = frozenset({286, 136})  # when opening; on an open cursor, there without any label
+HISTORY_LOST_CODES: Final = frozenset({286, 136})  # when opening a cursor, and on an open one, there without a label
 UNRESUMABLE_CODES: Final = frozenset({280})  # the token's own event is hidden by the pipeline
 CORRUPT_TOKEN_CODES: Final = frozenset(
     {9, 15, 260, 40647, 40648, 40649, 50793, 50796, 50811, 50816, 50872, 51055}
-)  # what tokens cut off at every place answered with
+)  # the answers to tokens that were cut at every place
 EVENT_TOO_LARGE_CODE: Final = 10334
 MISSING_PRIVILEGE_CODE: Final = 13
 _TRANSIENT_CODES: Final = frozenset(
@@ -29,7 +29,7 @@ _TRANSIENT_CODES: Final = frozenset(
         7,  # HostNotFound
         11,  # UserNotFound: as 18
         13,  # Unauthorized: as 18
-        18,  # AuthenticationFailed: credentials revoked and, one hopes, restored
+        18,  # AuthenticationFailed: credentials that were revoked may be restored
         43,  # CursorNotFound
         89,  # NetworkTimeout
         91,  # ShutdownInProgress
@@ -65,12 +65,12 @@ _TRANSIENT_LABELS: Final = (
 
 
 def is_forbidden(error: BaseException) -> TypeGuard[OperationFailure]:
-    """Return whether a privilege is missing: on everything, or on one collection only."""
+    """Return whether the error says that a privilege is missing."""
     return isinstance(error, OperationFailure) and error.code == MISSING_PRIVILEGE_CODE
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the same call may succeed later, with nothing changed by us."""
+    """Return whether the same call may succeed later."""
     if isinstance(error, StoreUnavailable):
         return True
     if not isinstance(error, PyMongoError):
@@ -83,14 +83,14 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_vague(error: BaseException) -> bool:
-    """Return whether the server's answer tells nothing: it may pass, or be for good. Try ``VAGUE_TRIES`` times."""
+    """Return whether the code does not tell if the error is transient. Such calls are tried ``VAGUE_TRIES`` times."""
     return isinstance(error, OperationFailure) and error.code in _VAGUE_CODES
 
 
 def may_pass(error: PyMongoError) -> bool:
-    """Return whether a service that looks again and again should do so: whatever the server answered.
+    """Return whether a service that polls should poll again after this error: yes for every answer of the server.
 
-    It answers with codes that no list knows while it starts, stops or is out of something; and where a code means a
-    defect of ours, the daemon's other services go on, which a restart would stop, too, again and again.
+    While a server starts, stops or lacks resources, it answers with codes that no list has. If a code means a defect of
+    ours, polling keeps the other services running; ending the daemon would stop them again and again.
     """
     return is_transient(error) or isinstance(error, OperationFailure)

@@ -1,8 +1,8 @@
-"""A document too large to be decoded at once: each of its values is decoded when somebody asks for it.
+"""Decode a large document value by value, each when it is asked for.
 
-Decoding 16 MB takes up to several tenths of a second, in one piece. A judgement asks for a few fields, and the others
-are passed over by their length. What one judgement makes of such a document is counted, in steps of about 0.1 µs; what
-takes more is refused as ``too_costly`` (promise 8). It is a RawBSONDocument, so the driver stores it as it is.
+Decoding 16 MB at once takes up to several tenths of a second. A judgement asks for a few fields, and the others are
+skipped by their length. The decoding of one judgement is counted, in steps of about 0.1 µs, and refused as
+``too_costly`` beyond a limit (promise 8). The document is a RawBSONDocument, so the driver stores it unchanged.
 """
 
 import asyncio
@@ -26,21 +26,21 @@ _COUNTED: Final = 512  # bytes; the elements of a smaller value are not counted
 _BYTES_A_STEP: Final = 256
 _PLAIN_BYTES_A_STEP: Final = 16
 
-# As many numbers, booleans and nulls as follow each other: they are passed over, and decoded, about as fast as a step.
+# A run of numbers, booleans and nulls: skipping and decoding them takes about as long as a step.
 _PLAIN: Final = re.compile(
     rb"(?:\x10[0-9]{1,8}\0.{4}|[\x01\x12][0-9]{1,8}\0.{8}|\x0a[0-9]{1,8}\0|\x08[0-9]{1,8}\0.){1,1000}+", re.DOTALL
 )
 
 
 class TooHeavy(TooCostly):
-    """Too much of a large document would have to be decoded."""
+    """A judgement would decode too much of a large document."""
 
     def __init__(self) -> None:
         super().__init__(MOST_STEPS)
 
     @property
     def detail(self) -> dict[str, str]:
-        """What is stored of it: ``{condition, limit}``."""
+        """The stored form: ``{condition, limit}``."""
         return {"condition": self.path, "limit": _LIMIT}
 
     def __str__(self) -> str:
@@ -68,30 +68,30 @@ class Steps:
 
 
 class HeavyDocument(RawBSONDocument):
-    """A document whose values are decoded one by one, and then kept; raises TooHeavy at the limits."""
+    """A document that decodes values one by one, and keeps them; raises TooHeavy at the limits."""
 
     __slots__ = ("_at", "_data", "_is_part", "_places", "_steps", "_values")
 
     def __init__(self, data: bytes | memoryview, steps: Steps | None = None) -> None:
         """``steps`` are shared with the document that this one is a part of."""
-        data = bytes(data)  # a copy: nothing else of what the server sent is kept
+        data = bytes(data)  # a copy: the rest of the server's answer can be freed
         super().__init__(data, RAW_CODEC)
         self._data = data
         self._is_part = steps is not None
         self._steps = steps or Steps()
-        self._at = 4  # the first element that was not looked at
+        self._at = 4  # the first element that was not read
         self._places: dict[str, tuple[int, int, int]] = {}  # by name: kind, start and size of the value
         self._values: dict[str, Any] = {}
 
     def renew(self) -> None:
-        """Begin another judgement: it may take as many steps as the one before."""
+        """Begin another judgement, with all steps left."""
         self._steps.left = MOST_STEPS
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
             if not self._find(name):
                 raise KeyError(name)
-            is_id = name == "_id" and not self._is_part  # nothing can be said of a document without it
+            is_id = name == "_id" and not self._is_part  # every document needs its id, at any cost
             self._values[name] = self._value(*self._places[name], is_counted=not is_id)
         return self._values[name]
 
@@ -110,7 +110,7 @@ class HeavyDocument(RawBSONDocument):
         return len(self._places)
 
     def items(self) -> Any:
-        """Return a view that decodes each value when its turn comes."""
+        """Return a view that decodes each value when it is reached."""
         return super(RawBSONDocument, self).items()
 
     def sizes(self) -> dict[str, int]:
@@ -139,7 +139,7 @@ class HeavyDocument(RawBSONDocument):
         return f"HeavyDocument of {len(self._data)} bytes"
 
     def _find(self, name: str | None) -> bool:
-        """Look at elements up to the one of ``name``; return whether there is one. None: look at all."""
+        """Read elements up to the one of ``name``; return whether there is one. None: read all."""
         data, places = self._data, self._places
         while name not in places:
             kind = data[self._at]
@@ -189,18 +189,18 @@ def _document(elements: bytes) -> bytes:
 
 
 def opened(raw: bytes | memoryview) -> Mapping[str, Any]:
-    """Return the document that ``raw`` holds: decoded, or as one whose values are decoded when they are asked for."""
+    """Return the document that ``raw`` holds: decoded, or as a HeavyDocument if it is large."""
     return HeavyDocument(raw) if len(raw) > HEAVY else decoded(raw)
 
 
 def renew(document: Mapping[str, Any] | None) -> None:
-    """Begin another judgement of ``document``: what earlier ones took does not count."""
+    """Begin another judgement of ``document``, with all steps left."""
     if isinstance(document, HeavyDocument):
         document.renew()
 
 
 async def opened_all(documents: Iterable[RawBSONDocument]) -> list[Mapping[str, Any]]:
-    """Return what ``documents`` hold, without holding up the event loop by many of them."""
+    """Return the opened ``documents``; the event loop turns between them where they are many."""
     found: list[Mapping[str, Any]] = []
     size = 0
     for document in documents:

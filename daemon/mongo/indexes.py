@@ -1,6 +1,6 @@
 """The indexes of the daemon's collections: one table, put in place by ``reflexd init`` and at every start.
 
-What exists is compared before anything is asked of the server, so a start on a prepared database needs no right to
+The existing indexes are compared first, so a start on a prepared database needs no right to
 create indexes. A changed retention is applied to the existing index; any other difference is reported and left to
 a person, because dropping an index is a decision about their database.
 """
@@ -15,16 +15,16 @@ from config.settings import Settings
 _DAY_S: Final = 86_400
 _LONGEST_TTL_S: Final = 2**31 - 1  # MongoDB takes no more
 
-# What a value can be instead of a date or missing, by the names that $type knows.
+# The types of values other than a date, by the names that $type knows.
 NOT_A_DATE: Final = [
     *("double", "string", "object", "array", "binData", "objectId", "bool", "null", "regex", "javascript"),
     *("int", "timestamp", "long", "decimal", "minKey", "maxKey"),
 ]
 
-# What waits for its turn and can never have one: nobody said when.
+# Executions that wait and are not in the queue, because they have no due_at.
 UNQUEUED: Final[Mapping[str, Any]] = {"status": {"$in": ["pending", "waiting"]}, "due_at": {"$eq": None}}
 
-# What somebody queued again by hand: it waits and has ended. Who completes such edits finds them by this.
+# Executions that somebody queued again by hand: they have ended and wait. daemon.executions.hand_edit finds them so.
 REQUEUED: Final[Mapping[str, Any]] = {
     "status": {"$in": ["pending", "waiting"]},
     "completed_at": {"$type": "date"},
@@ -36,7 +36,7 @@ Keys = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One index: the collection's name, the index's name, keys, and what it is limited to.
+    """One index: the collection's name, the index's name, its keys, and the filter that limits it.
 
     ``expire_after_s`` makes it a TTL index.
     """
@@ -59,7 +59,7 @@ class Index:
 
 
 class IndexWork(StrEnum):
-    """What has to be done about a wanted index."""
+    """The work that a wanted index needs."""
 
     NOTHING = "nothing"
     CREATE = "create"
@@ -75,7 +75,7 @@ def wanted_indexes(settings: Settings) -> tuple[Index, ...]:
         Index(names.decisions, "retention", (("at", 1),), expire_after_s=_days(settings.decision_retention_days)),
         Index(names.decisions, "newest_of_entity", (("entity_id", 1), ("at", -1), ("_id", -1))),
         Index(names.effects, "retention", (("at", 1),), expire_after_s=_days(settings.effect_retention_days)),
-        # One without an answer has no date there, and so does not expire.
+        # A request without an answer has no date there, and so does not expire.
         Index(
             names.requests, "retention", (("answered_at", 1),), expire_after_s=_days(settings.request_retention_days)
         ),
@@ -98,9 +98,9 @@ def _of_executions(name: str, retention_s: int) -> Iterable[Index]:
     ended = {"status": {"$in": ["completed", "failed", "cancelled"]}}
     return (
         Index(name, "queue", (("lane", 1), ("due_at", 1), ("seq", 1)), queued),
-        # For a workflow whose turn would come late, and for what is done to all that waits of one.
+        # For a workflow far behind in its lane, and for switches of one workflow.
         Index(name, "queue_by_workflow", (("workflow_id", 1), ("due_at", 1), ("lane", 1)), queued),
-        # Holds only what somebody queued by hand with something that is no date: nearly nothing.
+        # Holds only what somebody queued by hand with a due_at that is no date: nearly nothing.
         Index(name, "misqueued", (("due_at", 1),), {"due_at": {"$type": NOT_A_DATE}}),
         Index(name, "unqueued", (("status", 1),), UNQUEUED),
         # Holds only what somebody cancelled by editing the document: nearly nothing.
@@ -121,7 +121,7 @@ def _of_executions(name: str, retention_s: int) -> Iterable[Index]:
 
 
 def work_for(wanted: Index, existing: Iterable[Mapping[str, Any]]) -> IndexWork:
-    """Return what has to be done, given the indexes that listIndexes named for the collection."""
+    """Return the work that an index needs, given the indexes that listIndexes named for the collection."""
     for index in existing:
         is_same_kind = (
             tuple(index["key"].items()) == wanted.keys
@@ -132,7 +132,7 @@ def work_for(wanted: Index, existing: Iterable[Mapping[str, Any]]) -> IndexWork:
         expiry = index.get("expireAfterSeconds")
         if is_same_kind and (expiry is None) == (wanted.expire_after_s is None):
             if expiry == wanted.expire_after_s:
-                return IndexWork.NOTHING  # under whatever name: an admin may have made it by hand
+                return IndexWork.NOTHING  # under any name: an admin may have made it by hand
             if index["name"] == wanted.name:
                 return IndexWork.SET_EXPIRY
         if index["name"] == wanted.name or (is_same_kind and expiry is not None):

@@ -1,8 +1,7 @@
 """Prepare the CRM's database: collections, indexes, validators, images, presets. ``reflexd init`` and every start.
 
-It is idempotent, asks nothing of the server that is in place already, and goes on where it may not: a part that
-the server refuses is left out with a warning that names the command and the privilege. Only when MongoDB does not
-answer does it fail.
+The preparation is idempotent and changes nothing that is in place already. A part that the server refuses is left out,
+with a warning that names the command and the privilege. Only where MongoDB does not answer does it fail.
 """
 
 import time
@@ -35,7 +34,7 @@ _NAMESPACE_NOT_FOUND: Final = 26
 
 @dataclass(slots=True)
 class InitReport:
-    """What was put in place just now, by name; ``skipped`` holds ``<collection>: <command>: <why>``."""
+    """The names of everything just put in place; ``skipped`` holds ``<collection>: <command>: <why>``."""
 
     collections: list[str] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
@@ -47,7 +46,7 @@ class InitReport:
 
 
 async def initialise(database: Database, settings: Settings) -> InitReport:
-    """Put everything in place and return what had to be done; raise what MongoDB raises when it does not answer."""
+    """Put everything in place and return the report; raise the driver's error when MongoDB does not answer."""
     started = time.monotonic()
     work = _Initialisation(database, settings)
     await work.create_collections()
@@ -68,7 +67,7 @@ async def initialise(database: Database, settings: Settings) -> InitReport:
 
 
 async def restore(database: Database, settings: Settings) -> InitReport:
-    """Put back what somebody dropped: indexes, and images of the collections there are; raise as ``initialise`` does.
+    """Restore dropped indexes, and images of the existing collections; raise as ``initialise`` does.
 
     Nothing is logged where everything is in place.
     """
@@ -80,7 +79,7 @@ async def restore(database: Database, settings: Settings) -> InitReport:
 
 
 class _Initialisation:
-    """One run: what was found at its beginning, and what it did."""
+    """One run: the options found at its beginning, and the report."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -94,7 +93,7 @@ class _Initialisation:
         await self._attempt("*", "listCollections", self._read_options())
 
     async def create_collections(self) -> None:
-        """Create what is missing; a transaction that has to create a collection conflicts with every other one."""
+        """Create missing collections; a transaction that has to create one would conflict with every other."""
         own = self._settings.collections.model_dump().values()
         await self.read_options()
         for name in (*own, *self._settings.entities.values()):
@@ -132,7 +131,7 @@ class _Initialisation:
     async def put_validators(self) -> None:
         """Set the validators that are not set, and renew older ones of ours."""
         for name, schema in wanted_validators(self._settings.collections).items():
-            # Where options cannot be seen, somebody's own validator may stand there.
+            # Where options cannot be read, the collection may have a validator of somebody else.
             is_known = self._knows_options or name in self.report.collections
             if is_known and is_replaceable(self._options.get(name, {}), schema):
                 change = self._collmod(name, validator={"$jsonSchema": dict(schema)}, validationAction="warn")
@@ -151,7 +150,7 @@ class _Initialisation:
                 self.report.images.append(name)
             else:
                 self.report.without_images.append(name)
-                if self._knows_options:  # else they may well be on: the line above says what could not be done
+                if self._knows_options:  # else images may be on: the warning above says that the options are unknown
                     emit(Event.IMAGES_OFF, collection=name)
 
     async def install_presets(self) -> None:
@@ -184,7 +183,7 @@ class _Initialisation:
             async for found in await self._database.list_collections():
                 self._options[found["name"]] = found.get("options", {})
         except OperationFailure as error:
-            if is_forbidden(error):  # the names of what it may read are told to everybody
+            if is_forbidden(error):  # every user may list the collections that it may read
                 names = await self._database.list_collection_names(authorizedCollections=True)
                 self._options = {name: {} for name in names}
                 self._knows_options = False
@@ -213,7 +212,7 @@ class _Initialisation:
         await self._database.command({"collMod": collection, **change})
 
     async def _attempt(self, collection: str, command: str, work: Awaitable[object]) -> bool:
-        """Return whether the work was done; a refusal is reported, silence is raised."""
+        """Return whether the work was done; report a refusal, raise the error if MongoDB does not answer."""
         try:
             await work
         except OperationFailure as error:
@@ -229,7 +228,7 @@ class _Initialisation:
 
 
 def _words_of(error: OperationFailure) -> str:
-    """Return what the server said, without the command that it repeats."""
+    """Return the server's message, without the command that it repeats."""
     return str((error.details or {}).get("errmsg", error)).partition(" to execute command")[0].strip()
 
 

@@ -1,7 +1,7 @@
 """The mongod program, for the embedded server and for tests; the product's image ships none.
 
-It promises a program that may be executed, or an error that says what to do instead, and a server that does
-not outlive the process that started it where the kernel can see to that (Linux).
+``find_mongod`` returns a program that may be executed, or raises an error that says what to do instead. On Linux a
+server does not outlive the process that started it.
 """
 
 import ctypes
@@ -36,10 +36,10 @@ def find_mongod() -> Path:
 
 
 def spawn_mongod(arguments: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start mongod and return its process; what it says goes to ``output``.
+    """Start mongod and return its process; its output goes to ``output``.
 
-    It gets a session of its own: a Ctrl-C in the terminal must reach the daemon, which then ends the server
-    last. It is told to end when this process dies without a word.
+    The server gets a session of its own: a Ctrl-C in the terminal must reach only the daemon, which ends the server
+    last. The kernel ends the server when this process is killed.
     """
     return subprocess.Popen(
         [str(find_mongod()), *arguments],
@@ -70,7 +70,7 @@ def _shipped() -> Path | None:
 
 
 def _made_executable(program: Path) -> bool:
-    """Installers drop the run bit of files in a wheel: put it back where we may."""
+    """Return whether the program can be executed; installers drop the mode of files in wheels, so set it again."""
     if not os.access(program, os.X_OK):
         try:
             program.chmod(program.stat().st_mode | 0o111)

@@ -1,4 +1,4 @@
-"""Repeat what MongoDB could not answer just then: a daemon that starts in mid-election is no reason to give up."""
+"""Repeat calls that MongoDB does not answer at once: a daemon may start in the middle of an election."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ PAUSE_S: Final = 1.0
 async def patiently(
     work: Callable[[], Awaitable[Any]], *, patience_s: float = PATIENCE_S, pause_s: float = PAUSE_S
 ) -> None:
-    """Do ``work``, again where it fails for a reason that may pass, for a while; then raise the driver's error."""
+    """Do ``work``, and repeat it for a while after transient errors; then raise the driver's error."""
     until = time.monotonic() + patience_s
     while True:
         try:

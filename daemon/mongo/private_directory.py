@@ -1,4 +1,4 @@
-"""A directory for one user's data: made for its owner alone, and refused where it belongs to somebody else."""
+"""Make a directory that only its owner may use; refuse one of another user."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ _OWNER_ONLY: Final = 0o700
 
 
 def make_private(directory: Path) -> None:
-    """Make ``directory``, and what is missing above it, or close it to others; raise ConfigError if it is not ours."""
+    """Make ``directory`` and its missing parents, or close it to others; raise ConfigError if it is another user's."""
     try:
         for missing in reversed([each for each in (directory, *directory.parents) if not each.exists()]):
             missing.mkdir(mode=_OWNER_ONLY, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Say why MongoDB refused a write, without repeating what was to be written: that may be anybody's secret."""
+"""Explain why MongoDB refused a write, without the values of the write, which may be secret."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -32,6 +32,6 @@ def refusal_text(error: PyMongoError) -> str:
 
 
 def problem_of(error: Exception) -> str:
-    """Return why something could not be done; of MongoDB's answers nothing of what was to be written."""
+    """Return the text of an error; of MongoDB's errors without any value of the write."""
     text = refusal_text(error) if isinstance(error, PyMongoError) else str(error)[:_PROBLEM_CHARACTERS]
     return f"{type(error).__name__}: {text}"

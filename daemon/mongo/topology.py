@@ -1,4 +1,4 @@
-"""Whether the server that MONGODB_URI names can serve the daemon at all: looked at before anything is written to it.
+"""Check that the server can serve the daemon, before anything is written to it.
 
 The daemon needs a replica set or a mongos of MongoDB 6.0 or later (MONGODB.md, "Measured later"): older ones, and newer
 ones that are held to an older feature set, keep no images and refuse the change stream and the partial indexes.
@@ -23,7 +23,7 @@ async def check_server(database: AsyncDatabase[dict[str, Any]]) -> None:
     """Raise ConfigError, in one sentence, if the daemon cannot work with this server."""
     try:
         hello = await database.command("hello")
-    except ConfigurationError as error:  # what is too old for the driver, or a name that DNS does not know
+    except ConfigurationError as error:  # a server too old for the driver, or a name that DNS does not know
         raise ConfigError(f"{_WANTED}; the driver refuses this one: {redacted(str(error))}") from None
     check_topology(hello)
     info = await database.command("buildInfo")
@@ -55,11 +55,11 @@ def is_too_old(info: Mapping[str, Any]) -> bool:
 async def is_held_back(database: AsyncDatabase[dict[str, Any]]) -> bool:
     """Return whether the server is of 6.0 or later but held to an older feature set.
 
-    The daemon's user may not read that setting, so the server is asked for what it refuses then: a change stream with
-    images.
+    The daemon's user may not read that setting, so the check asks for a change stream with images, which such a server
+    refuses.
     """
     try:
         async with await database.aggregate([{"$changeStream": {"fullDocument": "whenAvailable"}}], maxAwaitTimeMS=1):
             return False
     except OperationFailure as error:
-        return error.code == _BAD_VALUE  # any other refusal is told where it matters
+        return error.code == _BAD_VALUE  # other refusals are reported by the services that meet them

@@ -1,7 +1,8 @@
-"""One transaction, repeated as a whole while MongoDB says that this may help.
+"""Run a transaction, and repeat it as a whole while MongoDB says that this may help.
 
-A process that dies in mid-transaction leaves it open on the server, in everybody's way for up to a minute. So the
-transactions that others may have to take over run in sessions whose ids are known: see ``Transactions``.
+A process that is killed in a transaction leaves it open on the server, where it blocks others for up to a minute. So
+the reader's and the executor's transactions run in sessions with known ids, which other replicas can end: see
+``Transactions``.
 
 Everything is written with majority and the default journaling, the fastest setting that survives a failover
 (MONGODB.md, "Driver").
@@ -21,7 +22,7 @@ from daemon.service import cancelled
 
 MAJORITY: Final = WriteConcern(w="majority")
 _SNAPSHOT: Final = ReadConcern("snapshot")
-_LAST_MOMENT_S: Final = 2.0  # for a transaction whose caller was cancelled
+_LAST_MOMENT_S: Final = 2.0  # for a transaction to end after its caller was cancelled
 Result = TypeVar("Result")
 
 
@@ -42,9 +43,9 @@ async def in_transaction(
 
 
 class Transactions:
-    """Transactions one after another in one session of the server, which keeps its id.
+    """Runs transactions one after another in one session of the server, which keeps its id.
 
-    A new one ends whatever an earlier one that was cut off left open, here by itself, elsewhere by ``end_sessions``.
+    A new transaction ends an earlier one that was cut off in this session; ``end_sessions`` ends those of others.
     """
 
     def __init__(self, client: AsyncMongoClient[Any]) -> None:
@@ -62,7 +63,7 @@ class Transactions:
             return await _to_its_end(await self._at_rest(), work)
 
     async def _at_rest(self) -> AsyncClientSession:
-        """Return the session without a transaction: one that was cut off while it was aborted is aborted now.
+        """Return the session without a transaction: abort one that is still open because its abort was cut off.
 
         Raise the driver's error if the database does not answer.
         """
@@ -78,9 +79,9 @@ class Transactions:
 
 
 async def _to_its_end(session: AsyncClientSession, work: Callable[[AsyncClientSession], Awaitable[Result]]) -> Result:
-    """Run a transaction; when the caller is cancelled in the midst of it, let it end first if that takes a moment.
+    """Run a transaction; when the caller is cancelled meanwhile, first give the transaction a moment to end.
 
-    The driver does not abort what is cancelled while it commits: it would stay open on the server.
+    The driver does not abort a transaction that is cancelled while it commits: it would stay open on the server.
     """
     transaction = asyncio.ensure_future(session.with_transaction(work, read_concern=_SNAPSHOT, write_concern=MAJORITY))
     try:
@@ -89,13 +90,13 @@ async def _to_its_end(session: AsyncClientSession, work: Callable[[AsyncClientSe
         await asyncio.wait([transaction], timeout=_LAST_MOMENT_S)
         raise
     finally:
-        await cancelled(transaction)  # the session is used again: nothing of this may be under way by then
+        await cancelled(transaction)  # the session is used again: this transaction must be over by then
 
 
 async def end_sessions(client: AsyncMongoClient[Any], session_ids: Sequence[Mapping[str, Any]]) -> None:
-    """Abort what a replica that is gone left open; raise the driver's error if the database does not answer.
+    """Abort the transactions of another replica; raise the driver's error if the database does not answer.
 
-    A user may always end sessions of their own. One that lives on repeats its transaction, and finds out.
+    A user may always end sessions of the same user. A replica that still runs repeats its transaction.
     """
     if session_ids:
         await client.admin.command("killSessions", list(session_ids))

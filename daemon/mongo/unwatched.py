@@ -1,6 +1,6 @@
-"""Which entity types lie in collections of which no change is ever told: views and time series have no change stream.
+"""Find the entity types whose collections have no change stream: views and time series.
 
-A workflow that waits for a change of one could never run, so it is invalid; schedules and requests work.
+A workflow that waits for a change of such an entity could never run, so it is invalid; schedules and requests work.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _WITHOUT_CHANGES: Final = {"view": "a view", "timeseries": "a time-series collec
 
 
 class Unwatched:
-    """Knows the types as they were when it last looked. ``types`` maps each to the kind of its collection."""
+    """Holds the types of the last look. ``types`` maps each to the kind of its collection."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], entities: Mapping[str, str]) -> None:
         """``entities`` maps entity type to collection."""
@@ -24,7 +24,7 @@ class Unwatched:
         self.types: dict[str, str] = {}
 
     async def look(self) -> None:
-        """Look again; where that is not allowed nothing is known. Raise the driver's error if MongoDB is away."""
+        """Look again; without the right to look, ``types`` is empty. Raise the driver's error if MongoDB is down."""
         wanted = {"type": {"$in": list(_WITHOUT_CHANGES)}, "name": {"$in": list(self._entities.values())}}
         kinds: dict[str, str] = {}
         try:

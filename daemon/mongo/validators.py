@@ -1,7 +1,7 @@
 """The ``$jsonSchema`` of workflows and executions: hints for people who edit by hand.
 
-They only warn, in the server's log: they never refuse an admin's or the daemon's write. What a workflow may be is
-decided by ``rules.workflow``; this says no more than its outline.
+They only warn, in the server's log: they never refuse an admin's or the daemon's write. ``rules.workflow`` decides
+which documents are workflows; the schema describes only their outline.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from config.collection_names import Collections
 
-TITLE: Final = "reflexd: "  # how a validator of ours is known: somebody else's is left alone
+TITLE: Final = "reflexd: "  # marks our validators: others are left alone
 _WHOLE_NUMBER: Final = {"bsonType": ["int", "long"]}
 
 _WORKFLOW: Final[Mapping[str, Any]] = {

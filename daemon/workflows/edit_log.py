@@ -1,4 +1,4 @@
-"""Say in the log what became of each edit of a workflow document, once it is committed."""
+"""Log the outcome of each edit of a workflow document, once it is committed."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ Edit = tuple[Head | None, Head]  # the version before, None for the first one, a
 
 
 def log_edits(edits: Iterable[Edit]) -> None:
-    """Write what operators want to know of each edit: refused, in force, switched, deleted."""
+    """Log each edit: refused, in force, switched, deleted."""
     for before, head in edits:
         if head.is_deleted:
             emit(Event.WORKFLOW_DELETED, workflow_id=head.workflow_id, workflow_name=_name(before, head))
@@ -36,7 +36,7 @@ def _log_definition(before: Head | None, head: Head) -> None:
             error=head.error,
         )
         return
-    # An edit that defines the same keeps the very object: a switch alone is told as one.
+    # An edit with the same definition keeps the definition object: then only the switch is logged.
     is_new = before is None or before.is_deleted or before.error is not None or before.definition is not head.definition
     if is_new or (before is not None and before.status is head.status):
         emit(

@@ -1,8 +1,8 @@
-"""Bring the newest stored version of a workflow back into shape where somebody has edited it.
+"""Repair the newest stored version of a workflow if somebody has edited it.
 
-workflow_versions is the daemon's own truth, but anybody may write there, and a version that nobody can read would keep
-every replica from starting. The switch is taken from the workflow's document, so that nothing that waits is held or
-released, and so is a definition that is gone; the reader then reads the document anew, and makes a new version of it.
+The daemon relies on workflow_versions, but anybody may write there, and a version that it cannot read would keep every
+replica from starting. The repair takes the status from the workflow's document, so that no waiting execution is held or
+released by mistake, and a missing definition too. The reader then reads the document and makes a new version of it.
 """
 
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ _MENDED: Final = {
             {"path": "", "problem": "the version stored in workflow_versions was edited: it is read anew"},
         ]
     },
-    "seen": "",  # the document is another one when it is seen next: at the latest when it is answered
+    "seen": "",  # so the document counts as edited when it is next seen
     "at_seq": _kept("at_seq", ["int", "long"], 0),
     "stopped_seq": _kept("stopped_seq", ["int", "long"], -1),
     "is_deleted": _kept("is_deleted", ["bool"], False),
@@ -85,7 +85,7 @@ _MENDED: Final = {
 
 
 async def mend_versions(database: AsyncDatabase[dict[str, Any]], names: Collections) -> None:
-    """Mend what cannot be read; raise the driver's error if the database does not answer."""
+    """Repair unreadable versions; raise the driver's error if the database does not answer."""
     versions = database[names.versions]
     await versions.update_many(_IS_NO_VERSION, {"$unset": {"latest": ""}})
     async for found in versions.find(_MISSHAPEN, {"status": 1, "definition_type": {"$type": "$definition"}}):
@@ -108,7 +108,7 @@ def _is_within_limits(document: Mapping[str, Any]) -> bool:
 
 
 def _status_of(document: Mapping[str, Any] | None) -> Status:
-    """Return the status that an admin wrote; where nobody can tell, nothing runs."""
+    """Return the status that an admin wrote; where it is unknown, paused."""
     try:
         return status_of(document) if document is not None else Status.PAUSED
     except WorkflowError:

@@ -1,4 +1,4 @@
-"""How this installation reads workflow documents: its entity types, its time zone, the actions of this version."""
+"""Parse workflow documents with the entity types and time zone of this installation and the actions of this version."""
 
 import asyncio
 import sys
@@ -25,8 +25,8 @@ def parser_for(
 ) -> Parse:
     """Return the function that reads (workflow id, version, document); it raises WorkflowError.
 
-    ``unwatched``: the entity types whose changes nobody can follow, and the kind of their collection, as it is known
-    when a document is read.
+    ``unwatched``: the entity types without a change stream, and the kind of their collection, as known when a document
+    is read.
     """
     return partial(_parse, settings, parse_action, unwatched)
 
@@ -53,9 +53,9 @@ def _parse(
 async def parsed_aside(
     parse: Parse, workflow_id: Any, version: int, document: Mapping[str, Any]
 ) -> Workflow | WorkflowError:
-    """Return what ``document`` defines, or why it defines nothing.
+    """Return the workflow that ``document`` defines, or the error.
 
-    A large one is read in a thread: a thousand conditions take longer than the event loop may stand still.
+    A large document is parsed in a thread: a thousand conditions take longer than the event loop may stand still.
     """
 
     def attempt() -> Workflow | WorkflowError:
@@ -71,5 +71,5 @@ async def parsed_aside(
 
 
 def is_large(document: Mapping[str, Any]) -> bool:
-    """Return whether reading a workflow document takes noticeable time."""
+    """Return whether parsing a workflow document takes noticeable time."""
     return len(bson.encode(document)) >= LARGE_BYTES

@@ -105,7 +105,7 @@ async def test_a_stream_that_nobody_reads_is_not_ready_whoever_holds_the_role(
         long_ago = datetime.now(UTC) - timedelta(minutes=2)
         await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"saved_at": long_ago}})
         (reason,) = await said.reasons()
-        assert reason.startswith("nothing was read from the change stream for 1")
+        assert reason.startswith("the change stream was not read for 1")
         await load.write(1)
         await load.done()
         assert await said.reasons() == []

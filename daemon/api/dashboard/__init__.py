@@ -1,1 +1,1 @@
-"""What people look at in a browser: pages rendered here, kept fresh by htmx, with no script of our own."""
+"""The dashboard: pages rendered by the daemon and refreshed by htmx, with no script of our own."""

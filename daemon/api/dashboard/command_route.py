@@ -1,7 +1,7 @@
-"""What people do on pages: switch a workflow, retry, cancel or resolve an execution, acknowledge a gap.
+"""The commands of pages: switch a workflow, retry, cancel or resolve an execution, acknowledge a gap.
 
-Each is a form that leads back to the page it stands on, so it works without scripts too; htmx sends the same form
-and puts in place only what changed.
+Each is a form that leads back to its page, so it works without scripts too; htmx sends the same form and replaces only
+the parts of the page that changed.
 """
 
 from http import HTTPStatus
@@ -21,7 +21,7 @@ from rules.workflow import Status
 
 
 def command_router(administration: Administration, pages: Pages) -> APIRouter:
-    """Return the routes that change something; each answers with the way back."""
+    """Return the routes that change something; each redirects to the page it came from."""
     router = APIRouter(prefix="/dashboard", include_in_schema=False, route_class=page_route(pages))
 
     @router.post("/workflow")

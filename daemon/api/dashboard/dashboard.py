@@ -1,4 +1,4 @@
-"""Put the dashboard together, and into the application: pages, the way in, live parts, static files."""
+"""Put the dashboard together, and into the application: pages, login, live parts, static files."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -18,12 +18,12 @@ from daemon.api.dashboard.visitor import Visitors, login_router
 from daemon.api.patience import Patience
 from daemon.api.session import Sessions
 
-STREAMS: Final = ("/dashboard/live",)  # answers that go on and on
+STREAMS: Final = ("/dashboard/live",)  # endless answers
 _STATIC: Final = Path(__file__).parents[1] / "static"
 
 
 class Dashboard:
-    """The pages of one process. ``visitors`` is what the guard asks; ``close`` ends what browsers still listen to."""
+    """The pages of one process. The guard uses ``visitors``; ``close`` ends the live parts."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Dashboard:
         reasons: Callable[[], Awaitable[list[str]]],
         lag_s: Callable[[], float | None],
     ) -> None:
-        """``now`` tells the server's time; ``reasons`` and ``lag_s`` speak of this process's health."""
+        """``now`` tells the server's time; ``reasons`` and ``lag_s`` are those of this process's health."""
         pages = Pages(now, has_login=sessions.are_needed)
 
         async def newest() -> str:

@@ -1,4 +1,4 @@
-"""Send a part of a page to browsers whenever it reads differently: server-sent events."""
+"""Send a part of a page to browsers whenever it changes: server-sent events."""
 
 import asyncio
 import time
@@ -16,8 +16,8 @@ from daemon.beat import is_set_within
 
 LOOK_S: Final = 1.0
 MOST_STREAMS: Final = 50
-_QUIET_S: Final = 15.0  # after so long a comment is sent, so that a connection nobody holds any more is found
-_LONGEST_S: Final = 60.0  # then the browser asks again, and is asked again who it is
+_QUIET_S: Final = 15.0  # then a comment is sent, which finds out whether the connection still exists
+_LONGEST_S: Final = 60.0  # then the browser connects anew, and its cookie is checked again
 
 
 class Feed:
@@ -32,11 +32,11 @@ class Feed:
         self._text, self._rendered_at = "", -LOOK_S
 
     def close(self) -> None:
-        """End all streams: a server that stops waits for what it still sends."""
+        """End all streams: a server that stops waits for its answers."""
         self._closed.set()
 
     def response(self) -> Response:
-        """Return the stream for one browser; whether there is room for it is decided when it begins."""
+        """Return the stream for one browser; it is refused when it begins if there is no room."""
         return _Stream(self)
 
     def enter(self) -> bool:
@@ -51,7 +51,7 @@ class Feed:
         self._streams -= 1
 
     async def messages(self) -> AsyncIterator[bytes]:
-        """Yield what one browser is sent."""
+        """Yield the messages for one browser."""
         until, before, spoke_at = time.monotonic() + _LONGEST_S, "", time.monotonic()
         while time.monotonic() < until and not self._closed.is_set():
             now = await self._now()
@@ -64,10 +64,10 @@ class Feed:
             await is_set_within(self._closed, LOOK_S)
 
     async def _now(self) -> str:
-        """Return the part as it reads now; whoever is first after a second has it rendered for all."""
+        """Return the current part; the first call after a second renders it for all browsers."""
         async with self._lock:
             if time.monotonic() - self._rendered_at >= LOOK_S:
-                with suppress(PyMongoError):  # the page stays as it was; /readyz and the log say what is wrong
+                with suppress(PyMongoError):  # the page stays as it was; /readyz and the log name the fault
                     self._text = await self._render()
                 self._rendered_at = time.monotonic()
             return self._text
@@ -79,7 +79,7 @@ class _Stream(StreamingResponse):
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send, if there is room; nothing comes between looking whether there is and counting."""
+        """Send, if there is room; no other task runs between the check and the count."""
         if not self._feed.enter():
             full = PlainTextResponse("too many streams are open", HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"})
             await full(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Read what a form of a page sent: small, URL-encoded, each name once."""
+"""Read the form that a page sent: small, URL-encoded, each name once."""
 
 from typing import Final
 from urllib.parse import parse_qsl

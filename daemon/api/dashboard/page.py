@@ -1,4 +1,4 @@
-"""Render pages: templates with every value escaped. ``daemon.api.envelope`` says what a browser may run of them."""
+"""Render pages: templates with every value escaped. ``daemon.api.envelope`` limits which scripts a browser runs."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -48,7 +48,7 @@ class Pages:
         self._environment.globals |= {"version": product_version(), "statuses": [str(each) for each in Status]}
 
     def show(self, request: Request, template: str, code: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
-        """Return a page; it knows where it is, what time it is, and whether who asks may change anything."""
+        """Return a page; its template knows the path, the time, and whether the visitor may change anything."""
         token, path = request.scope.get("token"), request.scope["path"]
         page = self.text(
             template,

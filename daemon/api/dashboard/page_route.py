@@ -1,4 +1,4 @@
-"""The pages that show: workflows, executions, what needs a person, operation, and why something did not run."""
+"""The pages that show workflows, executions, open decisions, operation, and why something did not run."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -89,7 +89,7 @@ def _add_workflows(router: APIRouter, administration: Administration, pages: Pag
     @router.get("/")
     async def workflows(request: Request, after: Text = "") -> Response:
         found, following = await administration.activity.workflows(LISTED_WORKFLOWS, after or None)
-        # In a thread: it takes longer than the event loop may stand still.
+        # In a thread: rendering takes longer than the event loop may stand still.
         shown: dict[str, Any] = {"workflows": found, "following": following, "after": after}
         return await asyncio.to_thread(pages.show, request, "workflows.html", **shown)
 
@@ -134,7 +134,7 @@ def _add_executions(router: APIRouter, administration: Administration, pages: Pa
 
     @router.get("/dashboard/attention")
     async def attention(request: Request) -> Response:
-        """What a person has to look at: uncertain steps to decide on, failed ones to try again."""
+        """Executions that need a person: uncertain steps to resolve, failed ones to retry."""
         uncertain = await administration.activity.failures(is_uncertain=True)
         decided = {execution["id"] for execution in uncertain}
         failed = [each for each in await administration.activity.failures() if each["id"] not in decided]

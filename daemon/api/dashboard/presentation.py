@@ -1,4 +1,4 @@
-"""How stored values read on a page. Documents may have been edited by hand: nothing here raises on an odd value."""
+"""Format stored values for pages. Documents may have been edited by hand: nothing here raises on odd values."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Who looks at the dashboard: which paths are pages, whose cookie it is, and the way in for those who have none."""
+"""Visitors of the dashboard: which paths are pages, the token of a cookie, login and logout."""
 
 from http import HTTPStatus
 from typing import Final
@@ -24,7 +24,7 @@ STATIC: Final = "/static/"
 
 
 class Visitors:
-    """What the guard asks about requests for pages."""
+    """Answers the guard's questions about requests for pages."""
 
     def __init__(self, sessions: Sessions, pages: Pages) -> None:
         self._sessions = sessions
@@ -35,19 +35,19 @@ class Visitors:
         return path == HOME or path.startswith(PREFIX)
 
     def is_open(self, path: str) -> bool:
-        """Return whether nobody needs to have logged in: the way in, and how it looks."""
+        """Return whether a path needs no login: the login page and its files."""
         return path == LOGIN or path.startswith(STATIC)
 
     async def token_of(self, request: Request) -> ApiToken | None:
-        """Return the token that the cookie of a request stands for; nobody's while MongoDB does not answer."""
+        """Return the token that the cookie of a request stands for, None while MongoDB does not answer."""
         try:
             return await self._sessions.token_of(request.cookies.get(COOKIE, ""))
         except PyMongoError as error:
-            emit(Event.STORE_UNAVAILABLE, during="a look at a cookie", error=error)
+            emit(Event.STORE_UNAVAILABLE, during="check of a cookie", error=error)
             return None
 
     def turn_away(self, request: Request, status: int, detail: str) -> Response:
-        """Return the way in for who has to log in, a page with the reason for who may not."""
+        """Return a redirect to the login page, or a page with the reason why the visitor may not do this."""
         if status != HTTPStatus.UNAUTHORIZED:
             return self._pages.problem(request, status, detail)
         if request.headers.get("hx-request"):
@@ -56,7 +56,7 @@ class Visitors:
 
 
 def login_router(sessions: Sessions, pages: Pages, patience: Patience) -> APIRouter:
-    """Return the routes of the way in and out; ``patience`` slows down who tries wrong tokens."""
+    """Return the routes of login and logout; ``patience`` delays answers to wrong tokens."""
     router = APIRouter(include_in_schema=False, route_class=page_route(pages))
 
     @router.get(LOGIN)
