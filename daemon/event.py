@@ -1,4 +1,4 @@
-"""The catalogue of log events: what operators may rely on in the lines that reflexd ships.
+"""The catalogue of log events: operators may rely on these names and fields.
 
 An event is one line here: its name, level, fields and meaning. ``docs/LOGS.md`` is made from this file, and a test
 holds every ``emit`` in the source to it. Names and fields are a contract: they are added, not changed.
@@ -7,15 +7,15 @@ holds every ``emit`` in the source to it. Names and fields are a contract: they 
 from enum import StrEnum
 from typing import Final, Self
 
-# What names an execution in every line about it: `Job.names`.
+# The fields that name an execution in every line about it: `Job.names`.
 EXECUTION_FIELDS: Final = "execution_id workflow_id entity_type entity_id"
 
 
 class Level(StrEnum):
-    """How much an event asks of an operator."""
+    """The attention that an event asks of an operator."""
 
-    DEBUG = "DEBUG"  # nothing: for the curious
-    INFO = "INFO"  # nothing: the normal course
+    DEBUG = "DEBUG"  # none: details
+    INFO = "INFO"  # none: the normal course
     WARNING = "WARNING"  # a look, in working hours
     ERROR = "ERROR"  # a look, soon: something did not happen that should have
 
@@ -43,7 +43,7 @@ class Event(StrEnum):
     DAEMON_STARTED = "daemon.started", Level.INFO, "replica database seconds", "The daemon is up and takes part."
     DAEMON_STOPPING = "daemon.stopping", Level.INFO, "signal", "The daemon was asked to stop; steps at work may finish."
     DAEMON_STOPPED = "daemon.stopped", Level.INFO, "exit_code seconds", "The daemon has stopped."
-    SERVICE_FAILED = "service.failed", Level.ERROR, "service error", "A part of the daemon died; the daemon stops."
+    SERVICE_FAILED = "service.failed", Level.ERROR, "service error", "A service of the daemon failed; the daemon stops."
     STATUS = (
         "status",
         Level.INFO,
@@ -51,7 +51,7 @@ class Event(StrEnum):
             "changes_per_s steps_per_s lag_s due oldest_due_s waiting running lanes is_reader "
             "executions completed failed cancelled"
         ),
-        "The regular sign of life.",
+        "The regular status line.",
     )
     EMBEDDED_STARTED = (
         "embedded.started",
@@ -66,7 +66,7 @@ class Event(StrEnum):
         "library",
         Level.WARNING,
         "logger error",
-        "A library, or Python itself, had something to say: ten lines a second of each logger at most.",
+        "A log line of a library, or of Python itself; at most ten a second of each logger.",
     )
 
     # Preparation of the database
@@ -113,13 +113,13 @@ class Event(StrEnum):
         "history.lost",
         Level.ERROR,
         "gap_from gap_to policy error",
-        "The stream position is no longer in the oplog: the changes of the gap were not seen.",
+        "The stream position is no longer in the oplog: the changes of the gap are lost.",
     )
     INTAKE_ERROR = (
         "intake.error",
         Level.ERROR,
         "entity_type entity_id workflow_id error",
-        "A change could not be taken in and was passed over; the decision is recorded.",
+        "An error kept a change from being taken in; the change was skipped, and the decision is recorded.",
     )
 
     # Workflows
@@ -151,7 +151,7 @@ class Event(StrEnum):
         "workflow.deleted",
         Level.INFO,
         "workflow_id workflow_name",
-        "A workflow document was deleted: what was waiting is cancelled.",
+        "A workflow document was deleted: its waiting executions are cancelled.",
     )
     LOOP_SUPPRESSED = (
         "loop.suppressed",
@@ -190,7 +190,7 @@ class Event(StrEnum):
         "execution.edited",
         Level.INFO,
         "execution_id status",
-        "Somebody changed the status of an execution document by hand; it was followed, or put back.",
+        "Somebody changed the status of an execution document by hand; the daemon completed the edit, or undid it.",
     )
     EXECUTION_CORRUPT = (
         "execution.corrupt",
@@ -215,7 +215,7 @@ class Event(StrEnum):
         "step.uncertain",
         Level.ERROR,
         f"{EXECUTION_FIELDS} step action_type error",
-        "Nobody can know whether the effect took place, and it is not repeated: a person decides.",
+        "Whether the effect took place is unknown, and it is not repeated: a person decides.",
     )
     STEP_SKIPPED = (
         "step.skipped",
@@ -227,7 +227,7 @@ class Event(StrEnum):
         "action.crashed",
         Level.ERROR,
         f"{EXECUTION_FIELDS} action_type error",
-        "An action raised what it should not: its step fails, and the action needs mending.",
+        "An action raised an unexpected error: its step fails, and the action has a defect.",
     )
     RENDERING_ENDED = (
         "rendering.ended",
@@ -269,7 +269,7 @@ class Event(StrEnum):
         "Somebody asked for a change over HTTP; status_code says whether it was made.",
     )
     API_REFUSED = "api.refused", Level.WARNING, "client path status_code", "A request came without a valid token."
-    API_FAILED = "api.failed", Level.ERROR, "path error", "A request failed for a reason that is ours."
+    API_FAILED = "api.failed", Level.ERROR, "path error", "A request failed by an unexpected error."
 
     # Schedules
     SCHEDULE_FIRED = "schedule.fired", Level.INFO, "workflow_id fire_at", "A schedule came due and its sweep begins."
@@ -283,7 +283,7 @@ class Event(StrEnum):
         "schedule.sweep_done",
         Level.INFO,
         "workflow_id fire_at matched enqueued",
-        "A sweep has looked at every entity that matches.",
+        "A sweep has read every entity that matches.",
     )
     SCHEDULE_CUT_OFF = (
         "schedule.cut_off",
