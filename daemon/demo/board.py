@@ -1,4 +1,4 @@
-"""Where the demo shows what happens: live columns in a terminal, plain lines elsewhere."""
+"""The board of the demo: live columns in a terminal, plain lines elsewhere."""
 
 import time
 from collections import deque
@@ -18,12 +18,12 @@ _KEPT: Final = 200  # lines of each column; only the newest that fit are seen
 
 
 class Topic(StrEnum):
-    """What a line is about."""
+    """The topic of a line."""
 
-    DEMO = "demo"  # what the demo itself does
-    CRM = "crm"  # what the sample CRM, or an admin in it, did
-    RUN = "run"  # what fired, waited and ended
-    WHY_NOT = "why not"  # what did not run, and why
+    DEMO = "demo"  # acts of the demo itself
+    CRM = "crm"  # acts of the sample CRM, or of an admin in it
+    RUN = "run"  # executions that started, wait or ended
+    WHY_NOT = "why not"  # decisions against executions
 
 
 _STYLES: Final = {Topic.DEMO: "dim", Topic.CRM: "cyan", Topic.RUN: "green", Topic.WHY_NOT: "yellow"}

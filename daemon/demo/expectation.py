@@ -1,4 +1,4 @@
-"""What has to have happened at the end of the demo, and what differs from it."""
+"""The expected executions, decisions and effects of the demo, and the differences from them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ class Expectation:
         self.not_run.append(NotRun(workflow, entity, reason))
 
     def that(self, claim: str, *, is_so: bool) -> None:
-        """Expect what was looked at already."""
+        """Expect a claim that was checked already."""
         if not is_so:
             self._broken.append(f"expected that {claim}")
 
     def differences(self, history: History) -> list[str]:
-        """Return what differs, a line each: nothing only if exactly the expected executions ended as expected.
+        """Return the differences, a line each: none only if exactly the expected executions ended as expected.
 
         Refusals have to be among those stored; there may be more, one for every workflow that a change might have
         started. Tasks and notifications have to be as many as there are steps that made one.

@@ -1,4 +1,4 @@
-"""What the daemon has stored about its work, read as the demo speaks of it: by the names of workflows and entities."""
+"""Read the executions and decisions that the daemon stored, with the names of workflows and entities."""
 
 import asyncio
 import time
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 NameOf = Callable[[str, Any], str]
 T = TypeVar("T")
-NOBODY: Final = "nobody"  # whom a request asks for that only wants to be answered
+NOBODY: Final = "nobody"  # the entity of a request that only needs an answer
 _POLL_S: Final = 0.05
 
 
 class DemoStuck(ReflexdError):
-    """Something that the demo waits for did not happen in time."""
+    """An event that the demo waits for did not happen in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class HistoryReader:
     async def become_quiet(self, within_s: float) -> None:
         """Return when every execution has ended and nothing of what they did starts another one.
 
-        A request is the proof: it is answered in stream order, so when it is, the daemon has judged every change
-        before it. Raise DemoStuck when that is not so ``within_s`` seconds.
+        A request proves that: requests are answered in stream order, so after the answer the daemon has judged every
+        change before it. Raise DemoStuck when that takes more than ``within_s`` seconds.
         """
         executions, requests = self._database[self._names.executions], self._database[self._names.requests]
         unfinished = {"status": {"$nin": [str(status) for status in ENDED]}}

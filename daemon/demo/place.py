@@ -1,7 +1,7 @@
-"""Where the demo plays: its settings, its MongoDB, its log.
+"""The settings, the MongoDB and the log of the demo.
 
-Without MONGODB_URI it has a directory of its own, ``demo`` inside that of `make run`, and starts empty every time. With
-it, it uses the configured database, which has to be empty: sample data never gets among somebody's leads.
+Without MONGODB_URI the demo has a directory of its own, ``demo`` inside that of `make run`, and starts empty every
+time. With MONGODB_URI it uses the configured database, which has to be empty: sample data never mixes with real leads.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -67,7 +67,7 @@ async def _filled(database: AsyncDatabase[dict[str, Any]]) -> list[str]:
 
 @contextmanager
 def log_in_file(settings: Settings, path: Path) -> Iterator[None]:
-    """Send the daemon's log lines into a file meanwhile: on the screen they would stand in the demo's way."""
+    """Send the daemon's log lines into a file meanwhile: on the screen they would hide the board."""
     make_private(path.parent)
     with path.open("a", encoding="utf-8") as stream:
         configure_logging(LogFormat.JSON, settings.log_level, product_version(), stream)

@@ -1,4 +1,4 @@
-"""The table at the end of the demo: every execution, the refusals counted by reason, and what differs."""
+"""The table at the end of the demo: every execution, the refusals counted by reason, and the differences."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

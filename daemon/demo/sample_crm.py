@@ -1,4 +1,4 @@
-"""A sample CRM, written with Motor as CRMs are: it knows nothing of the daemon but the collections they share.
+"""A sample CRM, written with Motor as CRMs are: it shares only its collections with the daemon.
 
 Every act is one call, as a form, an import or an admin at a console would make it, and is told on the board. Names
 are kept by (type, id), so that the demo can speak of entities by name.
@@ -126,7 +126,7 @@ class SampleCrm:
         return request_id
 
     async def move_schedule(self, schedule_id: str, position: datetime) -> None:
-        """Say that a schedule was last looked at then: a day cannot be waited for. No CRM would do this."""
+        """Set the position of a schedule: the demo cannot wait for a day. No CRM would do this."""
         await self._database[self._names.state].update_one({"_id": schedule_id}, {"$set": {"position": position}})
 
     def _of(self, entity_type: str) -> "AsyncIOMotorCollection[dict[str, Any]]":

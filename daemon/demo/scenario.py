@@ -1,4 +1,4 @@
-"""The sample traffic: what the CRM does, and next to each act what the daemon is expected to make of it."""
+"""The sample traffic: the acts of the CRM, and next to each act the executions and decisions expected of the daemon."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

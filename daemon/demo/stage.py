@@ -1,4 +1,4 @@
-"""Play the demo: the daemon and the sample CRM in one process, on a real MongoDB, and somebody who watches."""
+"""Play the demo: the daemon and the sample CRM in one process, on a real MongoDB, and a board."""
 
 import asyncio
 import random
@@ -53,7 +53,7 @@ async def perform(settings: Settings, *, once: bool) -> int:
         console.print(f"{escaped(str(error))}; the log may say why: {log}", style="bold red", markup=False)
         return 1
     if stop.exit_code:
-        console.print(f"a part of the daemon died; the log says why: {log}", style="bold red", markup=False)
+        console.print(f"a service of the daemon failed; the log says why: {log}", style="bold red", markup=False)
         return stop.exit_code
     if ended is None and once:
         console.print("stopped before its end: nothing was compared", style="bold red", markup=False)
@@ -85,7 +85,7 @@ class Stage:
         self._expected = Expectation()
 
     async def play_once(self) -> int:
-        """Play the scenario, compare what the daemon made of it, and show the table; return the exit code."""
+        """Play the scenario, compare it with the expectation, and show the table; return the exit code."""
         async with prepared_database(self._settings) as connected, self._audience(connected) as (crm, history):
             scenario = Scenario(crm, history, self._expected, _no_pause)
             stuck: list[str] = []
@@ -125,7 +125,7 @@ class Stage:
 
     @asynccontextmanager
     async def _audience(self, connected: Settings) -> AsyncIterator[tuple[SampleCrm, HistoryReader]]:
-        """Yield the sample CRM and the reader of what the daemon stores, with everything told on the board."""
+        """Yield the sample CRM and the reader of the daemon's collections; the board shows everything meanwhile."""
         assert connected.mongodb_uri is not None
         client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(connected.mongodb_uri.get_secret_value())
         database = client[connected.database_name]

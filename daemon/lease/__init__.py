@@ -1,1 +1,1 @@
-"""Leases: who owns the reader role and which lanes, judged by the clock of the server."""
+"""Leases on the reader role and on lanes, judged by the clock of the server."""

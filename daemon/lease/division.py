@@ -1,4 +1,4 @@
-"""Refuse to start with another number of lanes than the one by which the work of this database is divided.
+"""Refuse to start with a number of lanes that differs from the one by which this database's work is divided.
 
 A lane follows from the entity and from how many lanes there are. Under two numbers at once, steps of one entity would
 run in two lanes, out of order, and those in lanes that are gone would never run (promises 1 and 3).
@@ -21,8 +21,8 @@ async def check_division(
 ) -> None:
     """Take ``lanes`` as the number of lanes from now on; raise ConfigError where that would lose or mix up work.
 
-    The leases tell what it was. It may change while no replica runs and nothing waits. Raise the driver's error if
-    the database does not answer.
+    The leases tell the former number. It may change while no replica runs and no execution waits. Raise the driver's
+    error if the database does not answer.
     """
     found = await state.count_documents(_LANES)
     if found in (0, lanes):

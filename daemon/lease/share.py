@@ -1,4 +1,4 @@
-"""Who should own which lanes: a pure function of what is held now. About lanes ÷ replicas each."""
+"""Compute which lanes a replica should own, from the lanes held now: about lanes ÷ replicas each."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 def lanes_to_claim(free: Sequence[str], held: int, lanes: int, others: Collection[int]) -> list[str]:
     """Return which of the ``free`` lanes a replica that holds ``held`` should claim: up to its share, rounded up.
 
-    ``others`` tells how many lanes each of the other live replicas holds. What they need for their share, rounded
-    down, is left to them: two that release a lane for a third would else take it from each other until that one is
-    there.
+    ``others`` tells how many lanes each of the other live replicas holds. The lanes that they need for their share,
+    rounded down, are left to them: otherwise two replicas that release a lane for a third would take it from each
+    other.
     """
     replicas = len(others) + 1
     least, most = lanes // replicas, -(-lanes // replicas)
@@ -20,8 +20,8 @@ def lanes_to_claim(free: Sequence[str], held: int, lanes: int, others: Collectio
 def lanes_to_release(held: Sequence[str], lanes: int, replicas: int, holders: Mapping[str, int]) -> list[str]:
     """Return which of the ``held`` lanes to give up, so that others reach at least their share, rounded down.
 
-    ``holders`` maps every live replica to the number of lanes it holds. Nothing is released while nobody else is
-    short of lanes: lanes do not wander without need.
+    ``holders`` maps every live replica to the number of lanes it holds. Nothing is released while no other replica
+    lacks lanes: lanes do not move without need.
     """
     least = lanes // max(replicas, 1)
     most = -(-lanes // max(replicas, 1))

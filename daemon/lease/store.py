@@ -1,4 +1,4 @@
-"""Leases and signs of life as they are stored in workflow_state, judged by the server's ``$$NOW``.
+"""Leases and replicas as stored in workflow_state, judged by the server's ``$$NOW``.
 
 A lease is a document ``{_id: "lease/<name>", kind: "lease", name, holder, epoch, expires_at}``; its epoch grows with
 every change of owner. A replica is ``{_id: "replica/<name>", kind: "replica", holder, sessions, expires_at}``.
@@ -19,7 +19,7 @@ from daemon.mongo.transaction import end_sessions
 READER: Final = "reader"
 _LANE: Final = "lane/"
 _DUPLICATE_KEY: Final = 11000
-_LONG_AGO: Final = {"$subtract": ["$$NOW", 24 * 3600 * 1000]}  # replicas that died without a word are forgotten
+_LONG_AGO: Final = {"$subtract": ["$$NOW", 24 * 3600 * 1000]}  # replicas that were killed are forgotten after a day
 _LEFT: Final = {"$subtract": ["$expires_at", "$$NOW"]}
 _IS_LIVE: Final = {"$gt": ["$expires_at", "$$NOW"]}
 _IS_OVER: Final = {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}
@@ -37,7 +37,7 @@ def lane_of_name(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One lease: who has it (None: nobody), whether that one's time has not run out, and what is left of it."""
+    """One lease: its holder (None: no replica), whether it is in force, and the seconds until it expires."""
 
     name: str
     holder: str | None
@@ -72,13 +72,13 @@ class LeaseStore:
         self._expires = {"$add": ["$$NOW", int(lease_s * 1000)]}
 
     async def tidy(self) -> None:
-        """Forget replicas that are long gone, and a former life under the same name with what it left open."""
+        """Remove replicas that expired long ago, and a former run under our name with its open transactions."""
         await self._state.delete_many({"kind": "replica", "$expr": {"$lt": ["$expires_at", _LONG_AGO]}})
         await self.end_sessions_of([self._replica])
-        await self.forget_replica()  # it names sessions that are not ours
+        await self.forget_replica()  # the former run's document names its sessions
 
     async def forget_replica(self) -> None:
-        """Take back our sign of life: nothing is left for us from now on."""
+        """Remove our replica document: other replicas leave no lanes to us from now on."""
         await self._state.delete_one({"_id": self._own_id})
 
     async def put_missing(self) -> None:
@@ -99,7 +99,7 @@ class LeaseStore:
                 raise
 
     async def drop_misshapen(self, leases: Iterable[str]) -> None:
-        """Drop all but ``leases``: somebody edited the others into something that is none. They are written anew."""
+        """Delete all but ``leases``: somebody edited the others out of shape. ``put_missing`` writes them anew."""
         await self._state.delete_many({"kind": "lease", "_id": {"$in": self._ids, "$nin": _ids_of(leases)}})
 
     async def is_any_free(self) -> bool:
@@ -108,7 +108,7 @@ class LeaseStore:
         return await self._state.find_one(wanted, {"_id": 1}) is not None
 
     async def read(self) -> Holdings:
-        """Return who holds what; leases that are in no shape are left out."""
+        """Return the holdings; misshapen leases are left out."""
         leases: dict[str, Lease] = {}
         replicas: dict[str, int] = {self._replica: 0}
         read_at = time.monotonic()
@@ -136,7 +136,7 @@ class LeaseStore:
         return Holdings(leases, replicas, read_at + min(others, default=self._lease_s))
 
     async def renew(self, names: Iterable[str], sessions: Sequence[Mapping[str, Any]]) -> None:
-        """Renew those of ``names`` that are still ours, and our sign of life, which holds ``sessions``."""
+        """Renew those of ``names`` that are still ours, and our replica document, which holds ``sessions``."""
         known = [self._own_id, *_ids_of(names)]
         result = await self._state.update_many(
             {"_id": {"$in": known}, "holder": self._replica}, [{"$set": {"expires_at": self._expires}}]
@@ -146,7 +146,7 @@ class LeaseStore:
             await self._state.update_one({"_id": self._own_id}, [{"$set": replica}], upsert=True)
 
     async def claim(self, names: Sequence[str]) -> dict[str, int]:
-        """Take what is free of ``names``; return all of them that are ours now, with their epochs."""
+        """Claim the free ones of ``names``; return all of them that are ours now, with their epochs."""
         free = {"$or": [{"holder": {"$in": [None, self._replica]}}, _IS_OVER]}
         epoch = {"$add": ["$epoch", 1]}
         change = [{"$set": {"holder": self._replica, "epoch": epoch, "expires_at": self._expires}}]
@@ -159,14 +159,14 @@ class LeaseStore:
         return {lease["name"]: lease["epoch"] async for lease in ours}
 
     async def free(self, names: Iterable[str] | None = None) -> None:
-        """Give up ``names``, or whatever is ours: also what a claim that was cut off may have got."""
+        """Give up ``names``, or all leases of ours: a claim that was cut off may have got more than we know."""
         wanted: dict[str, Any] = {"kind": "lease"} if names is None else {"_id": {"$in": _ids_of(names)}}
         await self._state.update_many(
             {**wanted, "holder": self._replica}, {"$set": {"holder": None, "expires_at": None}}
         )
 
     async def end_sessions_of(self, holders: Iterable[str]) -> None:
-        """Abort the transactions that former holders left open: what they wrote would be in the way for a minute."""
+        """Abort the transactions that former holders left open: their writes would block others for a minute."""
         ids = [f"replica/{holder}" for holder in holders]
         found = await self._state.find({"_id": {"$in": ids}}, {"sessions": 1}).to_list() if ids else []
         sessions = [session for replica in found for session in replica.get("sessions", ())]
@@ -178,7 +178,7 @@ def _ids_of(names: Iterable[str]) -> list[str]:
 
 
 def _is_in_shape(lease: Mapping[str, Any]) -> bool:
-    """Return whether a document is a lease as we write it, whoever may have edited it."""
+    """Return whether a document has the shape of a lease; somebody may have edited it."""
     holder, epoch = lease.get("holder"), lease.get("epoch")
     is_held_by_someone = holder is None or isinstance(holder, str)
     return lease.get("name") == lease["_id"].removeprefix("lease/") and isinstance(epoch, int) and is_held_by_someone

@@ -1,1 +1,1 @@
-"""Scheduled workflows: when they fire, and the sweep that enqueues their entities."""
+"""Scheduled workflows: the scheduler that fires them, and the sweep that enqueues their entities."""

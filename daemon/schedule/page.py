@@ -1,7 +1,7 @@
-"""The entities that one scheduled run meets, page by page, ready to enter.
+"""Read the entities of one scheduled run page by page, as entrants.
 
-Ids may have any mix of types: pages are told apart by the order of BSON, not by a range of one type. The next page is
-read, and its entrants are made, while the one before is being committed.
+Ids may have any mix of types: pages follow the order of BSON, not a range of one type. The next page is read, and its
+entrants are made, while the one before is being committed.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from rules.query import is_exact, to_filter
 from rules.workflow import Workflow
 
 _MOST_HELD: Final = 16 * 1024 * 1024  # bytes of the entities of a page that are to enter
-SIMPLE: Final = Collation("simple")  # whatever the collection's own is: conditions compare text byte by byte
+SIMPLE: Final = Collation("simple")  # not the collection's own: conditions compare text byte by byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Pages:
         size: int,
         slice_s: float = SLICE_S,
     ) -> None:
-        """``size``: entities of a page. After ``slice_s`` seconds of judging others have their turn."""
+        """``size``: entities of a page. After ``slice_s`` seconds of judging the event loop turns."""
         self._size = size
         self._slice_s = slice_s
         self._cursor = cursor
@@ -99,7 +99,7 @@ class Pages:
     def _judged(self, entity: Mapping[str, Any]) -> Entrant | None:
         """Return the entrant that an entity makes, None if it does not meet the conditions.
 
-        Whatever happens while it is judged is the entity's own affair: it is refused with the reason (promise 8).
+        An error while it is judged concerns this entity only: it is refused with the error (promise 8).
         """
         try:
             is_met = not self._must_judge or self._workflow.conditions.judge(Subject(entity, self._fire_at)) is True
@@ -112,7 +112,7 @@ class Pages:
             self._workflow,
             self._entity_type,
             entity["_id"],
-            entity if self._workflow.enrollment.field else None,  # the largest are not kept for nothing
+            entity if self._workflow.enrollment.field else None,  # entities may be large: keep them only if needed
             self._run.execution_id(entity["_id"]),
             self._fire_at,
             OUTSIDE,
@@ -140,7 +140,7 @@ async def open_pages(
 
 
 def filter_behind(workflow: Workflow, fire_at: datetime, after: list[Any]) -> dict[str, Any]:
-    """Return the query for the entities of a run behind the id that ``after`` may hold: all that may be meant."""
+    """Return the query for the entities of a run behind the id that ``after`` may hold."""
     wanted = to_filter(workflow.conditions, fire_at)
     if after:
         last = {"$expr": {"$gt": ["$_id", {"$literal": after[0]}]}}
@@ -149,6 +149,6 @@ def filter_behind(workflow: Workflow, fire_at: datetime, after: list[Any]) -> di
 
 
 def _fields_of(workflow: Workflow) -> dict[str, int] | None:
-    """Return what enrollment needs of an entity; None: all, because a projection knows no positions in lists."""
+    """Return the projection of the fields that enrollment needs; None for all: projections know no list positions."""
     field = workflow.enrollment.field
     return None if "." in field else dict.fromkeys(("_id", field) if field else ("_id",), 1)

@@ -1,7 +1,8 @@
 """One run of a scheduled workflow: page through every entity that meets the conditions and enqueue it.
 
 Each page is committed in one transaction with the position it reached, so a crash in mid-sweep resumes there. A sweep
-goes on with the version that began, whatever is edited meanwhile; a switch that ends it is recorded with what it left.
+goes on with the version that it began with, even if the workflow is edited. When a switch ends it, the decision
+records how many entities are left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from rules.head import Head
 from rules.identity import bson_bytes, change_id
 from rules.workflow import Status, Workflow
 
-_COUNT_MS: Final = 2_000  # what it may take to tell how many entities a sweep left out
+_COUNT_MS: Final = 2_000  # for counting the entities that a sweep left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Progress:
     """How far a sweep of a workflow's ``version`` has come.
 
     ``after`` holds the last id handled, in a list; empty before the first page. ``stopped_seq`` is that of the
-    workflow when the sweep began: another one tells that it was stopped since, None that nobody knows.
+    workflow when the sweep began: a higher one now means that it was stopped since. None: unknown.
     """
 
     fire_at: datetime
@@ -74,7 +75,7 @@ class Progress:
 
 
 def progress_from(document: object, version: int) -> Progress | None:
-    """Return the progress that ``to_document`` stored, None if it is not that. ``version`` is the schedule's."""
+    """Return the progress that ``to_document`` stored, None for other values. ``version`` is the schedule's."""
     if not isinstance(document, Mapping):
         return None
     fire_at, after, refused = document.get("fire_at"), document.get("after"), document.get("refused")
@@ -94,7 +95,7 @@ def schedule_id(workflow_id: Any) -> str:
 
 
 class Sweep:
-    """Runs sweeps through the intake, so that they are numbered and fenced like everything else."""
+    """Runs sweeps through the intake, which numbers and fences their executions like all others."""
 
     def __init__(
         self,
@@ -142,7 +143,7 @@ class Sweep:
         )
 
     async def leave(self, workflow: Workflow, progress: Progress, reason: str, error: str | None = None) -> None:
-        """End a sweep here, and record why, how far it came and how many entities are left out, if one can tell."""
+        """End a sweep, and record the reason, the progress and, if countable, how many entities are left out."""
         left: dict[str, Any] = {"reason": reason, "after": list(progress.after), "entities": None}
         if error is not None:
             left["error"] = error
@@ -161,7 +162,7 @@ class Sweep:
             await self._intake.take_entrants([], lambda *_: self._ended(workflow, progress, {"left_out": left}))
 
     async def _left(self, workflow: Workflow, progress: Progress) -> int | None:
-        """Return how many entities a sweep had still to look at; None where that takes too long to tell."""
+        """Return how many entities a sweep had still to read; None where counting takes too long."""
         entities = self._database[self._entities[workflow.trigger.entity_type or ""]]
         behind = filter_behind(workflow, progress.fire_at, list(progress.after))
         try:
@@ -215,5 +216,5 @@ def cut_off(head: Head | None, progress: Progress) -> str | None:
     if head is None or head.is_deleted:
         return "deleted"
     if progress.stopped_seq is not None and head.stopped_seq > progress.stopped_seq:
-        return str(Status.STOPPED)  # and made active again since
+        return str(Status.STOPPED)  # it may be active again since
     return None if head.status is Status.ACTIVE else str(head.status)
