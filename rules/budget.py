@@ -10,8 +10,6 @@ from config.error import PermanentActionError
 
 MOST_STEPS: Final = 200_000  # of one judgement; a step takes about 0.1 µs, never much more
 MOST_STEPS_EXPLAINED: Final = 50_000  # to explain the verdict of a judgement
-MOST_STEPS_OF_CHANGE: Final = 2_000_000  # of all workflows that look at one change
-FEWEST_STEPS: Final = 5_000  # each workflow still gets these once those are used up: ten times the need of most
 
 
 class TooCostly(PermanentActionError):
@@ -45,23 +43,3 @@ class Budget:
         if steps > self.left:
             raise TooCostly(self.limit)
         self.left -= steps
-
-
-class ChangeBudget(Budget):
-    """The steps that all workflows together may take on one change. Costly workflows leave some to the others."""
-
-    __slots__ = ("_in_all",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._in_all = MOST_STEPS_OF_CHANGE
-
-    def begin(self) -> None:
-        """Begin with a change."""
-        self._in_all = MOST_STEPS_OF_CHANGE
-        self.left = self.limit = MOST_STEPS
-
-    def next(self) -> None:
-        """Count the steps of the judgement before, and begin with the next one."""
-        self._in_all -= self.limit - self.left
-        self.left = self.limit = MOST_STEPS if self._in_all >= MOST_STEPS else max(self._in_all, FEWEST_STEPS)

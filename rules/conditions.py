@@ -93,17 +93,19 @@ class Conditions:
     def explain(self, subject: Subject, most: int = MOST_FINDINGS) -> tuple[Finding, ...]:
         """Return the first conditions that kept the whole from being met, in document order; nothing if it is met.
 
-        Explaining has a budget of its own. Where the budget is used up, the findings so far are returned.
+        Explaining has a budget of its own, which counts with the subject's. Where the budget is used up, the findings so
+        far are returned.
         """
         budget, found = subject.budget, list[Finding]()
-        left, budget.left = budget.left, MOST_STEPS_EXPLAINED
+        own = min(MOST_STEPS_EXPLAINED, budget.limit)
+        left, budget.left = budget.left, own
         try:
             for leaf, verdict in islice(_blamed(self.root, subject, True), most):
                 found.append(_finding(leaf, verdict, subject))
         except TooCostly:
             pass
         finally:
-            budget.left = left
+            budget.left = max(left - (own - budget.left), 0)
         return tuple(found)
 
 

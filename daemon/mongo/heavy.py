@@ -55,10 +55,10 @@ _LIMIT: Final = (
 class Steps:
     """The steps that one judgement may still take to decode."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "limit")
 
     def __init__(self) -> None:
-        self.left = MOST_STEPS
+        self.left = self.limit = MOST_STEPS
 
     def spend(self, steps: int) -> None:
         """Count steps that are about to be taken; raise TooHeavy if that is more than are left."""
@@ -83,9 +83,14 @@ class HeavyDocument(RawBSONDocument):
         self._places: dict[str, tuple[int, int, int]] = {}  # by name: kind, start and size of the value
         self._values: dict[str, Any] = {}
 
-    def renew(self) -> None:
-        """Begin another judgement, with all steps left."""
-        self._steps.left = MOST_STEPS
+    def renew(self, steps: int) -> None:
+        """Begin another judgement, which may take so many steps."""
+        self._steps.limit = self._steps.left = steps
+
+    @property
+    def steps_taken(self) -> int:
+        """How many steps the judgement has taken so far, with those for the other image of the change."""
+        return self._steps.limit - self._steps.left
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
@@ -196,7 +201,7 @@ def opened(raw: bytes | memoryview) -> Mapping[str, Any]:
 def renew(document: Mapping[str, Any] | None) -> None:
     """Begin another judgement of ``document``, with all steps left."""
     if isinstance(document, HeavyDocument):
-        document.renew()
+        document.renew(MOST_STEPS)
 
 
 async def opened_all(documents: Iterable[RawBSONDocument]) -> list[Mapping[str, Any]]:

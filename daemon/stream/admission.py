@@ -13,6 +13,7 @@ from bson.son import SON
 from pymongo import ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 
+from daemon.mongo.heavy import renew
 from daemon.slice import TimeSlice
 from daemon.stream.decision import given_up
 from daemon.stream.entrant import Entrant
@@ -89,6 +90,7 @@ def _enrollment_ids(entrant: Entrant) -> tuple[Id, ...] | Refusal:
 
     A value that no code expected, or that is too large, keeps out its own entity only.
     """
+    renew(entrant.entity)
     try:
         keys = entrant.workflow.enrollment.keys(entrant.entity) if not entrant.is_forced else ()
     except Exception as error:

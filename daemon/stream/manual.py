@@ -13,6 +13,7 @@ from bson import ObjectId
 
 from config.error import ReflexdError, nearest
 from daemon.executions.command import Command, command_from
+from daemon.mongo.heavy import renew
 from daemon.stream.decode import Event, Subject
 from daemon.stream.entrant import Entrant
 from daemon.stream.workflow_index import WorkflowIndex
@@ -74,6 +75,7 @@ class Manual:
         entity_type, entity = self._entity(request, workflow, entities)
         is_forced = request.get("force", False)
         if not is_forced:
+            renew(entity)
             subject = ConditionSubject(entity, event.at)
             if not self._is_met(workflow, subject):
                 findings = map(missed, workflow.conditions.explain(subject, 3))

@@ -9,20 +9,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from config.error import ReflexdError
-from daemon.mongo.heavy import renew
 from daemon.slice import TimeSlice
-from daemon.stream.decision import MAX_ENTRIES, given_up
+from daemon.stream.change_judge import ChangeJudge
+from daemon.stream.decision import MAX_ENTRIES
 from daemon.stream.decode import Event, Subject
 from daemon.stream.entrant import Entrant, entrant_of, kept_of
 from daemon.stream.manual import Answer, ExecutionRequest, Manual, ManualRun
 from daemon.stream.open_causes import OpenCauses
 from daemon.stream.workflow_index import WorkflowIndex
-from rules.budget import ChangeBudget
 from rules.change import Change, JudgedOn, Kind
 from rules.explain import Refusal
 from rules.head import Head
 from rules.identity import bson_bytes, entity_key
-from rules.judgement import NotConcerned, judge
 from rules.workflow import Workflow
 
 MAX_WRITES: Final = 1_500  # of one transaction
@@ -86,7 +84,7 @@ class Planner:
     def __init__(self, index: WorkflowIndex, manual: Manual, *, max_depth: int) -> None:
         self._index = index
         self._manual = manual
-        self._max_depth = max_depth
+        self._judge = ChangeJudge(max_depth)
 
     async def plan(
         self,
@@ -102,13 +100,13 @@ class Planner:
         of time, and the index must not be changed meanwhile by anybody else.
         """
         plan = Plan(done=done, causes=causes, most_writes=most_writes)
-        turn, budget = TimeSlice(), ChangeBudget()
+        turn = TimeSlice()
         for event in events:
             if plan.writes >= most_writes or plan.judged >= MOST_JUDGED:
                 break
             if event.change is not None and event.subject is Subject.ENTITY:
                 plan.causes = plan.causes.within(event.transaction)
-                await self._add_change(plan, event.change, current, turn, budget)
+                await self._add_change(plan, event.change, current, turn)
             else:
                 await turn.give_way()
                 self._add(plan, event, current)
@@ -134,9 +132,7 @@ class Planner:
             case _:
                 plan.structures.append(event)
 
-    async def _add_change(
-        self, plan: Plan, change: Change, current: Current, turn: TimeSlice, budget: ChangeBudget
-    ) -> None:
+    async def _add_change(self, plan: Plan, change: Change, current: Current, turn: TimeSlice) -> None:
         candidates = self._index.candidates(change)
         if not candidates:
             plan.done = 0
@@ -147,14 +143,14 @@ class Planner:
         start, room = plan.done, max((plan.most_writes - plan.writes) // weight, 1)
         entrants: list[Entrant] = []
         refusals: list[Refusal] = []
-        budget.begin()
+        self._judge.begin(change)
         end, told = start, 0
         for workflow, head in candidates[start : start + room]:
             if plan.judged >= MOST_JUDGED and end > start:
                 break
             end += 1
             plan.judged += 1 + workflow.conditions.count
-            verdict = self._judge(workflow, head, change, budget, explains=len(refusals) < MAX_ENTRIES)
+            verdict = self._judge.judge(workflow, head.status, explains=len(refusals) < MAX_ENTRIES)
             if turn.is_over:
                 await turn.give_way()
             if verdict is None:
@@ -167,18 +163,6 @@ class Planner:
         if entrants or refusals:
             plan.items.append(Candidate(change, entrants, refusals, start))
 
-    def _judge(
-        self, workflow: Workflow, head: Head, change: Change, budget: ChangeBudget, *, explains: bool
-    ) -> Refusal | NotConcerned | None:
-        """Judge one workflow; a defect in it harms nobody else (promise 8)."""
-        budget.next()
-        renew(change.before)
-        renew(change.after)
-        try:
-            return judge(workflow, head.status, change, self._max_depth, budget, explains=explains)
-        except Exception as error:
-            return given_up(workflow, error)
-
     def _add_edit(self, plan: Plan, event: Event, current: Current) -> None:
         if current.replayed is not None:
             if event.token in current.replayed.heads:
@@ -187,6 +171,8 @@ class Planner:
         document = _edit_of(event, current)
         if document is None and event.operation != "delete":
             return  # deleted since: that event follows
+        if document is None:
+            self._judge.forget(event.document_id)
         head = self._index.edit(event.document_id, document)
         if head is not None:
             plan.items.append(replace(head, since=event.at))

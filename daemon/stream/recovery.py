@@ -24,18 +24,16 @@ from daemon.mongo.codec import raw_collection
 from daemon.mongo.heavy import opened
 from daemon.mongo.snapshot import SNAPSHOT_GONE, snapshot
 from daemon.slice import TimeSlice
-from daemon.stream.decision import given_up
+from daemon.stream.change_judge import ChangeJudge
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.first_start import begin
 from daemon.stream.gap import record_gap
 from daemon.stream.intake import Intake
 from daemon.stream.workflow_index import WorkflowIndex
-from rules.budget import ChangeBudget
 from rules.change import Change, JudgedOn, Kind
 from rules.explain import GIVEN_UP, Refusal
 from rules.head import Parse
 from rules.identity import bson_bytes
-from rules.judgement import judge
 from rules.workflow import Status, Workflow
 
 PAGE: Final = 500  # entrants of one transaction
@@ -75,7 +73,7 @@ class Recovery:
         self._clock = clock
         self._parse = parse
         self._policy = policy
-        self._max_depth = max_depth
+        self._judge = ChangeJudge(max_depth)
         self._answer_requests = answer_requests
 
     async def recover(self, error: HistoryLost) -> None:
@@ -163,21 +161,17 @@ class Recovery:
         entrants = []
         turn = TimeSlice()
         for entity in page:
-            budget = ChangeBudget()
             change = _creation(entity_type, entity)
+            self._judge.begin(change)
             for workflow, head in self._index.candidates(change):
                 if (bson_bytes(workflow.id), bson_bytes(entity["_id"])) not in ran:
-                    entrants += self._judged(workflow, head.status, change, budget)
+                    entrants += self._judged(workflow, head.status, change)
                     await turn.give_way()
         return entrants
 
-    def _judged(self, workflow: Workflow, status: Status, change: Change, budget: ChangeBudget) -> list[Entrant]:
+    def _judged(self, workflow: Workflow, status: Status, change: Change) -> list[Entrant]:
         """Return the entrant that a creation makes, if any; a defect keeps out its own entity only (promise 8)."""
-        budget.next()
-        try:
-            verdict = judge(workflow, status, change, self._max_depth, budget, explains=False)
-        except Exception as error:
-            verdict = given_up(workflow, error)
+        verdict = self._judge.judge(workflow, status, explains=False)
         if verdict is None:
             return [entrant_of(workflow, change)]
         if isinstance(verdict, Refusal) and verdict.reason in GIVEN_UP:

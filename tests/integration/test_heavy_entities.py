@@ -78,3 +78,22 @@ async def test_a_heavy_lead_is_judged_rightly_and_holds_up_nobody(shared: Bench)
         assert {run["status"] for run in runs} == {"completed"}
         assert {step["status"] for run in runs for step in run["actions_executed"]} == {"success"}
     assert stall < STALL_S
+
+
+async def test_what_one_workflow_decodes_keeps_no_other_from_its_enrollment_or_run(shared: Bench) -> None:
+    once = await shared.add(created(), enrollment={"once_per": "email"})
+    by_hand = await shared.add({"type": "manual"}, conditions=[is_won()])
+    costly = [{"field": "texts", "operator": "contains", "value": "x"}]
+    await shared.add(created(), conditions=costly)
+    costly_by_hand = await shared.add({"type": "manual"}, conditions=costly)
+    lead = RawBSONDocument(bson.encode({"_id": ObjectId(), "texts": ["a text"] * 40_000, **FIRST, **LAST}))
+    await shared.leads.insert_one(lead)
+    assert await shared.ran_for(once) == [lead["_id"]]
+
+    requests = shared.database["workflow_requests"]
+    wanted = [
+        {"workflow_id": each, "entity_id": lead["_id"], "entity_type": "lead"} for each in (costly_by_hand, by_hand)
+    ]
+    async with shared.database.client.start_session() as session, await session.start_transaction():
+        await requests.insert_many(wanted, session=session)  # read together
+    assert await shared.ran_for(by_hand) == [lead["_id"]]

@@ -8,7 +8,7 @@ import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
 from daemon.mongo.codec import CODEC, decoded
-from daemon.mongo.heavy import HEAVY, MOST_NAMES, HeavyDocument, TooHeavy, opened
+from daemon.mongo.heavy import HEAVY, MOST_NAMES, MOST_STEPS, HeavyDocument, TooHeavy, opened
 
 EVERY_KIND: Final[dict[str, Any]] = {
     "_id": ObjectId(),
@@ -68,7 +68,7 @@ def test_a_value_with_too_much_in_it_is_refused_and_the_others_are_not(value: An
     document = heavy({"_id": 1, "value": value, "pad": "x" * HEAVY, "a": 1})
     with pytest.raises(TooHeavy, match="of decoding"):
         document["value"]
-    document.renew()
+    document.renew(MOST_STEPS)
     assert (document["_id"], document["a"]) == (1, 1)
 
 

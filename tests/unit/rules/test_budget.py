@@ -9,7 +9,7 @@ import pytest
 from bson import Decimal128
 
 from config.error import WorkflowError
-from rules.budget import FEWEST_STEPS, MOST_STEPS, MOST_STEPS_OF_CHANGE, ChangeBudget
+from rules.budget import MOST_STEPS
 from rules.explain import Reason, Refusal, finding_document
 from rules.judgement import judge
 from rules.workflow import Status, Workflow
@@ -111,17 +111,6 @@ def test_of_many_conditions_that_are_not_met_only_what_is_stored_is_found() -> N
     workflow = a_workflow(created(), conditions=[condition("equals", n) for n in range(1, 900)])
     assert len(judged(workflow, a_creation({"a": 0})).findings) == 10
     assert judge(workflow, Status.ACTIVE, a_creation({"a": 0}), 5, explains=False).findings == ()  # type: ignore[union-attr]
-
-
-def test_once_a_change_is_used_up_the_other_workflows_still_have_what_most_need() -> None:
-    budget = ChangeBudget()
-    for _ in range(MOST_STEPS_OF_CHANGE // MOST_STEPS):
-        budget.next()
-        budget.spend(budget.left)
-    budget.next()
-    assert budget.left == FEWEST_STEPS
-    budget.begin()
-    assert budget.left == MOST_STEPS
 
 
 def with_patterns(patterns: list[str], *, in_steps: bool = False) -> dict[str, Any]:
