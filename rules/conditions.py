@@ -93,8 +93,8 @@ class Conditions:
     def explain(self, subject: Subject, most: int = MOST_FINDINGS) -> tuple[Finding, ...]:
         """Return the first conditions that kept the whole from being met, in document order; nothing if it is met.
 
-        Explaining has a budget of its own, which counts with the subject's. Where the budget is used up, the findings so
-        far are returned.
+        Explaining has a budget of its own, which counts with the subject's. Where the budget is used up, the findings
+        so far are returned.
         """
         budget, found = subject.budget, list[Finding]()
         own = min(MOST_STEPS_EXPLAINED, budget.limit)
