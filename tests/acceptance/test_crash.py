@@ -1,9 +1,8 @@
-"""Promises 1, 2 and 10 of the process as shipped: kill it anywhere, start it anywhere, start several."""
+"""Promises 1, 2 and 10 of the process as shipped: kill it anywhere, start it anywhere."""
 
 import asyncio
 import random
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,14 +14,8 @@ from tests.support.poll import eventually
 from tests.support.replica import Replica, first_start, replicas_ended
 
 Database = AsyncDatabase[dict[str, Any]]
-ROUNDS: Final = 8
+ROUNDS: Final = 5
 SEED: Final = 20260301
-
-
-async def lanes_of(database: Database) -> Counter[str]:
-    """Return how many lanes each replica holds."""
-    leases = database.workflow_state.find({"kind": "lease", "holder": {"$ne": None}, "name": {"$ne": "reader"}})
-    return Counter([lease["holder"] async for lease in leases])
 
 
 async def leases_of(database: Database) -> list[dict[str, Any]]:
@@ -34,7 +27,7 @@ async def keep_writing(load: Load, stop: asyncio.Event) -> None:
     while not stop.is_set():
         await load.write(1)
         try:
-            async with asyncio.timeout(0.02):
+            async with asyncio.timeout(0.05):
                 await stop.wait()
         except TimeoutError:
             pass
@@ -58,7 +51,7 @@ async def test_kills_at_any_moment_lose_nothing_and_double_nothing(
         stop.set()
         await writing
         await load.done()
-    assert len(load.leads) > 50
+    assert len(load.leads) > 30
     assert await violations(database, load.since, load.expected()) == []
 
 
@@ -66,8 +59,8 @@ async def test_a_restarted_daemon_works_again_when_the_lease_of_the_dead_has_run
     mongo_uri: str, database: Database, tmp_path: Path
 ) -> None:
     load = await prepared_load(database)
-    first = Replica(mongo_uri, database.name, tmp_path, "first")
-    second = Replica(mongo_uri, database.name, tmp_path, "second")
+    first = Replica(mongo_uri, database.name, tmp_path, "first", lease_s=3)
+    second = Replica(mongo_uri, database.name, tmp_path, "second", lease_s=3)
     async with replicas_ended(first, second):
         await first_start(first, database)
         await load.write(1)
@@ -79,31 +72,3 @@ async def test_a_restarted_daemon_works_again_when_the_lease_of_the_dead_has_run
         await load.done()
         taken = {lease["name"]: (lease["holder"], lease["epoch"]) for lease in await leases_of(database)}
     assert taken == {name: ("second", epoch + 1) for name, epoch in left.items()}
-
-
-async def test_two_replicas_share_the_lanes_and_one_takes_over_what_the_other_leaves(
-    mongo_uri: str, database: Database, tmp_path: Path
-) -> None:
-    load = await prepared_load(database)
-    first = Replica(mongo_uri, database.name, tmp_path, "first", lease_s=2)
-    second = Replica(mongo_uri, database.name, tmp_path, "second", lease_s=2)
-    stop = asyncio.Event()
-    async with replicas_ended(first, second):
-        await first_start(first, database)
-        writing = asyncio.create_task(keep_writing(load, stop))
-        await second.start()
-
-        async def are_shared() -> bool:
-            return await lanes_of(database) == {"first": 16, "second": 16}
-
-        await eventually(are_shared)
-        first.kill()
-
-        async def is_taken_over() -> bool:
-            return await lanes_of(database) == {"second": 32}
-
-        await eventually(is_taken_over)
-        stop.set()
-        await writing
-        await load.done()
-    assert await violations(database, load.since, load.expected()) == []

@@ -101,11 +101,10 @@ async def test_what_the_readmes_privileges_do_not_show_comes_with_the_command_th
     before = await diagnosis(guarded, "crm_daemon")
     assert before["privileges"]["verdict"] == "ok"
     hidden = ("images", "validators", "announcements", "indexes")
-    for name in hidden:
-        assert before[name]["verdict"] == "warning"
-        assert "cannot be looked at without list" in before[name]["says"]
-        await shell.run(before[name]["says"].partition("an admin sees them with ")[2])
-        await shell.run(before[name]["mend"])
+    assert {before[name]["verdict"] for name in hidden} == {"warning"}
+    assert [name for name in hidden if "cannot be looked at without list" not in before[name]["says"]] == []
+    looks = [before[name]["says"].partition("an admin sees them with ")[2] for name in hidden]
+    await shell.run("\n".join([*looks, *(before[name]["mend"] for name in hidden)]))
     after = await diagnosis(guarded, "crm_daemon")
     assert {after[name]["verdict"] for name in hidden} == {"ok"}
     await shell.run("db.workflow_announcements.drop()")

@@ -32,7 +32,7 @@ from tests.support.replica_set import running_replica_set
 from tests.support.smtp import MailServer, mail_server
 
 LEASE_S: Final = 2.0
-PACE_S: Final = 0.02  # between leads
+PACE_S: Final = 0.04  # between leads
 QUIET_S: Final = (0.2, 1.5)  # between faults
 REST_S: Final = 120.0  # until everything has ended, at the most
 
@@ -54,8 +54,8 @@ class Report:
         return "\n".join([*lines, f"  {len(self.breaches) or 'no'} invariants broken"])
 
 
-async def chaos(seconds: float, seed: int, directory: Path) -> Report:
-    """Run for about ``seconds``, let everything come to rest, and report."""
+async def chaos(seconds: float, seed: int, directory: Path, least: int = 0) -> Report:
+    """Run for about ``seconds`` and ``least`` faults, let everything come to rest, and report."""
     report = Report(seed)
     async with mail_server() as mails, running_replica_set(directory, through_proxies=True) as replica_set:
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
@@ -74,7 +74,7 @@ async def chaos(seconds: float, seed: int, directory: Path) -> Report:
             await eventually(lambda: database.workflow_state.find_one({"_id": "checkpoint"}))
             load.witnesses += [*replicas, prober]
             faults = Faults(Random(seed), replica_set, replicas, mails, LEASE_S)
-            await _break(faults, Random(seed), load, seconds, report)
+            await _break(faults, Random(seed), load, seconds, least, report)
             await replica_set.healthy()
             for replica in replicas:
                 if not replica.is_alive:
@@ -83,22 +83,24 @@ async def chaos(seconds: float, seed: int, directory: Path) -> Report:
     return report
 
 
-async def _break(faults: Faults, random: Random, load: Load, seconds: float, report: Report) -> None:
+async def _break(faults: Faults, random: Random, load: Load, seconds: float, least: int, report: Report) -> None:
     """Write leads, and let one fault after the other happen."""
     until = time.monotonic() + seconds
+    is_over = False
 
     async def write() -> None:
-        while time.monotonic() < until:
+        while not is_over:
             await load.write(1)
             await asyncio.sleep(PACE_S)
 
     writing = asyncio.create_task(write())
     names = sorted(faults.by_name)
-    while time.monotonic() < until:
+    while time.monotonic() < until or report.faults.total() < least:
         name = random.choice(names)
         report.faults[name] += 1
         await faults.by_name[name]()
         await asyncio.sleep(random.uniform(*QUIET_S))
+    is_over = True
     await writing
 
 

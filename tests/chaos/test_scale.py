@@ -24,7 +24,7 @@ Database = AsyncDatabase[dict[str, Any]]
 
 pytestmark = pytest.mark.tampers  # the crowd is made by hand
 
-EXECUTIONS: Final = int(os.environ.get("SCALE", "12000"))
+EXECUTIONS: Final = int(os.environ.get("SCALE", "8000"))
 MOST_EXAMINED: Final = 3_000  # documents, by one query
 FLAT_MB: Final = 50
 SOON: Final = timedelta(hours=1)
