@@ -24,7 +24,7 @@ from rules.expected import (
 )
 from rules.path import MISSING
 from rules.pattern import matching, parse_pattern
-from rules.value import ORDERS, Test, equal_to, one_of, ordered_to
+from rules.value import ORDERS, Test, equal_to, equal_to_any, ordered_to
 
 
 class Look(Enum):
@@ -166,7 +166,7 @@ def _not(positive: Operator, name: str) -> Operator:
 
 _EQUALS = Operator("equals", parse_any, equal_to, _bounds_of("$eq"))
 _CONTAINS = Operator("contains", parse_part, _holds_part, _bounds_of_part, Look.LEAVES)
-_IN = Operator("in", parse_list, one_of, _bounds_of("$in"))
+_IN = Operator("in", parse_list, equal_to_any, _bounds_of("$in"))
 _EXISTS = Operator(
     "exists",
     parse_presence,

@@ -125,13 +125,17 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         hint = nearest(name[:LONGEST_SHOWN], known)
         return f"unknown key{hint}; known here: {', '.join(known)}"
-    if error["type"] == _PARSER_REFUSED:
+    if error["type"] == _PARSER_REFUSED or error["msg"].startswith("expected "):
         return error["msg"]
     expected = known[name].description if name in known else None
     if error["type"] == "missing":
         return f"expected {expected or 'a value'}, found nothing"
-    return (
-        f"expected {expected}, found {found(error['input'])}"
-        if expected
-        else f"{error['msg']}, found {found(error['input'])}"
-    )
+    return f"{f'expected {expected}' if expected else _expected(error)}, found {found(error['input'])}"
+
+
+def _expected(error: ErrorDetails) -> str:
+    """Return what pydantic expected, in our words."""
+    if error["type"] == "literal_error":
+        return f"expected {error['ctx']['expected']}"
+    subject, _, rest = error["msg"].partition(" should ")
+    return f"expected {subject.lower()} to {rest}" if rest else error["msg"]

@@ -182,7 +182,7 @@ def equal_to(expected: Any) -> Test:
     return lambda value, budget: is_equal(value, expected, budget)
 
 
-def one_of(expected: list[Any]) -> Test:
+def equal_to_any(expected: list[Any]) -> Test:
     """Return the test whether a value equals one of ``expected``, at the cost of one look-up for scalars."""
     if all(type(item) is str for item in expected):
         texts = frozenset(expected)

@@ -6,7 +6,7 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.error import nearest
-from daemon.admin.identifier import equal_to, readings
+from daemon.admin.identifier import exactly, readings
 from daemon.admin.problem import Conflict
 
 
@@ -39,7 +39,7 @@ class EntityAdmin:
         for reading in readings(
             entity_id
         ):  # which ids are the same is the collection's affair: it may have a collation
-            found = await self._database[collection].find_one({"_id": equal_to(reading)})
+            found = await self._database[collection].find_one({"_id": exactly(reading)})
             if found is not None:
                 return found
         return None

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.collection_names import Collections
-from daemon.admin.identifier import equal_to, id_text, meant, readings
+from daemon.admin.identifier import exactly, id_text, meant, readings
 from daemon.admin.problem import Conflict, Malformed, NotFound
 from daemon.admin.weight import SHOWN_BYTES, find_by_id, light, page_of
 from daemon.executions.command import Command, CommandRefused, Do
@@ -58,7 +58,7 @@ class ExecutionAdmin:
 
     async def of_workflow(self, workflow_id: Any, limit: int) -> tuple[list[Document], str | None]:
         """Return ``{id, status, triggered_at, actions_count}`` of a workflow's executions, and as ``page`` a cursor."""
-        found, following = await self._page({"workflow_id": equal_to(workflow_id)}, limit)
+        found, following = await self._page({"workflow_id": exactly(workflow_id)}, limit)
         briefs = [
             {
                 "id": id_text(item["id"]),
@@ -72,7 +72,7 @@ class ExecutionAdmin:
 
     async def newest(self, workflow_id: Any, limit: int) -> list[Document]:
         """Return a workflow's executions as ``page`` lists them, newest first."""
-        found, _ = await self._page({"workflow_id": equal_to(workflow_id)}, limit)
+        found, _ = await self._page({"workflow_id": exactly(workflow_id)}, limit)
         return found
 
     async def page(self, wanted: Filter, limit: int) -> tuple[list[Document], str | None]:
@@ -111,10 +111,10 @@ class ExecutionAdmin:
     ) -> tuple[list[Document], str | None]:
         """Return the decisions against executions for one entity, newest first, and the cursor to go on from."""
         also: Document = {} if entity_type is None else {"entity_type": entity_type}
-        wanted = {**also, "entity_id": equal_to(await meant(self._decisions, "entity_id", entity_id, also))}
+        wanted = {**also, "entity_id": exactly(await meant(self._decisions, "entity_id", entity_id, also))}
         if workflow_id is not None:
             which = await meant(self._decisions, "entries.workflow_id", workflow_id, wanted)
-            wanted["entries.workflow_id"] = equal_to(which)
+            wanted["entries.workflow_id"] = exactly(which)
         if before is not None:
             wanted = {"$and": [wanted, await self._behind_decision(before)]}
         pipeline: list[Document] = [
@@ -143,7 +143,7 @@ class ExecutionAdmin:
             query["triggered_by_entity_type"] = wanted.entity_type
         for field, given in (("triggered_by_entity_id", wanted.entity_id), ("workflow_id", wanted.workflow_id)):
             if given is not None:
-                query[field] = equal_to(await meant(self._executions, field, given, query))
+                query[field] = exactly(await meant(self._executions, field, given, query))
         if wanted.status is not None:
             query["status"] = wanted.status
         if wanted.is_uncertain:

@@ -16,7 +16,7 @@ from config.collection_names import Collections
 from config.plain import timestamp
 from daemon.admin.entity import EntityAdmin
 from daemon.admin.hindsight import NEAR, Asked, Hindsight, Record
-from daemon.admin.identifier import equal_to, readings
+from daemon.admin.identifier import exactly, readings
 from daemon.admin.problem import Conflict
 from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
 from daemon.admin.weight import SHOWN_BYTES, page_of, records_in
@@ -153,7 +153,7 @@ class Explainer:
         """Return the executions, without those whose time or type a person has removed."""
         wanted: Document = {
             "triggered_by_entity_id": {"$in": ids},
-            "workflow_id": equal_to(workflow_id),
+            "workflow_id": exactly(workflow_id),
             "triggered_at": {"$type": "date"} if at is None else {"$gte": at - NEAR, "$lte": at + NEAR},
             "triggered_by_entity_type": kind,
         }
@@ -170,7 +170,7 @@ class Explainer:
         wanted: Document = {
             "entity_id": {"$in": ids},
             "entity_type": kind,
-            "entries.workflow_id": equal_to(workflow_id),
+            "entries.workflow_id": exactly(workflow_id),
         }
         if at is not None:
             wanted["at"] = {"$gte": at - NEAR, "$lte": at + NEAR}

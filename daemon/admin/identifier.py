@@ -74,7 +74,7 @@ def id_text(value: Any) -> str:
     return json.dumps(to_json(value, is_exact=True), ensure_ascii=False, separators=(",", ":"))
 
 
-def equal_to(value: Any) -> Document:
+def exactly(value: Any) -> Document:
     """Return the part of a query that finds a field with this id and no other: a missing field is not null."""
     return {"$type": "null"} if value is None else {"$eq": value}
 
@@ -83,7 +83,7 @@ async def meant(collection: AsyncCollection[Any], field: str, text: str, also: M
     """Return the first reading of an id that some document, which ``also`` finds too, has in the field."""
     *likelier, last = readings(text)
     for reading in likelier:
-        if await collection.find_one({**also, field: equal_to(reading)}, {"_id": 1}) is not None:
+        if await collection.find_one({**also, field: exactly(reading)}, {"_id": 1}) is not None:
             return reading
     return last
 

@@ -8,7 +8,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.collection_names import Collections
 from daemon.admin.execution import ExecutionAdmin
-from daemon.admin.identifier import equal_to
+from daemon.admin.identifier import exactly
 from daemon.admin.weight import find_exactly, light, records_in
 from daemon.executions.status import ENDED, Status
 
@@ -47,7 +47,7 @@ class Timeline:
         fields = {"workflow_id": 1, "workflow_name": light("workflow_name"), "cause": 1}
         above = _cause_of(execution)
         while above is not None and len(causes) < _LONGEST_CHAIN:
-            found = await self._executions.find_one({"_id": equal_to(above)}, fields)
+            found = await self._executions.find_one({"_id": exactly(above)}, fields)
             if found is None:
                 break
             causes.insert(

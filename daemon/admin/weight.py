@@ -11,7 +11,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
 
-from daemon.admin.identifier import equal_to, readings
+from daemon.admin.identifier import exactly, readings
 from daemon.admin.slices import Slices
 from daemon.mongo.codec import CODEC, RAW_CODEC
 
@@ -67,7 +67,7 @@ async def find_by_id(collection: AsyncCollection[Document], text: str, session: 
 
 async def find_exactly(collection: AsyncCollection[Document], document_id: Any, session: Any = None) -> Document | None:
     """Return the document with this id, cut where it is too large; None where there is none."""
-    pipeline: list[Document] = [{"$match": {"_id": equal_to(document_id)}}, {"$limit": 1}, cut_stage(SHOWN_BYTES)]
+    pipeline: list[Document] = [{"$match": {"_id": exactly(document_id)}}, {"$limit": 1}, cut_stage(SHOWN_BYTES)]
     found = await (await collection.aggregate(pipeline, session=session)).to_list()
     return found[0] if found else None
 

@@ -1,6 +1,6 @@
-"""Follow what the daemon stores while it works, and tell it: what fired, waits and ended, and why the rest did not run.
+"""Show on the board what the daemon stores: executions that start, wait and end, and decisions against executions.
 
-It looks from outside, through a change stream of its own on the daemon's collections, as a dashboard would.
+The watcher uses a change stream of its own on the daemon's collections, as a dashboard would.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping

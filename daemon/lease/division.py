@@ -1,7 +1,7 @@
 """Refuse to start with a number of lanes that differs from the one by which this database's work is divided.
 
 A lane follows from the entity and from how many lanes there are. Under two numbers at once, steps of one entity would
-run in two lanes, out of order, and those in lanes that are gone would never run (promises 1 and 3).
+run in two lanes, out of order, and steps in lanes that no longer exist would never run (promises 1 and 3).
 """
 
 from collections.abc import Mapping

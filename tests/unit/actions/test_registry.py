@@ -30,7 +30,7 @@ def test_type_of_any_shape_is_a_workflow_error(action_type: Any) -> None:
 def test_unknown_parameter_names_the_nearest_known_one() -> None:
     problem = problem_of("create_task", {"titel": "Call"})
 
-    assert problem.startswith("actions[2].titel: unknown parameter (did you mean 'title'?); create_task takes title, ")
+    assert problem.startswith("actions[2].titel: unknown key (did you mean 'title'?); known here: title, ")
 
 
 @pytest.mark.parametrize(
