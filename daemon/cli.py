@@ -113,7 +113,7 @@ async def _initialise(settings: Settings, *, as_json: bool) -> int:
 
     async with (
         with_mongodb(settings, may_share=True) as connected,
-        open_client(connected, "init", is_patient=True) as client,
+        open_client(connected, "init", has_time_limit=False) as client,
     ):
         database = client[connected.database_name]
         await check_server(database)

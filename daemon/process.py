@@ -22,7 +22,7 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
     """Run until asked to stop; return the exit code. ``reset_to``: where to put the checkpoint before."""
     began = time.monotonic()
     async with with_mongodb(settings) as connected:
-        async with open_client(connected, "init", is_patient=True) as client:
+        async with open_client(connected, "init", has_time_limit=False) as client:
             await check_server(client[connected.database_name])
             if connected.init_on_start:
                 await patiently(partial(initialise, client[connected.database_name], connected))

@@ -47,17 +47,17 @@ def administration_of(
     settings: Settings,
     parse: Parse,
     now: Callable[[], datetime],
-    patient_database: AsyncDatabase[dict[str, Any]] | None = None,
+    unlimited_database: AsyncDatabase[dict[str, Any]] | None = None,
 ) -> Administration:
     """Return the administration of a database; ``now`` tells the server's time.
 
-    ``patient_database``: the same, by a client without a time limit for each operation, which a look into the change
-    history needs: there the limit of an operation is how long the server waits for news.
+    ``unlimited_database``: the same database, by a client without a time limit for operations. Reading the change
+    history needs that, because an operation on a change stream waits for changes up to the time limit.
     """
     names = settings.collections
     workflows = WorkflowAdmin(database, names, parse)
     entities = EntityAdmin(database, settings.entities)
-    history = ChangeHistory(database if patient_database is None else patient_database, settings.entities)
+    history = ChangeHistory(database if unlimited_database is None else unlimited_database, settings.entities)
     hindsight = Hindsight(database, names, history, parse, now, max_runs_per_hour=settings.max_runs_per_hour)
     executions = ExecutionAdmin(database, names, Interventions(database, names, now))
     return Administration(

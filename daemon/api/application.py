@@ -51,7 +51,7 @@ def application_of(
     app.add_middleware(Capacity, free_paths=(*PROBES, *STREAMS))
     app.add_middleware(BodyLimit)
     app.add_middleware(
-        Guard, tokens=tokens, open_paths=PROBES, visitors=dashboard.visitors, patience=dashboard.patience
+        Guard, tokens=tokens, open_paths=PROBES, visitors=dashboard.visitors, wrong_tokens=dashboard.wrong_tokens
     )
     build = app.build_middleware_stack
     app.build_middleware_stack = lambda: Envelope(build())  # type: ignore[method-assign]

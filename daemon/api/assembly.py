@@ -36,8 +36,8 @@ def api_server(
         readiness = Readiness(database, settings.collections, lag_s=lag_s)
         # Readers have connections of their own: whatever they ask for, the daemon's stay free.
         client = open_client(settings, "api", is_for_readers=True)
-        patient_client = open_client(settings, "history", is_patient=True)
-        history = patient_client[database.name]
+        unlimited_client = open_client(settings, "history", has_time_limit=False)
+        history = unlimited_client[database.name]
         administration = administration_of(client[database.name], settings, parse, clock.now, history)
         tokens = settings.all_api_tokens
         sessions = Sessions(tokens, administration.session_secret.get, administration.ended_sessions)
@@ -46,7 +46,7 @@ def api_server(
 
         async def close() -> None:
             await client.close()
-            await patient_client.close()
+            await unlimited_client.close()
 
         return Served(app, end_streams=dashboard.close, close=close)
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.api_token import ApiToken, TokenScope, hash_of
 from daemon.api.host import host_of, is_from_another_site, is_loopback
-from daemon.api.patience import Patience
 from daemon.api.problem import problem
+from daemon.api.wrong_token import WrongTokens
 from daemon.event import Event
 from daemon.telemetry import emit
 
@@ -59,11 +59,11 @@ class Guard:
         tokens: Sequence[ApiToken],
         open_paths: Collection[str],
         visitors: Visitors,
-        patience: Patience,
+        wrong_tokens: WrongTokens,
     ) -> None:
-        """``open_paths``, those of probes, need no token. ``patience`` delays answers to wrong tokens."""
+        """``open_paths``, those of probes, need no token. ``wrong_tokens`` delays the answers to them."""
         self._visitors = visitors
-        self._patience = patience
+        self._wrong_tokens = wrong_tokens
         self._app = app
         self._tokens = tuple(tokens)
         self._open_paths = frozenset(open_paths)
@@ -82,7 +82,7 @@ class Guard:
             refusal = self._judge(path, token, is_change)
         if refusal is not None:
             is_guess = refusal[0] == HTTPStatus.UNAUTHORIZED and not self._visitors.is_page(path) and _given(request)
-            if is_guess and not await self._patience.wait(client_of(request)):
+            if is_guess and not await self._wrong_tokens.wait(client_of(request)):
                 refusal = TOO_MANY
             await self._refused(request, *refusal)(scope, receive, send)
             return

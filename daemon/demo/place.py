@@ -44,7 +44,7 @@ async def prepared_database(settings: Settings) -> AsyncIterator[Settings]:
     Raises ConfigError if the configured database is not empty.
     """
     async with with_mongodb(settings) as connected:
-        async with open_client(connected, "demo", is_patient=True) as client:
+        async with open_client(connected, "demo", has_time_limit=False) as client:
             database = client[connected.database_name]
             await check_server(database)
             if settings.mongodb_uri is None:

@@ -33,12 +33,12 @@ _FOR_READERS: Final = {"maxPoolSize": 4, "timeoutMS": 5_000}
 
 
 def open_client(
-    settings: Settings, name: str, *, is_patient: bool = False, is_for_readers: bool = False
+    settings: Settings, name: str, *, has_time_limit: bool = True, is_for_readers: bool = False
 ) -> AsyncMongoClient[dict[str, Any]]:
     """Return a client that connects when it is first used; raise ConfigError when the URI is wrong.
 
-    ``name`` tells the daemon's clients apart in the server's log (``reflexd-<name>``). A patient client has no
-    time limit for an operation: an index on a large collection may take minutes.
+    ``name`` tells the daemon's clients apart in the server's log (``reflexd-<name>``). Without a time limit an
+    operation may take as long as it needs: an index on a large collection may take minutes.
     """
     if settings.mongodb_uri is None:
         raise ConfigError("MONGODB_URI: expected the address of a MongoDB replica set, found none")
@@ -49,7 +49,7 @@ def open_client(
         raise ConfigError(f"MONGODB_URI: {error}") from None
     said = {name.lower() for name in names}
     options: dict[str, Any] = {key: value for key, value in _OPTIONS.items() if key.lower() not in said}
-    if is_patient:
+    if not has_time_limit:
         options.pop("socketTimeoutMS", None)
     if is_for_readers:
         options |= _FOR_READERS

@@ -15,8 +15,8 @@ from daemon.api.dashboard.feed import Feed
 from daemon.api.dashboard.page import Pages
 from daemon.api.dashboard.page_route import LISTED, page_router
 from daemon.api.dashboard.visitor import Visitors, login_router
-from daemon.api.patience import Patience
 from daemon.api.session import Sessions
+from daemon.api.wrong_token import WrongTokens
 
 STREAMS: Final = ("/dashboard/live",)  # endless answers
 _STATIC: Final = Path(__file__).parents[1] / "static"
@@ -42,9 +42,9 @@ class Dashboard:
 
         self._feed = Feed(newest)
         self.visitors = Visitors(sessions, pages)
-        self.patience = Patience()
+        self.wrong_tokens = WrongTokens()
         self._routers = (
-            login_router(sessions, pages, self.patience),
+            login_router(sessions, pages, self.wrong_tokens),
             page_router(administration, pages, self._feed, reasons, lag_s),
             command_router(administration, pages),
         )

@@ -12,8 +12,8 @@ from daemon.api.dashboard.form import form_of
 from daemon.api.dashboard.page import Pages
 from daemon.api.dashboard.page_route import page_route
 from daemon.api.guard import RETRY_AFTER, client_of
-from daemon.api.patience import Patience
 from daemon.api.session import COOKIE, LASTS_S, Sessions
+from daemon.api.wrong_token import WrongTokens
 from daemon.event import Event
 from daemon.telemetry import emit
 
@@ -55,8 +55,8 @@ class Visitors:
         return RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
 
 
-def login_router(sessions: Sessions, pages: Pages, patience: Patience) -> APIRouter:
-    """Return the routes of login and logout; ``patience`` delays answers to wrong tokens."""
+def login_router(sessions: Sessions, pages: Pages, wrong_tokens: WrongTokens) -> APIRouter:
+    """Return the routes of login and logout; ``wrong_tokens`` delays the answers to them."""
     router = APIRouter(include_in_schema=False, route_class=page_route(pages))
 
     @router.get(LOGIN)
@@ -70,7 +70,7 @@ def login_router(sessions: Sessions, pages: Pages, patience: Patience) -> APIRou
         cookie = await sessions.open((await form_of(request)).get("token", "").strip())
         if cookie is None:
             client = client_of(request)
-            may_try = await patience.wait(client)
+            may_try = await wrong_tokens.wait(client)
             status = HTTPStatus.UNAUTHORIZED if may_try else HTTPStatus.TOO_MANY_REQUESTS
             emit(Event.API_REFUSED, client=client, path=LOGIN, status_code=int(status))
             page = pages.show(request, "login.html", status, is_wrong=may_try, are_too_many=not may_try)

@@ -35,7 +35,7 @@ class _Pace:
         self.free_at = max(self.free_at, now) + self.every_s
 
 
-class Patience:
+class WrongTokens:
     """Counts wrong tokens."""
 
     def __init__(
