@@ -1,4 +1,4 @@
-"""Build what actions need from the settings: mail server, templates, scorecard, enrichment."""
+"""Build the services of actions from the settings: mail server, templates, scorecard, enrichment."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,7 +1,7 @@
 """One clock: server time, read from the monotonic clock plus a sampled offset (promise 9).
 
-The wall clock of this machine is never asked, so it may be wrong or jump. ``hello.localTime`` is cut to whole
-milliseconds, so the estimate errs towards the past: what waits may fire a millisecond late, never early.
+The wall clock of this machine is never read, so it may be wrong or jump. ``hello.localTime`` is cut to whole
+milliseconds, so the estimate errs towards the past: a waiting step may fire a millisecond late, never early.
 """
 
 import time
@@ -16,7 +16,7 @@ _SAMPLES: Final = 5
 
 
 class ServerClock:
-    """The server's time, in UTC. ``sample`` must have succeeded once before ``now`` is asked."""
+    """The server's time, in UTC. ``sample`` must have succeeded once before ``now`` is called."""
 
     def __init__(
         self, database: AsyncDatabase[dict[str, Any]], monotonic: Callable[[], float] = time.monotonic
@@ -36,10 +36,10 @@ class ServerClock:
         return (instant - _EPOCH).total_seconds() - self._offset_s
 
     async def sample(self) -> None:
-        """Ask the server for its time a few times; of the answers that travelled hardly longer than the quickest, keep
-        the latest: the one that lost least when it was cut.
+        """Ask the server for its time a few times and set the offset by the best answer.
 
-        An answer is taken to be as old as half the round trip.
+        The best is the one with the latest time among those with nearly the shortest round trip: cutting to whole
+        milliseconds took least from it. An answer is taken to be as old as half its round trip.
         """
         answers: list[tuple[float, float]] = []
         for _ in range(_SAMPLES):

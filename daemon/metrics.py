@@ -1,4 +1,4 @@
-"""What the daemon counts about itself, for the regular status line."""
+"""Counts of the daemon's own work, for the regular status line and the metrics."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,4 +18,4 @@ class Metrics:
     failed: int = 0
     cancelled: int = 0
     last_change_at: datetime | None = None  # the server's time of the last change committed
-    caught_up_at: datetime | None = None  # when the stream last had nothing more to read
+    caught_up_at: datetime | None = None  # when the reader last had nothing more to read

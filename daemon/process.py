@@ -1,4 +1,4 @@
-"""The life of the process: a MongoDB to work beside, its preparation, the daemon, and its end."""
+"""Run the daemon as a process: prepare MongoDB, start the daemon, and stop it."""
 
 import time
 from functools import partial
@@ -19,7 +19,7 @@ from daemon.workflows.parsing import parser_for
 
 
 async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
-    """Run until asked to stop; return the exit code. ``reset_to``: where to put the checkpoint before."""
+    """Run until told to stop; return the exit code. ``reset_to``: move the checkpoint there first."""
     began = time.monotonic()
     async with with_mongodb(settings) as connected:
         async with open_client(connected, "init", has_time_limit=False) as client:
@@ -37,7 +37,7 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
             try:
                 await daemon.start()
             except BaseException:
-                await daemon.stop()  # or every service would say that it ended by itself
+                await daemon.stop()  # otherwise every service would report that it ended by itself
                 raise
             calm_collector()
             emit(

@@ -1,4 +1,4 @@
-"""Requests to stop: the first SIGTERM or SIGINT asks politely, a second one ends the process at once."""
+"""Requests to stop: the first SIGTERM or SIGINT stops the daemon in order, a second one ends the process at once."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Waits for a signal, or for a service that died."""
+    """Waits for a signal, or for a service that fails."""
 
     def __init__(self) -> None:
         self.exit_code = 0
@@ -23,12 +23,12 @@ class StopRequest:
             loop.add_signal_handler(number, self._signalled, number)
 
     async def wait(self) -> str:
-        """Return why to stop, once there is a reason."""
+        """Return the reason to stop, once there is one."""
         await self._asked.wait()
         return self._reason
 
     def fail(self, service: str) -> None:
-        """Stop with exit code 1: a service died."""
+        """Stop with exit code 1: a service failed."""
         self.exit_code = 1
         self._ask(f"{service} died")
 

@@ -1,4 +1,4 @@
-"""Work that may take long is done in slices: between two of them the event loop turns to everybody else (promise 8)."""
+"""Divide long work into slices, between which the event loop runs other tasks (promise 8)."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ SLICE_S: Final = 0.01
 
 
 class TimeSlice:
-    """The time since the event loop last turned to others. For one task."""
+    """Measures the time since the event loop last turned, for one task."""
 
     __slots__ = ("_slice_s", "_until")
 

@@ -1,9 +1,9 @@
-"""Saying what happened: one line per event of the catalogue, and no flood.
+"""Log events of the catalogue, one line each, and limit how many lines a second.
 
-An event that comes too often, unless it is an error or part of the audit trail, is written a limited number of times
-a second; how many lines were left out is said as soon as the second is over. What is only tried again is said once a
-second at most, for each thing that is tried: the next line says it all. So a burst costs neither the daemon nor the
-log shipper, and no loop fills a disk.
+An event that comes too often, unless it is an error or part of the audit log, is written a limited number of times a
+second; after each second one line counts the lines left out. An event about a repeated try is written at most once a
+second for each thing that is tried. So a burst of events burdens neither the daemon nor the log shipper, and no loop
+fills a disk.
 """
 
 import time
@@ -16,9 +16,9 @@ from config.line_budget import BUDGET, LINES_PER_SECOND, LineBudget
 from config.log import is_written
 from daemon.event import Event, Level
 
-NEVER_LEFT_OUT: Final = frozenset({Event.API_CHANGED})  # the audit trail
+NEVER_LEFT_OUT: Final = frozenset({Event.API_CHANGED})  # the audit log
 TRIED_AGAIN: Final = frozenset({Event.STORE_UNAVAILABLE, Event.READER_REOPENED})
-_TRIED_S: Final = 1.0  # between two lines of those about the same thing
+_TRIED_S: Final = 1.0  # between two lines about tries of the same thing
 
 
 class EventBudget:
@@ -30,7 +30,7 @@ class EventBudget:
         self._told_at: dict[tuple[Event, str], float] = {}
 
     def take(self, event: Event, now: float, during: str = "") -> tuple[bool, Mapping[str, int]]:
-        """Return whether ``event`` may be written, and what was left out in a second that has ended.
+        """Return whether ``event`` may be written, and how many lines were left out in a second that has ended.
 
         ``during`` names what is tried again.
         """
@@ -42,7 +42,7 @@ class EventBudget:
         return self._lines.take(event, self._limit, now), left_out
 
     def _is_due(self, tried: tuple[Event, str], now: float) -> bool:
-        """Return whether it is a second since ``tried`` was told of."""
+        """Return whether the last line about ``tried`` is a second old."""
         is_due = now - self._told_at.get(tried, float("-inf")) >= _TRIED_S
         if is_due:
             self._told_at[tried] = now
@@ -53,15 +53,15 @@ _budget: Final = EventBudget(BUDGET, LINES_PER_SECOND)
 
 
 def is_logged(event: Event) -> bool:
-    """Return whether ``event`` is of a level that is written: ask before making the fields of many."""
+    """Return whether ``event`` is of a level that is written; check before computing the fields of many events."""
     return is_written(event.level)
 
 
 def emit(event: Event, **fields: Any) -> None:
     """Log ``event`` with exactly the fields that its catalogue entry names, at its level.
 
-    Nothing is checked here: a test holds every call in the source to the catalogue. Ids may be of any BSON type,
-    ``error`` an exception (its stack goes into the line) or a text.
+    The fields are not checked here: a test compares every call in the source with the catalogue. Ids may be of any BSON
+    type, ``error`` an exception (its stack goes into the line) or a text.
     """
     may_write, left_out = _budget.take(event, time.monotonic(), fields.get("during", ""))
     for name, count in left_out.items():
