@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from actions.context import Context
 from actions.outcome import Outcome
+from actions.services import Services
 from rules.retry import DEFAULT_POLICY, OUTSIDE_POLICY, RetryPolicy
 
 
@@ -48,6 +49,10 @@ class Action(BaseModel, ABC):
     def default_retry(self) -> RetryPolicy:
         """The retry policy of steps that have none of their own."""
         return OUTSIDE_POLICY if self.reach is Reach.OUTSIDE else DEFAULT_POLICY
+
+    def uses(self, services: Services) -> tuple[tuple[str, str | None], ...]:
+        """Return what an attempt uses that may be limited: the name of each limit, and the host's where it is one."""
+        return ()
 
     @abstractmethod
     async def run(self, context: Context) -> Outcome:

@@ -73,6 +73,7 @@ class Mailer:
     def __init__(self, settings: MailSettings, tls: ssl.SSLContext | None = None) -> None:
         """Keep the settings. ``tls`` replaces the system's certificates, for a server with certificates of its own."""
         self.sender = settings.sender
+        self.host = settings.host
         self._settings = settings
         self._tls = tls
 

@@ -12,6 +12,7 @@ from actions.mailer import Mailer, MailInDoubt
 from actions.message import build_message
 from actions.outcome import Done, Fail, Outcome, Retry, Skip, Uncertain
 from actions.parameter import FieldPath
+from actions.services import Services
 from actions.template import Template, parse_language
 from rules.identity import bson_bytes
 from rules.path import value_at
@@ -40,6 +41,10 @@ class SendEmail(Action):
     def delivery(self) -> Delivery:
         """At most once, unless the workflow says otherwise."""
         return Delivery(self.delivery_promise)
+
+    def uses(self, services: Services) -> tuple[tuple[str, str | None], ...]:
+        """Return the limits on e-mails and on what is asked of the mail server."""
+        return (("email", None), ("host", services.mailer.host if services.mailer is not None else None))
 
     async def run(self, context: Context) -> Outcome:
         """Send the e-mail; the result is ``{to, template, language, message_id}``."""

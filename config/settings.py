@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from config.api_token import ApiToken, TokenScope, hash_of
 from config.collection_names import Collections
 from config.database_name import checked_database_name
+from config.limits import Limits
 from config.log import LogFormat, LogLevel
 from config.mongodb_uri import parse_mongodb_uri
 from config.secret import Secret
@@ -120,6 +121,7 @@ class Settings(BaseSettings):
         le=10_000,
         description="Steps that reach outside MongoDB at once, in one replica; raise for slow hosts.",
     )
+    limits: Limits = Field(Limits(), description="More limits on such steps, one variable each: see below.")
     max_depth: int = Field(
         5, ge=1, le=50, description="Workflows that may set off one another in a chain before it is cut."
     )

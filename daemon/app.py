@@ -23,16 +23,20 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event as LogEvent
 from daemon.executions.burial import Burial
 from daemon.executions.definition import Definitions
+from daemon.executions.demand import limits_of
 from daemon.executions.entity import EntityReader
 from daemon.executions.executor import Executor
 from daemon.executions.group_commit import GroupCommit
 from daemon.executions.hand_edit import HandEdits
 from daemon.executions.inspector import Inspector
 from daemon.executions.intervention import Interventions
+from daemon.executions.judge import Judge
 from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.loader import Loader
 from daemon.executions.outside import OutsideRunner
 from daemon.executions.recorder import Recorder
+from daemon.executions.slot_queue import SlotQueue
+from daemon.executions.slots import Slots
 from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.lease.division import check_division
@@ -116,27 +120,32 @@ class Daemon:
             on_settled=self._settled,
             time_scale=settings.time_scale,
         )
+        slots = Slots(settings.concurrency, limits_of(settings.limits))
+        self._slot_queue = SlotQueue(slots)
         self._outside = OutsideRunner(
             self._commit,
             self._recorder,
             self.lanes,
             self.clock,
             services,
-            concurrency=settings.concurrency,
+            slots,
             may_start=self._may_start,
             on_free=self._settled,
         )
+        self._judge = Judge(
+            self.lanes, definitions, self._states, self._recorder, self.clock, may_start=self._may_start
+        )
         self._executor = Executor(
             self.lanes,
-            definitions,
+            self._judge,
             entity_reader,
-            self._states,
             self._recorder,
             self._outside,
+            slots,
+            self._slot_queue,
             self.clock,
             services,
             epoch_of=self._epoch_of,
-            may_start=self._may_start,
             on_room=self._has_room_again,
             on_death=on_death,
         )
@@ -178,8 +187,8 @@ class Daemon:
             is_reader=self._is_reader,
             is_told=self._is_told,
             on_edited=self._hand_edits.note,
-            waiting=lambda: self._outside.waiting,
-            saturated=lambda: self._outside.saturated,
+            waiting=lambda: self._slot_queue.waiting,
+            saturated=lambda: self._slot_queue.saturated,
             on_loaded=self._executor.wake,
             on_death=on_death,
             pace=pace,
@@ -392,7 +401,7 @@ class Daemon:
             self._reader.allow(epoch, after_crash=after_crash)
             return
         if after_crash:
-            self._executor.distrust(lane_of_name(name))
+            self._judge.distrust(lane_of_name(name))
         self.lanes.open(lane_of_name(name))
         self._loader.add_lane(lane_of_name(name))
 
@@ -404,13 +413,13 @@ class Daemon:
             self._loader.nudge()
             return
         self.lanes.close(lane_of_name(name))
-        self._outside.drop(lane_of_name(name))
+        self._executor.drop(lane_of_name(name))
 
     def lease_retiring(self, name: str) -> None:
         """Start nothing new under a lease that will be given up."""
         if name != READER:
             self.lanes.retire(lane_of_name(name))
-            self._outside.drop(lane_of_name(name))
+            self._executor.drop(lane_of_name(name))
 
     def is_idle(self, name: str) -> bool:
         """Return whether nothing runs under a lease any more."""
@@ -450,6 +459,7 @@ class Daemon:
             "lanes": ("Lanes this replica owns.", float(len(self.lanes.owned))),
             "jobs": ("Steps kept in memory.", float(len(self.lanes))),
             "outside": ("Actions at work outside MongoDB.", float(self._outside.active)),
+            "slot_queue": ("Steps that wait in memory to begin outside MongoDB.", float(self._slot_queue.waiting)),
         }
 
     def _edited(self) -> None:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from config.collection_names import Collections
+from config.limits import Limits
 from config.settings import PREFIX, UNPREFIXED, Settings
 from daemon.event import Event
 
@@ -45,6 +46,13 @@ The names of the collections, in the TOML file under `[collections]`:
 | variable | default | what is in it |
 |---|---|---|
 """
+_LIMITS: Final = """
+Limits on steps that reach outside MongoDB, each in one replica; in the TOML file under `[limits]`. A step for which a
+limit is full waits for its turn, one workflow after another, and no attempt is counted:
+
+| variable | default | meaning |
+|---|---|---|
+"""
 
 
 def pages() -> Mapping[str, str]:
@@ -68,6 +76,9 @@ def _settings() -> str:
         + "\n"
         + _COLLECTIONS
         + "\n".join(_rows(Collections, f"{PREFIX}COLLECTIONS__"))
+        + "\n"
+        + _LIMITS
+        + "\n".join(_rows(Limits, f"{PREFIX}LIMITS__"))
         + "\n"
     )
 

@@ -1,8 +1,8 @@
-"""Find due executions of workflows that a crowd of others would keep waiting.
+"""Find due executions of workflows that have none among those loaded from the head of the queue.
 
-The queue is loaded in the order of its times. When more is due than memory holds, the head of the queue may belong to
-one workflow for minutes; then every look also takes a few due executions of workflows that are not in it. The steps of
-an entity start in order all the same (promise 3): with an execution come those of its entity that are due before it.
+The loader takes executions in the order of their due times. When more is due than memory holds, all that it takes may
+belong to one workflow for minutes; then every look also takes a few due executions of the other workflows. The steps
+of an entity start in order all the same (promise 3): with an execution come those of its entity that are due earlier.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -23,38 +23,39 @@ _TOTAL: Final = 1_000
 _SLICE: Final = 100  # workflows that are asked for at once
 _QUERIES: Final = 6  # in one look
 _ENTITY_ID: Final = "triggered_by_entity_id"
-_MOST: Final = 3_000  # of the executions that come with them; beyond, all wait for their turn in the queue
+_MOST: Final = 3_000  # executions of one look with the earlier ones; if there are more, none of them is taken
 
 
 class FairShare:
-    """Looks beside the head of the queue."""
+    """Finds due executions of other workflows than those at the head of the queue."""
 
     def __init__(self, executions: AsyncCollection[Document]) -> None:
         self._executions = executions
         self._had_turn: set[bytes] = set()
 
     async def find(
-        self, workflow_ids: Sequence[Any], crowd: Collection[bytes], lanes: Sequence[int], until: datetime
+        self, workflow_ids: Sequence[Any], loaded: Collection[bytes], lanes: Sequence[int], until: datetime
     ) -> list[Document]:
-        """Return executions due by ``until`` of ``workflow_ids`` that are not in the ``crowd``, with what goes before.
+        """Return executions that are due by ``until``, in no order, of the workflows that have none in memory yet.
 
-        ``crowd`` holds workflow ids as BSON. The documents are in no order. Raise the driver's error.
+        ``workflow_ids`` are those of all workflows, ``loaded`` those that have some, as BSON. With each execution come
+        those of its entity that are due earlier, whatever their workflow. Raise the driver's error.
         """
         queued: dict[str, Any] = {
             "due_at": {"$lte": until, "$type": "date"},
             "lane": {"$in": list(lanes)},
             **NOT_EDITED,
         }
-        found = await self._of_others([each for each in workflow_ids if bson_bytes(each) not in crowd], queued)
+        found = await self._of_others([each for each in workflow_ids if bson_bytes(each) not in loaded], queued)
         if not found:
             return []
         entities = {bson_bytes(entity_id): entity_id for entity_id in (each.get(_ENTITY_ID) for each in found)}
-        # All of them anew: what was queued since the first look may go before what that found.
+        # All are found anew: what was queued after the first query may be due earlier than what that query found.
         with_earlier = await self._find({_ENTITY_ID: {"$in": list(entities.values())}, **queued}, _MOST)
         return with_earlier if len(with_earlier) < _MOST else []
 
     async def _of_others(self, others: Sequence[Any], queued: Mapping[str, Any]) -> list[Document]:
-        """Return a share of each workflow whose turn it is, until a look has brought or asked enough."""
+        """Return some executions of each workflow that had no turn yet; stop after enough executions or queries."""
         left = {key: each for each in others if (key := bson_bytes(each)) not in self._had_turn}
         found: list[Document] = []
         for _ in range(_QUERIES):

@@ -1,10 +1,10 @@
 """The queue in memory: which step of which entity starts next.
 
 Due steps of one entity start by (due_at, seq), one at a time; a step that waits for a delay, a retry or a hold
-does not block the others of its entity (promise 3). A lane is direct (what the reader here commits is handed over)
-or polling; it becomes direct only after a poll that was begun after commit S found nothing due that is not in
-memory, and then takes what has seq > S. What a poll prefers, for fairness among workflows, goes before the others:
-with all that is due earlier of its entities, so that the order of an entity's steps stays.
+does not block the others of its entity (promise 3). A lane is direct (the reader in this process hands over what it
+commits) or polling. It becomes direct once a poll that began after commit S has found nothing due that memory lacks;
+from then on it takes what has a seq above S. The jobs that a poll prefers, for fairness among workflows, go before the
+others, and with them all that is due earlier of their entities, so that the steps of an entity keep their order.
 """
 
 import heapq
@@ -41,7 +41,10 @@ class Lanes:
         return len(self._jobs)
 
     def is_empty(self, all_lanes: int) -> bool:
-        """Return whether nothing is queued in any lane: all are owned and direct here, and memory holds no job."""
+        """Return whether no execution is due in any lane.
+
+        That is known only here and only while all lanes are owned and direct: then memory holds whatever is due.
+        """
         return not self._jobs and not self._aside and not self._running and len(self._direct) == all_lanes
 
     @property

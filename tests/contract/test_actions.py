@@ -111,6 +111,10 @@ def inserts(outcome: Outcome) -> list[Insert]:
     return [write for write in outcome.writes if isinstance(write, Insert)] if isinstance(outcome, Done) else []
 
 
+def test_e_mails_are_limited_as_such_and_by_their_server() -> None:
+    assert an_action("send_email").uses(services_at(25)) == (("email", None), ("host", "localhost"))
+
+
 def test_every_action_has_an_example_and_a_type_of_its_own() -> None:
     assert sorted(action.type for action in ACTIONS) == sorted(EXAMPLES)
 

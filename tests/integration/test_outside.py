@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.context import Context
 from actions.outcome import Done, Outcome, Retry
+from config.limits import Limits
 from tests.support.bench import Bench, created, running_bench
 from tests.support.commits import committed
 from tests.support.poll import eventually
@@ -116,11 +118,40 @@ async def test_a_slow_host_of_one_workflow_does_not_keep_another_from_its_turn(
         few = await bench.add(created("deal"), name="few", actions=[{"type": "remote"}])
         await bench.deals.insert_one({})
         await bench.taken_in()
+        await eventually(lambda: len(bench.daemon.lanes) >= 21)  # lanes that still poll find theirs a moment later
         for _ in range(21):
             turns.release()
         await bench.ended(many, 20)
         await bench.ended(few, 1)
     assert served.index("few") <= 2
+
+
+async def test_a_host_that_is_full_keeps_only_its_own_steps_waiting(
+    mongo_uri: str, database: Database, stage: Stage
+) -> None:
+    gate = Gate()
+    stage.plays("slow", gate)
+    async with staged(mongo_uri, database, stage, limits=Limits(host_at_once=2)) as bench:
+        slow = await bench.add(created(), actions=[{"type": "remote", "name": "slow", "host": "slow.example"}])
+        quick = await bench.add(created("deal"), actions=[{"type": "remote", "host": "quick.example"}])
+        await bench.leads.insert_many([{} for _ in range(6)])
+        await bench.deals.insert_many([{} for _ in range(6)])
+        await bench.ended(quick, 6)
+        gate.opened.set()
+        await bench.ended(slow, 6)
+    assert gate.most == 2
+
+
+async def test_no_more_steps_begin_a_second_than_the_limit_says(
+    mongo_uri: str, database: Database, stage: Stage
+) -> None:
+    async with staged(mongo_uri, database, stage, limits=Limits(host_per_second=2)) as bench:
+        workflow_id = await bench.add(created(), actions=[{"type": "remote", "host": "one.example"}])
+        await bench.leads.insert_many([{} for _ in range(5)])
+        runs = await bench.ended(workflow_id, 5)
+    began = sorted(run["started_at"] for run in runs)
+    assert began[4] - began[0] > timedelta(seconds=1.5)
+    assert {run["actions_executed"][0]["attempts"] for run in runs} == {1}
 
 
 async def test_steps_inside_mongodb_run_while_more_than_memory_holds_waits_for_a_slow_host(

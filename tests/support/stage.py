@@ -7,6 +7,7 @@ from actions.action import Action, Delivery, Reach
 from actions.context import Context
 from actions.outcome import Done, Outcome
 from actions.registry import parse_action
+from actions.services import Services
 
 Act = Callable[[Context], Awaitable[Any]]
 
@@ -14,7 +15,7 @@ Act = Callable[[Context], Awaitable[Any]]
 class Stage:
     """Knows some action types besides the real ones: ``remote`` reaches outside MongoDB, ``local`` does not.
 
-    Both take a ``name``, by which ``plays`` says what they do; without it they succeed. ``remote`` takes
+    Both take a ``name``, by which ``plays`` says what they do; without it they succeed. ``remote`` takes a ``host`` and
     ``at_most_once`` too; ``telling`` is a ``remote`` that tells how far its effect has come.
     """
 
@@ -49,7 +50,11 @@ class Stage:
             type: ClassVar[str] = "remote"
             reach: ClassVar[Reach] = Reach.OUTSIDE
             name: str = "remote"
+            host: str | None = None
             at_most_once: bool = False
+
+            def uses(self, services: Services) -> tuple[tuple[str, str | None], ...]:
+                return (("host", self.host),) if self.host is not None else ()
 
             @property
             def delivery(self) -> Delivery:

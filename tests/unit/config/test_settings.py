@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.error import ConfigError
+from config.limits import Limits
 from config.log import LogFormat
 from config.settings import Settings, SmtpSecurity
 from config.settings_source import load_settings
@@ -49,6 +50,18 @@ def test_without_anything_set_the_defaults_hold() -> None:
 def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFLEXD_CONCURRENCY", "7")
     assert load_settings().concurrency == 7
+
+
+def test_limits_come_from_variables_and_from_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFLEXD_LIMITS__EMAIL_PER_SECOND", "0.5")
+    settings = load_settings(file_with("[limits]\nhost_at_once = 4\n"))
+    assert settings.limits == Limits(email_per_second=0.5, host_at_once=4)
+
+
+@pytest.mark.parametrize(("name", "value"), [("EMAIL_AT_ONCE", "0"), ("HOST_PER_SECOND", "inf"), ("EMAIL", "4")])
+def test_a_limit_that_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"REFLEXD_LIMITS__{name}", value)
+    assert f"REFLEXD_LIMITS__{name}: expected" in problem_of()
 
 
 def test_a_variable_wins_over_the_dotenv_file_and_that_over_the_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:

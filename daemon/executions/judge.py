@@ -1,0 +1,107 @@
+"""Decide what becomes of a due step: whether it may start, what it is, and how it ends where it has nothing to do.
+
+The switch comes first, then the lease of its lane, the version that its execution points to, the entity, the step's
+conditions. What may not start is ended, or left to the next look or owner.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from actions.action import Reach
+from actions.outcome import Fail, Outcome, Skip
+from config.error import WorkflowError
+from daemon.clock import ServerClock
+from daemon.executions.definition import Definitions, pinned
+from daemon.executions.job import Job
+from daemon.executions.lanes import Lanes
+from daemon.executions.recorder import ENTITY_GONE, Recorder
+from daemon.executions.status import Status as ExecutionStatus
+from daemon.executions.transition import end
+from daemon.executions.workflow_state import WorkflowStates
+from daemon.mongo.refusal import problem_of
+from rules.budget import TooCostly
+from rules.condition import Subject
+from rules.workflow import Status, Step, Workflow
+
+
+class Judge:
+    """Judges jobs that were taken from the lanes."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        definitions: Definitions,
+        states: WorkflowStates,
+        recorder: Recorder,
+        clock: ServerClock,
+        *,
+        may_start: Callable[[int], bool],
+    ) -> None:
+        """``may_start`` tells whether the lease of a lane can be trusted."""
+        self._lanes = lanes
+        self._definitions = definitions
+        self._states = states
+        self._recorder = recorder
+        self._clock = clock
+        self._may_start = may_start
+        self._distrusted: dict[int, datetime] = {}  # lane: when its owner was found dead
+
+    def distrust(self, lane: int) -> None:
+        """Let what is due in a lane by now run with care: its last owner died."""
+        self._distrusted[lane] = self._clock.now()
+
+    def admit(self, job: Job) -> bool:
+        """Return whether the job may start; if not, it is cancelled, or left in MongoDB.
+
+        What waits under a pause is taken out of the queue there by the reader's switcher, and put back by it.
+        """
+        state = self._states.get(job.workflow_id)
+        if state.cancels(job.seq):
+            self._recorder.submit(end(job, ExecutionStatus.CANCELLED, "stopped", self._clock.now()), job)
+            return False
+        if not self._may_start(job.lane):
+            self._lanes.give_back(job)
+            return False
+        if state.status is Status.PAUSED:
+            self._lanes.release(job)
+            return False
+        return True
+
+    async def with_definition(self, jobs: Sequence[Job]) -> list[tuple[Job, Workflow]]:
+        """Return the jobs with the workflow version they point to; end those that point to nothing."""
+        unknown = [(job.workflow_id, job.workflow_version) for job in jobs if job.workflow is None]
+        found = await self._definitions.load(unknown) if unknown else {}
+        ready: list[tuple[Job, Workflow]] = []
+        for job in jobs:
+            workflow = job.workflow or found[pinned(job.workflow_id, job.workflow_version)]
+            if isinstance(workflow, WorkflowError):
+                self._lanes.set_aside(job)  # made by a newer daemon: left for a replica that knows how
+            elif workflow is None or job.step >= len(workflow.steps):
+                self._recorder.submit(end(job, ExecutionStatus.FAILED, "corrupt", self._clock.now()), job)
+            else:
+                job.workflow = workflow
+                ready.append((job, workflow))
+        return ready
+
+    def needs_intent(self, job: Job, workflow: Workflow) -> bool:
+        """Return whether an intent is stored before the step acts: it reaches outside, or may have ended its owner."""
+        died_at = self._distrusted.get(job.lane)
+        is_suspect = job.crashes > 0 or (died_at is not None and job.due_at <= died_at)
+        return is_suspect or workflow.steps[job.step].action.reach is Reach.OUTSIDE
+
+
+def refusal(step: Step, entity: Mapping[str, Any] | None, now: datetime) -> Outcome | None:
+    """Return how a step ends that does not act: its entity is gone, or its conditions are not met. None if it acts.
+
+    Whatever happens while they are judged is this step's own affair (promise 8).
+    """
+    if entity is None:
+        return Skip(ENTITY_GONE)
+    try:
+        is_met = step.conditions is None or step.conditions.judge(Subject(entity, now)) is True
+    except TooCostly as error:
+        return Fail(str(error))  # not skipped: nobody knows whether it should have run
+    except Exception as error:
+        return Fail(f"conditions: {problem_of(error)}")
+    return None if is_met else Skip("conditions_not_met")
