@@ -27,13 +27,6 @@ STILL_TOO_LARGE = frozenset(
         "daemon/lease/keeper.py:LeaseKeeper.__init__",
         "daemon/schedule/scheduler.py:Scheduler.__init__",
         "daemon/status.py:StatusReporter.__init__",
-        "daemon/stream/first_start.py:begin",
-        "daemon/stream/intake.py",
-        "daemon/stream/intake.py:Intake.__init__",
-        "daemon/stream/reader.py",
-        "daemon/stream/reader.py:Reader.__init__",
-        "daemon/stream/recovery.py:Recovery.__init__",
-        "daemon/stream/reset.py:reset_checkpoint",
         "rules/workflow.py:parse_workflow",
     }
 )

@@ -25,7 +25,7 @@ from benchmarks.record import LANES, Queued
 from benchmarks.workload import MATCHING, Workload
 from config.settings import Collections
 from daemon.collector import calm_collector
-from daemon.stream.cursor import ChangeCursor, Position, StreamBatch, pipeline_for
+from daemon.stream.cursor import ChangeCursor, Position, Reply, pipeline_for
 
 INTAKE_EVENTS: Final = 1_000  # a round trip brings 500; with two of them it is faster than with one
 FINISH_BATCH: Final = 100
@@ -43,9 +43,7 @@ async def main() -> None:
         await bound.run(reader[asked["database"]])
 
 
-async def open_stream(
-    database: Database, session: AsyncClientSession, at: Timestamp
-) -> tuple[ChangeCursor, StreamBatch]:
+async def open_stream(database: Database, session: AsyncClientSession, at: Timestamp) -> tuple[ChangeCursor, Reply]:
     """Return the daemon's stream, opened at an operation time, and its first batch."""
     names = Collections()
     pipeline = pipeline_for(["leads", "deals", "contacts"], names.workflows, (names.requests, names.effects))
@@ -72,7 +70,7 @@ class Bound:
         hello = await reader.command("hello")
         async with reader.client.start_session() as session:
             cursor, first = await open_stream(reader, session, hello["lastWrite"]["majorityOpTime"]["ts"])
-            batches: asyncio.Queue[StreamBatch] = asyncio.Queue(_READ_AHEAD)
+            batches: asyncio.Queue[Reply] = asyncio.Queue(_READ_AHEAD)
             await batches.put(first)
             calm_collector()
             say(ready=True)
@@ -81,13 +79,13 @@ class Bound:
                 tasks.create_task(self._store_all(batches))
                 tasks.create_task(self._finish_all())
 
-    async def _read(self, cursor: ChangeCursor, batches: "asyncio.Queue[StreamBatch]") -> None:
+    async def _read(self, cursor: ChangeCursor, batches: "asyncio.Queue[Reply]") -> None:
         while True:
-            batch = await cursor.next_batch()
+            batch = await cursor.next_reply()
             if batch.events:
                 await batches.put(batch)
 
-    async def _store_all(self, batches: "asyncio.Queue[StreamBatch]") -> None:
+    async def _store_all(self, batches: "asyncio.Queue[Reply]") -> None:
         async with self._database.client.start_session() as session:
             while True:
                 batch = await batches.get()

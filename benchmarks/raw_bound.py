@@ -49,7 +49,7 @@ async def main() -> None:
             cursor, first = await open_stream(database, session, hello["lastWrite"]["majorityOpTime"]["ts"])
             drained = len(first.events)
             while drained < count:
-                drained += len((await cursor.next_batch()).events)
+                drained += len((await cursor.next_reply()).events)
             drained_s = time.monotonic() - began
         say(wrote_s=wrote_s, drained_s=drained_s)
 

@@ -5,7 +5,7 @@ and go with their leases.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -20,7 +20,7 @@ from daemon.api.assembly import api_server
 from daemon.beat import Beat, is_due_soon
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
-from daemon.event import Event as LogEvent
+from daemon.event import Event
 from daemon.executions.burial import Burial
 from daemon.executions.definition import Definitions
 from daemon.executions.demand import limits_of
@@ -50,21 +50,8 @@ from daemon.pace import AS_SHIPPED, Pace
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Sweep
 from daemon.status import StatusReporter
-from daemon.stream.admission import Admission
-from daemon.stream.cursor import pipeline_for
-from daemon.stream.decode import Decoder, Event
-from daemon.stream.due import DueEntities
-from daemon.stream.enroller import Enroller
-from daemon.stream.immediate import Immediate
-from daemon.stream.intake import Committed, Intake
-from daemon.stream.late_request import LateRequests
-from daemon.stream.manual import Manual
-from daemon.stream.past import Past
-from daemon.stream.plan import Planner
-from daemon.stream.reader import Reader
-from daemon.stream.recovery import Recovery
-from daemon.stream.throttle import Throttle
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.stream.assembly import Foundation, stream_room
+from daemon.stream.user import Committed
 from daemon.telemetry import emit, is_logged
 from daemon.workflows.edit_log import log_edits
 from daemon.workflows.mending import mend_versions
@@ -194,61 +181,9 @@ class Daemon:
             pace=pace,
         )
 
-        self._index = WorkflowIndex(parse, self._unwatched.look)
-        manual = Manual(self._index, list(entities))
-        self._intake = intake = Intake(
-            database,
-            names,
-            self._index,
-            Past(versions, database[names.requests], parse),
-            Planner(self._index, manual, max_depth=settings.max_depth),
-            manual,
-            Enroller(
-                self._index,
-                Admission(database[names.enrollments], Throttle(executions, limit=settings.max_runs_per_hour)),
-                Immediate(services),
-                DueEntities(executions, lambda: self.lanes.is_empty(settings.lanes)),
-                self.clock,
-                lanes=settings.lanes,
-                time_scale=settings.time_scale,
-            ),
-            entity_reader,
-            interventions,
-            self.clock,
-            self.metrics,
-            on_commit=self._committed,
-            on_replayed=self._replayed,
-        )
-        recovery = Recovery(
-            database,
-            names,
-            entities,
-            self._index,
-            intake,
-            self.clock,
-            parse,
-            policy=settings.history_lost_policy,
-            max_depth=settings.max_depth,
-            answer_requests=LateRequests(database, names, intake, self.clock).answer,
-        )
-        by_collection = {collection: entity_type for entity_type, collection in entities.items()}
-        self._reader = Reader(
-            reader_client[settings.database_name],
-            names,
-            pipeline_for(list(by_collection), names.workflows, (names.requests, names.effects)),
-            Decoder(by_collection, names.workflows, names.requests, names.effects),
-            intake,
-            self.clock,
-            self.metrics,
-            parse,
-            recovery,
-            has_room=lambda: len(self.lanes) < COMFORTABLE_JOBS,
-            on_structure=self._structures_changed,
-            on_started=self._reader_started,
-            on_halted=self._reader_halted,
-            on_death=on_death,
-            pace=pace,
-        )
+        base = Foundation(settings, database, self.clock, self.metrics, parse, self._unwatched.look, services, pace)
+        stream = stream_room(base, reader_client[settings.database_name], self, on_death)
+        self._reader, self._intake = stream.reader, stream.intake
         self._observer = Observer(
             database,
             names,
@@ -272,12 +207,12 @@ class Daemon:
         self._scheduler = Scheduler(
             database,
             names,
-            self._index,
-            Sweep(database, names, entities, intake, self._index, pace),
+            stream.index,
+            Sweep(database, names, entities, stream.intake, stream.index, pace),
             definitions.one,
             self.clock,
             grace=timedelta(hours=settings.schedule_grace_hours),
-            is_reader=lambda: self._is_reader() and not intake.is_replaying,
+            is_reader=lambda: self._is_reader() and not stream.intake.is_replaying,
             on_death=on_death,
         )
         self._status = StatusReporter(
@@ -319,7 +254,7 @@ class Daemon:
             lease_s=settings.lease_s,
             users=(self,),
             on_death=on_death,
-            sessions=lambda: [each.transactions.session_id for each in (intake, self._commit, self._switcher)],
+            sessions=lambda: [each.transactions.session_id for each in (stream.intake, self._commit, self._switcher)],
             is_told=self._is_told,
             on_freed=self._announcements.tell,
         )
@@ -371,7 +306,7 @@ class Daemon:
             async with asyncio.timeout(self._settings.lease_s):
                 await self._commit.drain()
         except TimeoutError:
-            emit(LogEvent.STORE_UNAVAILABLE, during="stop", error="results could not be stored in time")
+            emit(Event.STORE_UNAVAILABLE, during="stop", error="results could not be stored in time")
         await self._commit.stop()
         if CRASH_AT is not None:
             reach(CrashPoint.BEFORE_HANDOVER)
@@ -468,7 +403,7 @@ class Daemon:
     def _has_room_again(self) -> None:
         self._loader.nudge_if_behind()
 
-    def _committed(self, committed: Committed) -> None:
+    def committed(self, committed: Committed) -> None:
         """Pass on what the reader committed: switches first, then work."""
         if committed.rewritten:
             self._observer.note(committed.rewritten, at_once=False)
@@ -478,11 +413,11 @@ class Daemon:
             self._switcher.nudge()
             self._scheduler.note(head.workflow_id for head in committed.heads)
             log_edits(committed.edits)
-        if is_logged(LogEvent.EXECUTION_CREATED):
+        if is_logged(Event.EXECUTION_CREATED):
             for job in (*committed.ended, *committed.jobs):
-                emit(LogEvent.EXECUTION_CREATED, **job.names)
+                emit(Event.EXECUTION_CREATED, **job.names)
         for job in committed.ended:
-            emit(LogEvent.EXECUTION_COMPLETED, **job.names)
+            emit(Event.EXECUTION_COMPLETED, **job.names)
         self.metrics.completed += len(committed.ended)
         self.metrics.steps += sum(len(job.workflow.steps) for job in committed.ended if job.workflow is not None)
         until = self.clock.now() + AHEAD
@@ -492,16 +427,19 @@ class Daemon:
         self.lanes.hand_over(soon)
         self._executor.wake()
 
-    def _reader_started(self) -> None:
+    def reader_started(self) -> None:
+        """Take up what only the replica does that reads, and have the queue looked at."""
         self._loader.nudge()
         self._observer.reconcile()
         self._switcher.nudge()
         self._scheduler.reload()
 
-    def _replayed(self) -> None:
+    def replayed(self) -> None:
+        """Take up schedules again."""
         self._scheduler.reload()
 
-    def _reader_halted(self, pause_s: float) -> None:
+    def reader_halted(self, pause_s: float) -> None:
+        """Give the reader's lease to others for a while."""
         self._leases.give_up(READER, pause_s)
 
     def _switched(self, workflow_id: Any) -> None:
@@ -509,10 +447,14 @@ class Daemon:
         self._loader.nudge()
         self._announcements.tell()
 
-    def _structures_changed(self, events: Sequence[Event]) -> None:
-        """Say what a dropped or renamed collection means: its images are off, and our indexes may be gone."""
-        watched = {*self._settings.entities.values(), self._settings.collections.workflows}
-        for event in events:
-            if event.operation == "dropDatabase" or event.collection in watched:
-                emit(LogEvent.IMAGES_OFF, collection=event.collection or self._settings.database_name)
+    def collections_changed(self) -> None:
+        """Put back what was dropped of ours."""
         self._upkeep.nudge()
+
+    def has_room(self) -> bool:
+        """Return whether the executor keeps up with what is committed."""
+        return len(self.lanes) < COMFORTABLE_JOBS
+
+    def has_nothing_queued(self) -> bool:
+        """Return whether nothing at all is queued: all lanes are owned here, and empty."""
+        return self.lanes.is_empty(self._settings.lanes)

@@ -9,7 +9,7 @@ from bson import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.admin.slices import Slices
-from daemon.stream.cursor import ChangeCursor, Position, StreamBatch
+from daemon.stream.cursor import ChangeCursor, Position, Reply
 from daemon.stream.decode import Decoder
 from rules.change import Change
 
@@ -47,7 +47,7 @@ class ChangeHistory:
 
     async def _batches(
         self, pipeline: Sequence[Mapping[str, Any]], since: datetime, until: datetime
-    ) -> AsyncGenerator[StreamBatch]:
+    ) -> AsyncGenerator[Reply]:
         async with self._database.client.start_session() as session:
             cursor = ChangeCursor(self._database, session, pipeline, await_ms=_AWAIT_MS)
             batch = await cursor.open(Position(None, Timestamp(int(since.timestamp()), 1)))
@@ -57,9 +57,9 @@ class ChangeHistory:
                 if _seconds(batch) > until.timestamp() or (not batch.events and batch.token == seen):
                     return
                 seen = batch.token
-                batch = await cursor.next_batch()
+                batch = await cursor.next_reply()
 
 
-def _seconds(batch: StreamBatch) -> int:
+def _seconds(batch: Reply) -> int:
     """Return the server's time that a position stands for: the first bytes of its token, after the type."""
     return int(batch.token["_data"][2:10], 16)

@@ -1,4 +1,4 @@
-"""One open change stream, read in whole batches with own getMore commands.
+"""One open change stream, read reply by reply with own getMore commands.
 
 The driver's iterator costs several times more per event and resumes on its own terms; here every error reaches
 the reader, which reopens from its own checkpoint (MONGODB.md, "Driver"). The pipeline is constant: workflows are
@@ -20,7 +20,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.mongo.codec import RAW_CODEC
 
-BATCH_EVENTS: Final = 500
+REPLY_EVENTS: Final = 500
 AWAIT_S: Final = 5.0  # how long the server keeps the answer back while there is nothing to read
 _STRUCTURE_OPERATIONS: Final = ["drop", "rename", "dropDatabase", "invalidate"]
 
@@ -34,8 +34,8 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamBatch:
-    """What one round trip brought: undecoded events, and the position after all of them."""
+class Reply:
+    """The server's answer to one getMore: undecoded events, and the position after all of them."""
 
     events: Sequence[RawBSONDocument]
     token: Mapping[str, Any]
@@ -82,15 +82,15 @@ class ChangeCursor:
         self._pipeline = pipeline
         self._await_ms = await_ms
         self._id = Int64(0)
-        self._batch_events = BATCH_EVENTS
+        self._most_events = REPLY_EVENTS
 
-    async def open(self, position: Position, *, events: int = BATCH_EVENTS, with_images: bool = True) -> StreamBatch:
-        """Open the stream at ``position`` and return its first batch, often empty.
+    async def open(self, position: Position, *, events: int = REPLY_EVENTS, with_images: bool = True) -> Reply:
+        """Open the stream at ``position`` and return its first reply, often empty.
 
-        ``events``: how many a batch may hold. Raise the driver's OperationFailure when the position cannot be used:
+        ``events``: how many a reply may hold. Raise the driver's OperationFailure when the position cannot be used:
         see daemon.mongo.failure.
         """
-        self._batch_events = events
+        self._most_events = events
         options: dict[str, Any] = {}
         if with_images:
             options |= {"fullDocument": "whenAvailable", "fullDocumentBeforeChange": "whenAvailable"}
@@ -107,13 +107,13 @@ class ChangeCursor:
             "firstBatch",
         )
 
-    async def next_batch(self) -> StreamBatch:
+    async def next_reply(self) -> Reply:
         """Return the next events in order, or none after ``await_ms``; the position moves either way."""
         return await self._run(
             {
                 "getMore": self._id,
                 "collection": "$cmd.aggregate",
-                "batchSize": self._batch_events,
+                "batchSize": self._most_events,
                 "maxTimeMS": self._await_ms,
             },
             "nextBatch",
@@ -124,9 +124,9 @@ class ChangeCursor:
         """Whether the server still keeps the cursor: it ends after an invalidate event."""
         return self._id != 0
 
-    async def _run(self, command: dict[str, Any], batch_name: str) -> StreamBatch:
+    async def _run(self, command: dict[str, Any], batch_name: str) -> Reply:
         codec = cast(CodecOptions[Mapping[str, Any]], RAW_CODEC)  # the driver's own annotation is narrower than it is
         reply = await self._database.command(command, codec_options=codec, session=self._session)
         cursor = reply["cursor"]
         self._id = Int64(cursor["id"])
-        return StreamBatch(cursor[batch_name], bson.decode(cursor["postBatchResumeToken"].raw))
+        return Reply(cursor[batch_name], bson.decode(cursor["postBatchResumeToken"].raw))

@@ -3,13 +3,13 @@
 ``{_id, kind, entity_type, entity_id, change, at, judged_on?, entries: [...], more?}``: up to 100 entries, then a count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from daemon.event import Event as LogEvent
+from daemon.event import Event
 from daemon.mongo.refusal import problem_of
-from daemon.stream.decode import Event
+from daemon.stream.decode import StreamEvent
 from daemon.stream.entrant import Entrant
 from daemon.telemetry import emit
 from rules.budget import TooCostly
@@ -44,7 +44,7 @@ def _id_parts(chunk: int) -> bytes:
 
 
 def skipped_change_document(
-    event: Event, entity_type: str, error: str, workflow: Workflow | None, chunk: int
+    event: StreamEvent, entity_type: str, error: str, workflow: Workflow | None, chunk: int
 ) -> dict[str, Any]:
     """Return the decision on a change that could not be taken in, for ``workflow`` or (None) at all."""
     entry: dict[str, Any] = {"reason": str(Reason.INTAKE_ERROR), "detail": {"error": error}}
@@ -84,14 +84,20 @@ def given_up_document(entrant: Entrant, refusal: Refusal) -> dict[str, Any]:
     }
 
 
-def log_refusal(refusal: Refusal, entity_type: str, entity_id: Any) -> None:
-    """Log the refusals that an operator wants to hear of: loops, throttling and defects."""
+def log_refusals(refusals: Iterable[tuple[Refusal, str, Any]]) -> None:
+    """Log, of refusals with the type and id of their entity, those that an operator wants to hear of."""
+    for refusal, entity_type, entity_id in refusals:
+        _log_refusal(refusal, entity_type, entity_id)
+
+
+def _log_refusal(refusal: Refusal, entity_type: str, entity_id: Any) -> None:
+    """Log loops, throttling and defects."""
     names = {"workflow_id": refusal.workflow_id, "entity_type": entity_type, "entity_id": entity_id}
     detail = refusal.detail or {}
     match refusal.reason:
         case Reason.REENTRY | Reason.DEPTH:
-            emit(LogEvent.LOOP_SUPPRESSED, **names, chain=detail.get("chain"), reason=refusal.reason)
+            emit(Event.LOOP_SUPPRESSED, **names, chain=detail.get("chain"), reason=refusal.reason)
         case Reason.THROTTLED:
-            emit(LogEvent.THROTTLE_REFUSED, **names, runs=detail.get("runs"))
+            emit(Event.THROTTLE_REFUSED, **names, runs=detail.get("runs"))
         case Reason.INTAKE_ERROR:
-            emit(LogEvent.INTAKE_ERROR, **names, error=detail.get("error", ""))
+            emit(Event.INTAKE_ERROR, **names, error=detail.get("error", ""))

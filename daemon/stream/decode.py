@@ -22,7 +22,7 @@ from rules.change import Change, Kind
 _KINDS: Final = {"insert": Kind.CREATED, "update": Kind.UPDATED, "replace": Kind.UPDATED, "delete": Kind.DELETED}
 
 
-class Subject(StrEnum):
+class EventSubject(StrEnum):
     """What an event is about."""
 
     ENTITY = "entity"
@@ -33,7 +33,7 @@ class Subject(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StreamEvent:
     """One event of the stream.
 
     ``transaction`` is (session id, number) of the transaction it belongs to, None for a plain write. ``body`` is
@@ -41,7 +41,7 @@ class Event:
     entities only.
     """
 
-    subject: Subject
+    subject: EventSubject
     token: str
     cluster_time: Timestamp
     transaction: tuple[bytes, int] | None
@@ -67,31 +67,31 @@ class Decoder:
         """``entity_types`` maps collection to entity type; the others are names of collections."""
         self._entity_types = entity_types
         self._subjects = {
-            workflows: Subject.WORKFLOW,
-            requests: Subject.REQUEST,
-            effects: Subject.CAUSES,
-            **dict.fromkeys(entity_types, Subject.ENTITY),
+            workflows: EventSubject.WORKFLOW,
+            requests: EventSubject.REQUEST,
+            effects: EventSubject.CAUSES,
+            **dict.fromkeys(entity_types, EventSubject.ENTITY),
         }
 
-    def decode(self, raw: RawBSONDocument) -> Event:
+    def decode(self, raw: RawBSONDocument) -> StreamEvent:
         """Return the event that ``raw`` holds."""
         try:
             return self._event(opened(raw.raw), raw)
         except TooCostly:  # an id that is heavy by itself: nothing can be said of its event without it
             return self._event(decoded(raw.raw), raw)
 
-    def _event(self, body: Mapping[str, Any], raw: RawBSONDocument) -> Event:
+    def _event(self, body: Mapping[str, Any], raw: RawBSONDocument) -> StreamEvent:
         operation = body["operationType"]
         collection = body.get("ns", {}).get("coll", "")
         subject = self._subjects.get(collection) if operation in _KINDS else None
-        if subject is not Subject.ENTITY and isinstance(body, HeavyDocument):
+        if subject is not EventSubject.ENTITY and isinstance(body, HeavyDocument):
             body = readable_event(body)
         token = body["_id"]["_data"]
         cluster_time = body["clusterTime"]
         at = body.get("wallTime") or datetime.fromtimestamp(cluster_time.time, UTC)
         document_id = body.get("documentKey", {}).get("_id")
-        return Event(
-            subject or Subject.STRUCTURE,
+        return StreamEvent(
+            subject or EventSubject.STRUCTURE,
             token,
             cluster_time,
             _transaction_of(body),
@@ -100,7 +100,9 @@ class Decoder:
             collection,
             document_id,
             body,
-            self._change(body, collection, document_id, token, cluster_time, at) if subject is Subject.ENTITY else None,
+            self._change(body, collection, document_id, token, cluster_time, at)
+            if subject is EventSubject.ENTITY
+            else None,
             len(raw.raw),
         )
 

@@ -1,4 +1,4 @@
-"""From a plan to a batch: who enters, numbered in stream order, and why the others do not.
+"""From a plan to its writes: who enters, numbered in stream order, and why the others do not.
 
 The second half of intake. Everything here follows the order of the plan, so the numbers that executions get are
 their commit order (promise 3), and a workflow's switch knows the last number before it (promise 5).
@@ -15,7 +15,6 @@ from daemon.clock import ServerClock
 from daemon.executions.job import job_from
 from daemon.slice import TimeSlice
 from daemon.stream.admission import Admission
-from daemon.stream.batch import Batch
 from daemon.stream.checkpoint import Checkpoint
 from daemon.stream.decision import MAX_ENTRIES, decision_document, given_up_document
 from daemon.stream.due import DueEntities
@@ -25,13 +24,14 @@ from daemon.stream.manual import Answer, ExecutionRequest, ManualRun
 from daemon.stream.plan import Candidate, Plan
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
+from daemon.stream.writes import Writes
 from rules.explain import GIVEN_UP, Refusal
 from rules.head import Head
 from rules.identity import bson_bytes
 
 
 class Enroller:
-    """Makes batches. Not for use by more than one task at a time."""
+    """Makes the writes of plans. Not for use by more than one task at a time."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class Enroller:
         self._lanes = lanes
         self._time_scale = time_scale
 
-    async def enrol(self, plan: Plan, checkpoint: Checkpoint, *, at_once: bool) -> Batch:
-        """Return the batch of a plan. ``at_once``: whether executions may end in the transaction that makes them."""
-        batch = Batch(rewritten=plan.rewritten)
+    async def enrol(self, plan: Plan, checkpoint: Checkpoint, *, at_once: bool) -> Writes:
+        """Return the writes of a plan. ``at_once``: whether executions may end in the transaction that makes them."""
+        writes = Writes(rewritten=plan.rewritten)
         await self._admission.load(entrant for item in plan.items for entrant in _entrants(item))
         now = self._now(checkpoint)
         queued = await self._due.among(self._new_entities(plan), now) if at_once else set()
@@ -63,21 +63,21 @@ class Enroller:
         for item in plan.items:
             if turn.is_over:
                 await turn.give_way()
-            seq = checkpoint.seq + len(batch.executions)
+            seq = checkpoint.seq + len(writes.executions)
             match item:
                 case Candidate():
-                    await self._add_candidate(batch, item, seq, now, queued if at_once else None)
+                    await self._add_candidate(writes, item, seq, now, queued if at_once else None)
                 case Head():
-                    self._add_head(batch, item.at(seq), stopped)
+                    self._add_head(writes, item.at(seq), stopped)
                 case ManualRun():
-                    self._add_manual(batch, item, seq, now)
+                    self._add_manual(writes, item, seq, now)
                 case ExecutionRequest():
-                    batch.commands.append(item)
+                    writes.commands.append(item)
                 case Answer():
-                    batch.answers.append(refused(item.request_id, item.reason, now))
-        batch.versions = version_writes(batch.heads, checkpoint.commit + 1, now)
-        batch.enrollments = self._admission.writes()
-        return batch
+                    writes.answers.append(refused(item.request_id, item.reason, now))
+        writes.versions = version_writes(writes.heads, checkpoint.commit + 1, now)
+        writes.enrollments = self._admission.writes()
+        return writes
 
     def _new_entities(self, plan: Plan) -> list[tuple[str, Any]]:
         """Return the type and id of every entity whose execution could end in the transaction that makes it."""
@@ -88,12 +88,12 @@ class Enroller:
             if self._immediate.may_end(entrant)
         ]
 
-    async def enrol_page(self, entrants: Sequence[Entrant], checkpoint: Checkpoint) -> tuple[Batch, list[Refusal]]:
-        """Return the batch of one page of a sweep, and why some did not enter.
+    async def enrol_page(self, entrants: Sequence[Entrant], checkpoint: Checkpoint) -> tuple[Writes, list[Refusal]]:
+        """Return the writes of one page of a sweep, and why some did not enter.
 
         What could not be judged is recorded entity by entity, up to 100 of a page; the summary counts all.
         """
-        batch, refusals = Batch(), []
+        writes, refusals = Writes(), []
         await self._admission.load(entrants)
         now = self._now(checkpoint)
         turn = TimeSlice()
@@ -102,16 +102,17 @@ class Enroller:
             refusal = self._admission.refusal(entrant)
             if refusal is not None:
                 refusals.append(refusal)
-                if refusal.reason in GIVEN_UP and len(batch.decisions) < MAX_ENTRIES:
-                    batch.decisions.append(given_up_document(entrant, refusal))
-                    batch.refusals.append((refusal, entrant.entity_type, entrant.entity_id))
+                if refusal.reason in GIVEN_UP and len(writes.decisions) < MAX_ENTRIES:
+                    writes.decisions.append(given_up_document(entrant, refusal))
+                    writes.refusals.append((refusal, entrant.entity_type, entrant.entity_id))
             else:
-                self._add_execution(batch, entrant, checkpoint.seq + len(batch.executions) + 1, now)
-        batch.enrollments = self._admission.writes()
-        return batch, refusals
+                self._add_execution(writes, entrant, checkpoint.seq + len(writes.executions) + 1, now)
+        writes.enrollments = self._admission.writes()
+        return writes, refusals
 
-    def forget(self) -> None:
-        """Drop what a batch that was not committed has left in memory."""
+    def start_over(self) -> None:
+        """Forget what a transaction that was not committed has left in memory."""
+        self._index.take_back()
         self._admission.forget()
 
     def _now(self, checkpoint: Checkpoint) -> datetime:
@@ -119,9 +120,9 @@ class Enroller:
         return max(self._clock.now(), checkpoint.due_floor)
 
     async def _add_candidate(
-        self, batch: Batch, item: Candidate, seq: int, now: datetime, queued: set[tuple[str, Any]] | None
+        self, writes: Writes, item: Candidate, seq: int, now: datetime, queued: set[tuple[str, Any]] | None
     ) -> None:
-        """Add what one change starts. ``queued``: entities with queued executions in this batch; None: end none."""
+        """Add what one change starts. ``queued``: entities whose executions are queued; None: end none."""
         refusals = list(item.refusals)
         for entrant in item.entrants:
             refusal = self._admission.refusal(entrant)
@@ -129,46 +130,46 @@ class Enroller:
                 refusals.append(refusal)
                 continue
             seq += 1
-            self._add_execution(batch, entrant, seq, now)
+            self._add_execution(writes, entrant, seq, now)
             if queued is not None:
-                await self._end_at_once(batch, entrant, now, queued)
+                await self._end_at_once(writes, entrant, now, queued)
         if refusals:
-            batch.decisions.append(decision_document(item.change, refusals, item.chunk))
+            writes.decisions.append(decision_document(item.change, refusals, item.chunk))
             change = item.change
-            batch.refusals += [(refusal, change.entity_type, change.entity_id) for refusal in refusals]
+            writes.refusals += [(refusal, change.entity_type, change.entity_id) for refusal in refusals]
 
-    async def _end_at_once(self, batch: Batch, entrant: Entrant, now: datetime, queued: set[tuple[str, Any]]) -> None:
+    async def _end_at_once(self, writes: Writes, entrant: Entrant, now: datetime, queued: set[tuple[str, Any]]) -> None:
         """End the execution that was added last, unless an earlier one of its entity is still queued."""
-        job = batch.jobs[-1]
+        job = writes.jobs[-1]
         if job.entity_key not in queued and self._immediate.may_end(entrant):
-            inserts = await self._immediate.end(job, entrant, batch.executions[-1], now)
+            inserts = await self._immediate.end(job, entrant, writes.executions[-1], now)
             if inserts is not None:
-                batch.jobs.pop()
-                batch.ended[job.execution_id] = (job, inserts)
+                writes.jobs.pop()
+                writes.ended[job.execution_id] = (job, inserts)
                 return
         queued.add(job.entity_key)
 
-    def _add_manual(self, batch: Batch, item: ManualRun, seq: int, now: datetime) -> None:
+    def _add_manual(self, writes: Writes, item: ManualRun, seq: int, now: datetime) -> None:
         refusal = self._admission.refusal(item.entrant)
         if refusal is not None:
-            batch.answers.append(refused(item.request_id, str(refusal.reason), now))
+            writes.answers.append(refused(item.request_id, str(refusal.reason), now))
             return
-        self._add_execution(batch, item.entrant, seq + 1, now)
+        self._add_execution(writes, item.entrant, seq + 1, now)
         answer = {"status": "accepted", "execution_id": item.entrant.execution_id}
-        batch.answers.append(_answer(item.request_id, answer, now))
+        writes.answers.append(_answer(item.request_id, answer, now))
 
-    def _add_head(self, batch: Batch, head: Head, stopped: dict[bytes, int]) -> None:
-        """Add a version. ``stopped``: what earlier ones of the batch stopped, which they did not know when planned."""
+    def _add_head(self, writes: Writes, head: Head, stopped: dict[bytes, int]) -> None:
+        """Add a version. ``stopped``: what earlier ones of the plan stopped, which was not known when it was made."""
         key = bson_bytes(head.workflow_id)
         head = replace(head, stopped_seq=max(head.stopped_seq, stopped.get(key, -1)))
         stopped[key] = head.stopped_seq
         self._index.put(head)
-        batch.heads.append(head)
+        writes.heads.append(head)
 
-    def _add_execution(self, batch: Batch, entrant: Entrant, seq: int, now: datetime) -> None:
+    def _add_execution(self, writes: Writes, entrant: Entrant, seq: int, now: datetime) -> None:
         document = execution_document(entrant, seq, now=now, lanes=self._lanes, time_scale=self._time_scale)
-        batch.executions.append(document)
-        batch.jobs.append(job_from(document, entrant.workflow))
+        writes.executions.append(document)
+        writes.jobs.append(job_from(document, entrant.workflow))
 
 
 def _entrants(item: object) -> Sequence[Entrant]:

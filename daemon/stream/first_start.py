@@ -35,52 +35,67 @@ from rules.identity import bson_bytes
 _TIMEOUT_S: Final = 60.0
 
 
-async def begin(
-    database: AsyncDatabase[dict[str, Any]],
-    names: Collections,
-    clock: ServerClock,
-    parse: Parse,
-    *,
-    pipeline: str,
-    origin: Origin,
-    at: Timestamp | None = None,
-    replaces: Checkpoint | None = None,
-    records_gap: bool = True,
-) -> None:
-    """Store a checkpoint just after operation time ``at``, now if it is None, and the workflows as they were then.
+class FirstStart:
+    """Stores a checkpoint to begin from."""
 
-    It takes the place of ``replaces``; where that is None it is the first one, and nothing happens if there is one
-    already. Where executions tell of an earlier life, what came after them is a gap (``records_gap``). Raise LeaseLost
-    if another reader was faster, and the driver's error if the database does not answer.
-    """
-    if at is None:
-        at = (await database.command("ping"))["operationTime"]
-    known = WorkflowIndex(parse)
-    await known.load(database[names.versions])
-    now = clock.now()
-    seq = await _used_numbers(database[names.executions], now) if replaces is None else replaces.seq
-    commit = await _used_commits(database[names.versions]) if replaces is None else replaces.commit + 1
-    documents = [readable(document) async for page in snapshot(database, names.workflows, at) for document in page]
-    heads = [replace(head.at(seq), since=now) for head in await _heads(known, documents)]
-    begin_at = Timestamp(at.time, at.inc + 1)
-    checkpoint = Checkpoint(commit, seq, None, begin_at, 0, NO_CAUSES, now, pipeline, origin)
+    def __init__(
+        self, database: AsyncDatabase[dict[str, Any]], names: Collections, clock: ServerClock, parse: Parse
+    ) -> None:
+        self._database = database
+        self._state = database[names.state]
+        self._versions = database[names.versions]
+        self._executions = database[names.executions]
+        self._workflows = names.workflows
+        self._clock = clock
+        self._parse = parse
 
-    async def store(session: AsyncClientSession) -> None:
-        await _put(database[names.state], checkpoint, replaces, now, session)
-        writes = version_writes(heads, commit, now)
-        if writes:
-            await database[names.versions].bulk_write(writes, session=session)
+    async def begin(
+        self,
+        *,
+        pipeline: str,
+        origin: Origin,
+        at: Timestamp | None = None,
+        replaces: Checkpoint | None = None,
+        records_gap: bool = True,
+    ) -> None:
+        """Store a checkpoint just after operation time ``at``, now if it is None, and the workflows as they were then.
 
-    if replaces is None and seq and records_gap:
-        lost_since = await _last_run(database[names.executions])
-        await record_gap(database[names.state], lost_since, now, "began anew", "there was no checkpoint any more", at)
-    try:
-        await in_transaction(database.client, store, timeout_s=_TIMEOUT_S)
-        if CRASH_AT is not None:
-            reach(CrashPoint.FIRST_START)
-    except DuplicateKeyError:
-        return  # another replica was first
-    log_edits((known.get(head.workflow_id), head) for head in heads)
+        It replaces the checkpoint ``replaces``; where that is None it is the first one, and nothing happens if there
+        is one already. Where executions were made before, the time since is recorded as a gap (``records_gap``). Raise
+        LeaseLost if another reader was faster, and the driver's error if the database does not answer.
+        """
+        at, now = at or (await self._database.command("ping"))["operationTime"], self._clock.now()
+        if replaces is None:
+            seq, commit = await _used_numbers(self._executions, now), await _used_commits(self._versions)
+        else:
+            seq, commit = replaces.seq, replaces.commit + 1
+        edits = await self._edits(at, seq, now)
+        checkpoint = Checkpoint(commit, seq, None, Timestamp(at.time, at.inc + 1), 0, NO_CAUSES, now, pipeline, origin)
+        if replaces is None and seq and records_gap:
+            lost_since = await _last_run(self._executions)
+            await record_gap(self._state, lost_since, now, "began anew", "there was no checkpoint any more", at)
+
+        async def store(session: AsyncClientSession) -> None:
+            await _put(self._state, checkpoint, replaces, now, session)
+            writes = version_writes([head for _, head in edits], commit, now)
+            if writes:
+                await self._versions.bulk_write(writes, session=session)
+
+        try:
+            await in_transaction(self._database.client, store, timeout_s=_TIMEOUT_S)
+            if CRASH_AT is not None:
+                reach(CrashPoint.FIRST_START)
+        except DuplicateKeyError:
+            return  # another replica was first
+        log_edits(edits)
+
+    async def _edits(self, at: Timestamp, seq: int, now: datetime) -> list[tuple[Head | None, Head]]:
+        """Return the workflows as they were at ``at``, each with what an earlier life of this database knew of it."""
+        known = WorkflowIndex(self._parse)
+        await known.load(self._versions)
+        pages = snapshot(self._database, self._workflows, at)
+        documents = [readable(document) async for page in pages for document in page]
+        return known.edits(replace(head.at(seq), since=now) for head in await _heads(known, documents))
 
 
 async def _put(

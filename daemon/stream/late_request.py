@@ -15,7 +15,7 @@ from pymongo.errors import OperationFailure
 from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.mongo.snapshot import SNAPSHOT_GONE, snapshot
-from daemon.stream.decode import Event, Subject
+from daemon.stream.decode import EventSubject, StreamEvent
 from daemon.stream.intake import Intake
 from rules.identity import bson_bytes
 
@@ -55,7 +55,9 @@ class LateRequests:
             for request in await self._requests.find(older, {"_id": 1}).to_list():
                 yield request["_id"]
 
-    def _event(self, request: dict[str, Any], at: Timestamp) -> Event:
+    def _event(self, request: dict[str, Any], at: Timestamp) -> StreamEvent:
         token = f"request/{bson_bytes(request['_id']).hex()}"
         body = {"operationType": "insert", "fullDocument": request}
-        return Event(Subject.REQUEST, token, at, None, self._clock.now(), "insert", self._name, request["_id"], body)
+        return StreamEvent(
+            EventSubject.REQUEST, token, at, None, self._clock.now(), "insert", self._name, request["_id"], body
+        )

@@ -14,12 +14,12 @@ from bson import ObjectId
 from config.error import ReflexdError, nearest
 from daemon.executions.command import Command, command_from
 from daemon.mongo.heavy import renew
-from daemon.stream.decode import Event, Subject
+from daemon.stream.decode import EventSubject, StreamEvent
 from daemon.stream.entrant import Entrant
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.budget import TooCostly
 from rules.cause import OUTSIDE
-from rules.condition import Subject as ConditionSubject
+from rules.condition import Subject
 from rules.explain import missed
 from rules.head import Head
 from rules.identity import change_id, entity_key
@@ -64,7 +64,9 @@ class Manual:
         self._index = index
         self._entity_types = entity_types
 
-    def plan(self, event: Event, entities: Mapping[tuple[str, Any], Mapping[str, Any]]) -> ManualRun | ExecutionRequest:
+    def plan(
+        self, event: StreamEvent, entities: Mapping[tuple[str, Any], Mapping[str, Any]]
+    ) -> ManualRun | ExecutionRequest:
         """Return what a request asks for; raise RequestRefused or CommandRefused with the answer otherwise."""
         request = event.document or {}
         if "do" in request or "execution_id" in request:
@@ -76,7 +78,7 @@ class Manual:
         is_forced = request.get("force", False)
         if not is_forced:
             renew(entity)
-            subject = ConditionSubject(entity, event.at)
+            subject = Subject(entity, event.at)
             if not self._is_met(workflow, subject):
                 findings = map(missed, workflow.conditions.explain(subject, 3))
                 raise RequestRefused(f"condition_not_met: {'; '.join(findings)}")
@@ -94,12 +96,12 @@ class Manual:
         )
         return ManualRun(event.document_id, entrant)
 
-    def entities_of(self, events: Sequence[Event]) -> list[tuple[str, Any]]:
+    def entities_of(self, events: Sequence[StreamEvent]) -> list[tuple[str, Any]]:
         """Return every (type, id) that the requests among ``events`` could mean."""
         wanted: list[tuple[str, Any]] = []
         for event in events:
             request = event.document
-            if event.subject is not Subject.REQUEST or request is None or "entity_id" not in request:
+            if event.subject is not EventSubject.REQUEST or request is None or "entity_id" not in request:
                 continue
             wanted += [(kind, each) for kind in self._types(request) for each in _readings(request["entity_id"])]
         return wanted
@@ -127,7 +129,7 @@ class Manual:
             raise RequestRefused(str(head.status))
         return head.workflow
 
-    def _is_met(self, workflow: Workflow, subject: ConditionSubject) -> bool:
+    def _is_met(self, workflow: Workflow, subject: Subject) -> bool:
         try:
             return workflow.conditions.judge(subject) is True
         except TooCostly as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bson.timestamp import Timestamp
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
@@ -51,13 +52,14 @@ def origin_from(document: Mapping[str, Any]) -> Origin:
     return Origin(document["replica_set"], **known)
 
 
-async def present_origin(database: AsyncDatabase[dict[str, Any]], state: str) -> tuple[Origin, Timestamp]:
+async def present_origin(state: AsyncCollection[dict[str, Any]]) -> tuple[Origin, Timestamp]:
     """Return the origin of what is written to the collection ``state`` now, and the server's operation time.
 
     Raise the driver's error if the database does not answer.
     """
+    database = state.database
     hello = await database.command("hello")
-    origin = Origin(hello.get("setName", ""), await _replica_set_id(database), await _uuid(database, state))
+    origin = Origin(hello.get("setName", ""), await _replica_set_id(database), await _uuid(database, state.name))
     return origin, hello["operationTime"]
 
 

@@ -7,20 +7,29 @@ that is left stands for them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from daemon.stream.decode import Event, Subject
-from daemon.stream.plan import Replayed
+from daemon.stream.decode import EventSubject, StreamEvent
 from daemon.stream.version import head_from
 from rules.head import Head, Parse
 from rules.identity import bson_bytes
 from rules.workflow import Status
 
 _FIELDS: Final = {"workflow_id": 1, "version": 1, "since": 1, "at": 1, "status": 1, "is_deleted": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Of events that are read again: what their edits had made of the workflows, by token, and the requests among
+    them that were answered.
+    """
+
+    heads: Mapping[str, Head]
+    answered: frozenset[bytes]
 
 
 class Past:
@@ -44,13 +53,13 @@ class Past:
         heads = [await self._head(versions, at) for versions in known.values()]
         return [head for head in heads if head is not None]
 
-    async def replayed(self, events: Sequence[Event]) -> Replayed:
+    async def replayed(self, events: Sequence[StreamEvent]) -> Replayed:
         """Return what the edits and requests among events that are read again had come to."""
         heads: dict[str, Head] = {}
         for event in events:
-            head = await self._edited(event.document_id, event.at) if event.subject is Subject.WORKFLOW else None
+            head = await self._edited(event.document_id, event.at) if event.subject is EventSubject.WORKFLOW else None
             heads |= {event.token: head} if head is not None else {}
-        ids = [event.document_id for event in events if event.subject is Subject.REQUEST]
+        ids = [event.document_id for event in events if event.subject is EventSubject.REQUEST]
         answered: list[dict[str, Any]] = []
         if ids:
             wanted = {"_id": {"$in": ids}, "answered_at": {"$exists": True}}

@@ -1,8 +1,8 @@
-"""See to it that there is a checkpoint: a first start places one, and one that somebody dropped is put back.
+"""Place the checkpoint where there is none: a first start makes one, and one that somebody dropped is put back.
 
-Only who has read knows the position. So a replica that has read puts it back as soon as it misses it, whoever is to
-read on, and one that has not waits a moment for that where executions may hang on it; otherwise the first of several
-replicas to claim the reader's lease would begin anew, and what happened meanwhile would be lost.
+Only a replica that has read the stream knows the position. It puts a dropped checkpoint back as soon as it misses
+it, even where another replica reads by then. A replica that has not read, in a database with stored versions, waits
+for that up to ``PUT_BACK_S``: if it began anew at once, everything since the dropped position would be lost.
 """
 
 import asyncio
@@ -12,17 +12,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.mongo.failure import may_pass
 from daemon.stream.checkpoint import CHECKPOINT_ID
-from daemon.stream.first_start import begin
+from daemon.stream.first_start import FirstStart
 from daemon.stream.intake import Intake
 from daemon.stream.origin import Origin, present_origin
-from rules.head import Parse
+from daemon.stream.source import Source
 
 PUT_BACK_S: Final = 3.0  # how long a checkpoint that somebody dropped is waited for
 _LOOK_S: Final = 0.1
@@ -33,21 +32,18 @@ class Placement:
 
     def __init__(
         self,
-        database: AsyncDatabase[dict[str, Any]],
-        names: Collections,
+        source: Source,
+        versions: AsyncCollection[dict[str, Any]],
         intake: Intake,
         clock: ServerClock,
-        parse: Parse,
-        pipeline: str,
+        first_start: FirstStart,
     ) -> None:
-        """``intake`` knows the position that this process has read up to, ``pipeline`` is the hash of the stream's."""
-        self._database = database
-        self._names = names
-        self._state = database[names.state]
+        """``intake`` knows the position that this process has read up to."""
+        self._source = source
+        self._versions = versions
         self._intake = intake
         self._clock = clock
-        self._parse = parse
-        self._pipeline = pipeline
+        self._first_start = first_start
         self.is_known = False  # whether the position in memory is the newest there is: others may have read on since
 
     async def placed(self) -> Mapping[str, Any]:
@@ -56,16 +52,9 @@ class Placement:
         if document is None and not self.is_known:
             document = await self._put_back_elsewhere()
         if document is None:
-            origin, _ = await present_origin(self._database, self._names.state)
+            origin, _ = await present_origin(self._source.state)
             if not await self._put_back(origin):
-                await begin(
-                    self._database,
-                    self._names,
-                    self._clock,
-                    self._parse,
-                    pipeline=self._pipeline,
-                    origin=origin,
-                )
+                await self._first_start.begin(pipeline=self._source.pipeline_hash, origin=origin)
             document = await self._found() or {}
         return document
 
@@ -75,17 +64,17 @@ class Placement:
             if await self._found() is not None:
                 self.is_known = False
             elif self.is_known:
-                origin, _ = await present_origin(self._database, self._names.state)
+                origin, _ = await present_origin(self._source.state)
                 await self._put_back(origin)
         except PyMongoError as error:
             if not may_pass(error):
                 raise
 
     async def _found(self) -> Mapping[str, Any] | None:
-        return await self._state.find_one({"_id": CHECKPOINT_ID})
+        return await self._source.state.find_one({"_id": CHECKPOINT_ID})
 
     async def _put_back_elsewhere(self) -> Mapping[str, Any] | None:
-        """Return the checkpoint that another replica puts back, None if nobody does so soon, or nobody ever read."""
+        """Return the checkpoint that another replica puts back, None if no replica does so in time, or ever read."""
         until = time.monotonic() + PUT_BACK_S
         document = None
         while document is None and time.monotonic() < until and await self._has_lived():
@@ -100,9 +89,9 @@ class Placement:
         known = self._intake.checkpoint
         document = replace(known, commit=known.commit + 1, origin=origin).to_document(self._clock.now())
         with suppress(DuplicateKeyError):  # another replica was faster
-            await self._state.insert_one(document)
+            await self._source.state.insert_one(document)
         return True
 
     async def _has_lived(self) -> bool:
-        """Return whether there are traces of an earlier life: no trace, nothing to wait for."""
-        return await self._database[self._names.versions].find_one({}, {"_id": 1}) is not None
+        """Return whether a daemon has worked here before: otherwise there is nothing to wait for."""
+        return await self._versions.find_one({}, {"_id": 1}) is not None

@@ -1,4 +1,4 @@
-"""What a batch of events asks for, in stream order: the first half of intake, without any I/O.
+"""What a batch of events asks for, in stream order: the first half of intake, without asking MongoDB.
 
 Workflow edits take effect at their own place among the changes around them. Enrollment, throttling and numbers come
 afterwards: they need what is stored.
@@ -11,8 +11,9 @@ from typing import Any, Final
 from config.error import ReflexdError
 from daemon.slice import TimeSlice
 from daemon.stream.change_judge import ChangeJudge
+from daemon.stream.current import Current
 from daemon.stream.decision import MAX_ENTRIES
-from daemon.stream.decode import Event, Subject
+from daemon.stream.decode import EventSubject, StreamEvent
 from daemon.stream.entrant import Entrant, entrant_of, kept_of
 from daemon.stream.manual import Answer, ExecutionRequest, Manual, ManualRun
 from daemon.stream.open_causes import OpenCauses
@@ -51,31 +52,12 @@ class Plan:
     consumed: int = 0  # events handled completely
     done: int = 0  # workflows of the next event that were handled
     causes: OpenCauses = field(default_factory=OpenCauses)
-    last: Event | None = None  # the last event handled completely
-    structures: list[Event] = field(default_factory=list)
+    last: StreamEvent | None = None  # the last event handled completely
+    structures: list[StreamEvent] = field(default_factory=list)
     rewritten: list[Any] = field(default_factory=list)  # workflows of which only the answers may be others now
     writes: int = 0
     most_writes: int = MAX_WRITES
     judged: int = 0  # conditions
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """Of events that are read again: what their edits had made of the workflows, by token, and the requests among
-    them that were answered.
-    """
-
-    heads: Mapping[str, Head]
-    answered: frozenset[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """Documents as they are now, for events that came without an after-image, and for requests."""
-
-    entities: Mapping[tuple[str, Any], Mapping[str, Any]]
-    workflows: Mapping[bytes, Mapping[str, Any]]
-    replayed: Replayed | None = None
 
 
 class Planner:
@@ -88,7 +70,7 @@ class Planner:
 
     async def plan(
         self,
-        events: Sequence[Event],
+        events: Sequence[StreamEvent],
         done: int,
         causes: OpenCauses,
         current: Current,
@@ -99,12 +81,13 @@ class Planner:
         ``done``: how many workflows of the first event were handled by an earlier transaction. It is made in slices
         of time, and the index must not be changed meanwhile by anybody else.
         """
+        await self._index.prepare(_edits_in(events, current))
         plan = Plan(done=done, causes=causes, most_writes=most_writes)
         turn = TimeSlice()
         for event in events:
             if plan.writes >= most_writes or plan.judged >= MOST_JUDGED:
                 break
-            if event.change is not None and event.subject is Subject.ENTITY:
+            if event.change is not None and event.subject is EventSubject.ENTITY:
                 plan.causes = plan.causes.within(event.transaction)
                 await self._add_change(plan, event.change, current, turn)
             else:
@@ -116,18 +99,18 @@ class Planner:
             plan.last = event
         return plan
 
-    def candidates(self, event: Event) -> list[Workflow]:
+    def candidates(self, event: StreamEvent) -> list[Workflow]:
         """Return the workflows that an event concerns, in the order in which a plan handles them."""
         return [workflow for workflow, _ in self._index.candidates(event.change)] if event.change is not None else []
 
-    def _add(self, plan: Plan, event: Event, current: Current) -> None:
+    def _add(self, plan: Plan, event: StreamEvent, current: Current) -> None:
         plan.causes = plan.causes.within(event.transaction)
         match event.subject:
-            case Subject.WORKFLOW:
+            case EventSubject.WORKFLOW:
                 self._add_edit(plan, event, current)
-            case Subject.REQUEST:
+            case EventSubject.REQUEST:
                 self._add_request(plan, event, current)
-            case Subject.CAUSES:
+            case EventSubject.CAUSES:
                 plan.causes = plan.causes.with_records(event.transaction, (event.document or {}).get("causes"))
             case _:
                 plan.structures.append(event)
@@ -163,7 +146,7 @@ class Planner:
         if entrants or refusals:
             plan.items.append(Candidate(change, entrants, refusals, start))
 
-    def _add_edit(self, plan: Plan, event: Event, current: Current) -> None:
+    def _add_edit(self, plan: Plan, event: StreamEvent, current: Current) -> None:
         if current.replayed is not None:
             if event.token in current.replayed.heads:
                 self._index.put(current.replayed.heads[event.token])
@@ -180,7 +163,7 @@ class Planner:
         else:
             plan.rewritten.append(event.document_id)
 
-    def _add_request(self, plan: Plan, event: Event, current: Current) -> None:
+    def _add_request(self, plan: Plan, event: StreamEvent, current: Current) -> None:
         if event.document is None:
             return
         if current.replayed is not None and bson_bytes(event.document_id) in current.replayed.answered:
@@ -201,29 +184,15 @@ def _completed(change: Change, causes: OpenCauses, current: Current) -> Change:
     return replace(change, cause=cause, after=after, judged_on=JudgedOn.CURRENT)
 
 
-def edits_in(events: Sequence[Event], current: Current) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+def _edits_in(events: Sequence[StreamEvent], current: Current) -> Iterator[tuple[Any, Mapping[str, Any]]]:
     """Yield the id and the new document of every workflow that was saved, as the planner will look at it."""
     for event in events:
-        document = _edit_of(event, current) if event.subject is Subject.WORKFLOW else None
+        document = _edit_of(event, current) if event.subject is EventSubject.WORKFLOW else None
         if document is not None:
             yield event.document_id, document
 
 
-def _edit_of(event: Event, current: Current) -> Mapping[str, Any] | None:
+def _edit_of(event: StreamEvent, current: Current) -> Mapping[str, Any] | None:
     if event.operation == "delete":
         return None
     return event.document or current.workflows.get(bson_bytes(event.document_id))
-
-
-def missing_documents(events: Sequence[Event]) -> tuple[list[tuple[str, Any]], list[Any]]:
-    """Return the entities (type, id) and the ids of workflows whose after-image is missing in ``events``."""
-    entities: list[tuple[str, Any]] = []
-    workflows: list[Any] = []
-    for event in events:
-        if event.operation == "delete" or event.document is not None:
-            continue
-        if event.subject is Subject.ENTITY and event.change is not None:
-            entities.append((event.change.entity_type, event.change.entity_id))
-        elif event.subject is Subject.WORKFLOW:
-            workflows.append(event.document_id)
-    return entities, workflows

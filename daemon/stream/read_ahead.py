@@ -1,6 +1,6 @@
-"""What was read from the stream and is not committed yet: a few batches, taken together as they have gathered.
+"""What was read from the stream and is not committed yet: a few replies, committed together as they have gathered.
 
-A batch is decoded when it arrives, in the time in which a commit waits for the server. A heavy one is taken in parts,
+A reply is decoded when it arrives, in the time in which a commit waits for the server. A heavy one is taken in parts,
 each decoded only then: few large documents are in memory decoded, and nothing that is done for one commit takes long.
 """
 
@@ -11,85 +11,85 @@ from typing import Any, Final
 
 from bson.raw_bson import RawBSONDocument
 
-from daemon.stream.cursor import StreamBatch
-from daemon.stream.decode import Decoder, Event
+from daemon.stream.cursor import Reply
+from daemon.stream.decode import Decoder, StreamEvent
 
-MOST_EVENTS: Final = 1_000  # from then on no batch is added: a transaction has its price whatever it holds
+MOST_EVENTS: Final = 1_000  # from then on no reply is added: a transaction has its price whatever it holds
 BYTES_AT_ONCE: Final = 1024 * 1024  # likewise; decoded in about 10 ms
-_BATCHES: Final = 4
+_REPLIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A batch or a part of one: undecoded events, or decoded ones, and their size in bytes.
+    """A reply or a part of one: undecoded events, or decoded ones, and their size in bytes.
 
     ``token`` is the position after them where it is further than the last event's.
     """
 
     raw: Sequence[RawBSONDocument]
-    events: Sequence[Event]
+    events: Sequence[StreamEvent]
     token: Mapping[str, Any] | None
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """What is committed together: some events, and the position after them where it is further than the last one's."""
+class Batch:
+    """What is taken in together: some events, and the position after them where it is further than the last one's."""
 
-    events: list[Event]
+    events: list[StreamEvent]
     token: Mapping[str, Any] | None
     reads: int
 
 
 class ReadAhead:
-    """A bounded queue between the one who reads and the one who commits."""
+    """A bounded queue between the task that reads and the task that commits."""
 
     def __init__(self, decoder: Decoder, *, most_events: int = MOST_EVENTS, bytes_at_once: int = BYTES_AT_ONCE) -> None:
-        """No batch is added to ``most_events``, or to ``bytes_at_once``."""
+        """No reply is added to ``most_events``, or to ``bytes_at_once``."""
         self._most_events = most_events
         self._bytes_at_once = bytes_at_once
         self._decoder = decoder
-        self._queue: asyncio.Queue[_Read] = asyncio.Queue(_BATCHES)
-        self._is_amid_batch = False
+        self._queue: asyncio.Queue[_Read] = asyncio.Queue(_REPLIES)
+        self._is_amid_reply = False
 
     @property
     def is_empty(self) -> bool:
         """Whether everything that was read has been taken."""
-        return self._queue.empty() and not self._is_amid_batch
+        return self._queue.empty() and not self._is_amid_reply
 
-    async def put(self, batch: StreamBatch) -> None:
+    async def put(self, reply: Reply) -> None:
         """Add what one round trip brought, once there is room."""
-        size = sum(len(event.raw) for event in batch.events)
+        size = sum(len(event.raw) for event in reply.events)
         if size <= self._bytes_at_once:
-            decoded = [self._decoder.decode(raw) for raw in batch.events]
-            await self._queue.put(_Read((), decoded, batch.token, size))
+            decoded = [self._decoder.decode(raw) for raw in reply.events]
+            await self._queue.put(_Read((), decoded, reply.token, size))
             return
-        *parts, last = _parts(batch.events, self._bytes_at_once)
-        self._is_amid_batch = True
+        *parts, last = _parts(reply.events, self._bytes_at_once)
+        self._is_amid_reply = True
         for part, size in parts:
             await self._queue.put(_Read(part, (), None, size))
-        self._is_amid_batch = False
-        await self._queue.put(_Read(last[0], (), batch.token, last[1]))
+        self._is_amid_reply = False
+        await self._queue.put(_Read(last[0], (), reply.token, last[1]))
 
-    async def gathered(self) -> Gathered:
-        """Return what has gathered, at least one batch or part, bounded by events and bytes; ``done`` tells its end."""
+    async def next_batch(self) -> Batch:
+        """Return what has gathered, at least one reply or part, bounded by events and bytes; ``done`` tells its end."""
         reads = [await self._queue.get()]
         while not self._queue.empty() and self._has_room(reads):
             reads.append(self._queue.get_nowait())
-        events: list[Event] = []
+        events: list[StreamEvent] = []
         for read in reads:
             events += read.events
             if read.raw:
                 events += [self._decoder.decode(raw) for raw in read.raw]
                 await asyncio.sleep(0)
-        return Gathered(events, reads[-1].token, len(reads))
+        return Batch(events, reads[-1].token, len(reads))
 
     def _has_room(self, reads: Sequence[_Read]) -> bool:
         return _count(reads) < self._most_events and sum(read.size for read in reads) < self._bytes_at_once
 
-    def done(self, gathered: Gathered) -> None:
-        """Tell that what was gathered is committed."""
-        for _ in range(gathered.reads):
+    def done(self, batch: Batch) -> None:
+        """Tell that a batch is committed."""
+        for _ in range(batch.reads):
             self._queue.task_done()
 
     async def all_done(self) -> None:

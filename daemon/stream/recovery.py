@@ -1,44 +1,22 @@
 """Go on after history was lost, as the policy says: halt, resume from now, or resume and look for lost creations.
 
 Resuming is a first start that replaces the checkpoint: the workflows as they are at operation time T, the stream from
-just after it. What was created in the gap is found by the time in its ObjectId, before the stream is read on; a
-creation that ran is skipped, so that what is cut off can be repeated (FAILURES.md, "oplog overrun"). Requests are
-answered whatever the policy.
+just after it. Lost creations are searched for, and requests answered whatever the policy, before the stream is read on.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
-from bson import ObjectId
 from bson.timestamp import Timestamp
-from pymongo import UpdateOne
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import HistoryLost, ReflexdError
-from config.settings import Collections, HistoryLostPolicy
+from config.settings import HistoryLostPolicy
 from daemon.clock import ServerClock
-from daemon.mongo.codec import raw_collection
-from daemon.mongo.heavy import opened
-from daemon.mongo.snapshot import SNAPSHOT_GONE, snapshot
-from daemon.slice import TimeSlice
-from daemon.stream.change_judge import ChangeJudge
-from daemon.stream.entrant import Entrant, entrant_of
-from daemon.stream.first_start import begin
+from daemon.stream.first_start import FirstStart
 from daemon.stream.gap import record_gap
 from daemon.stream.intake import Intake
-from daemon.stream.workflow_index import WorkflowIndex
-from rules.change import Change, JudgedOn, Kind
-from rules.explain import GIVEN_UP, Refusal
-from rules.head import Parse
-from rules.identity import bson_bytes
-from rules.workflow import Status, Workflow
-
-PAGE: Final = 500  # entrants of one transaction
-_CLIENT_CLOCK: Final = timedelta(minutes=1)  # how far ahead the clock that made an ObjectId may be
-_Pair = tuple[bytes, bytes]  # workflow, entity
+from daemon.stream.late_request import LateRequests
+from daemon.stream.rescan import Rescan, unbegun
 
 
 class Resumed(ReflexdError):
@@ -46,56 +24,44 @@ class Resumed(ReflexdError):
 
 
 class Recovery:
-    """Moves the checkpoint over a gap. Only for the replica that reads, while it does not."""
+    """Moves the checkpoint over a gap. Only for the replica that reads, before it reads on."""
 
     def __init__(
         self,
-        database: AsyncDatabase[dict[str, Any]],
-        names: Collections,
-        entities: Mapping[str, str],
-        index: WorkflowIndex,
+        state: AsyncCollection[dict[str, Any]],
         intake: Intake,
         clock: ServerClock,
-        parse: Parse,
-        *,
+        first_start: FirstStart,
+        rescan: Rescan,
+        late_requests: LateRequests,
         policy: HistoryLostPolicy,
-        max_depth: int,
-        answer_requests: Callable[[Timestamp], Awaitable[None]],
     ) -> None:
-        """``entities`` maps entity type to collection. ``answer_requests`` is given the time of the first event."""
-        self._database = database
-        self._names = names
-        self._state = database[names.state]
-        self._executions = database[names.executions]
-        self._entities = dict(sorted(entities.items()))
-        self._index = index
+        self._state = state
         self._intake = intake
         self._clock = clock
-        self._parse = parse
+        self._first_start = first_start
+        self._rescan = rescan
+        self._late_requests = late_requests
         self._policy = policy
-        self._judge = ChangeJudge(max_depth)
-        self._answer_requests = answer_requests
 
     async def recover(self, error: HistoryLost) -> None:
         """Record the gap and move the checkpoint behind it; raise ``error`` again where the policy is to halt."""
         checkpoint = self._intake.checkpoint
-        at: Timestamp = (await self._database.command("ping"))["operationTime"]
-        rescan = _unbegun(at) if self._policy is HistoryLostPolicy.RESCAN_INSERTS else None
-        lost_since = checkpoint.cluster_time
+        at: Timestamp = (await self._state.database.command("ping"))["operationTime"]
         is_halting = self._policy is HistoryLostPolicy.HALT
-        read_from = None if is_halting else at
-        await record_gap(self._state, lost_since, self._clock.now(), self._policy, error, read_from, rescan)
+        await record_gap(
+            self._state,
+            checkpoint.cluster_time,
+            self._clock.now(),
+            self._policy,
+            error,
+            read_from=None if is_halting else at,
+            rescan=unbegun(at) if self._policy is HistoryLostPolicy.RESCAN_INSERTS else None,
+        )
         if is_halting:
             raise error
-        await begin(
-            self._database,
-            self._names,
-            self._clock,
-            self._parse,
-            pipeline=checkpoint.pipeline,
-            origin=checkpoint.origin,
-            at=at,
-            replaces=checkpoint,
+        await self._first_start.begin(
+            pipeline=checkpoint.pipeline, origin=checkpoint.origin, at=at, replaces=checkpoint
         )
 
     async def finish(self) -> None:
@@ -103,116 +69,8 @@ class Recovery:
         pending = {"kind": "gap", "$or": [{"rescan.is_done": False}, {"requests.is_done": False}]}
         for gap in await self._state.find(pending).sort("from", 1).to_list():
             if not gap.get("rescan", {}).get("is_done", True):
-                await self._rescan(gap)
+                await self._rescan.finish(gap)
             requests = gap.get("requests", {"is_done": True})
             if not requests["is_done"]:
-                await self._answer_requests(requests["at"])
+                await self._late_requests.answer(requests["at"])
                 await self._state.update_one({"_id": gap["_id"]}, {"$set": {"requests.is_done": True}})
-
-    async def _rescan(self, gap: Mapping[str, Any]) -> None:
-        rescan: dict[str, Any] = dict(gap["rescan"])
-        for entity_type, collection in self._entities.items():
-            if rescan["entity_type"] is not None and entity_type < rescan["entity_type"]:
-                continue
-            after = rescan["after"] if entity_type == rescan["entity_type"] else None
-            rescan |= {"entity_type": entity_type, "after": after}
-            async for page in self._created(collection, gap["from"], rescan["at"], after):
-                rescan["after"] = page[-1]["_id"]
-                rescan["found"] += len(page)
-                await self._enqueue(gap["_id"], await self._lost(entity_type, page), rescan)
-            others = {"_id": {"$not": {"$type": "objectId"}}}
-            rescan["not_recoverable"] += await self._database[collection].count_documents(others)
-        await self._enqueue(gap["_id"], [], {**rescan, "is_done": True})
-
-    async def _created(
-        self, collection: str, since: datetime, at: Timestamp, after: ObjectId | None
-    ) -> AsyncIterator[list[Mapping[str, Any]]]:
-        """Yield, in pages, the entities that were created since, as they were at ``at``: later ones are in the stream.
-
-        Where the server does not keep that time any more, those of the seconds before ``at``, as they are now.
-        """
-        low = {"$gt": after} if after is not None else {"$gte": ObjectId.from_datetime(since)}
-        until = datetime.fromtimestamp(at.time, UTC)
-        ids = {**low, "$lt": ObjectId.from_datetime(until + _CLIENT_CLOCK)}
-        try:
-            async for page in snapshot(self._database, collection, at, filter={"_id": ids}, sort={"_id": 1}):
-                yield page
-        except OperationFailure as error:
-            if error.code not in SNAPSHOT_GONE:
-                raise
-            ids = {**low, "$lt": ObjectId.from_datetime(until)}
-            some: list[Mapping[str, Any]] = []
-            async for entity in raw_collection(self._database, collection).find({"_id": ids}).sort("_id", 1):
-                some.append(opened(entity.raw))
-                if len(some) == PAGE:
-                    yield some
-                    some = []
-            if some:
-                yield some
-
-    async def _lost(self, entity_type: str, page: Sequence[Mapping[str, Any]]) -> list[Entrant]:
-        """Return the entrants that the creations of a page should have made and have not."""
-        ids = [entity["_id"] for entity in page]
-        ran: set[_Pair] = set()
-        found = self._executions.find({"triggered_by_entity_id": {"$in": ids}}, _PAIR_FIELDS)
-        async for run in found:
-            if run["triggered_by_entity_type"] == entity_type:
-                ran.add((bson_bytes(run["workflow_id"]), bson_bytes(run["triggered_by_entity_id"])))
-        entrants = []
-        turn = TimeSlice()
-        for entity in page:
-            change = _creation(entity_type, entity)
-            self._judge.begin(change)
-            for workflow, head in self._index.candidates(change):
-                if (bson_bytes(workflow.id), bson_bytes(entity["_id"])) not in ran:
-                    entrants += self._judged(workflow, head.status, change)
-                    await turn.give_way()
-        return entrants
-
-    def _judged(self, workflow: Workflow, status: Status, change: Change) -> list[Entrant]:
-        """Return the entrant that a creation makes, if any; a defect keeps out its own entity only (promise 8)."""
-        verdict = self._judge.judge(workflow, status, explains=False)
-        if verdict is None:
-            return [entrant_of(workflow, change)]
-        if isinstance(verdict, Refusal) and verdict.reason in GIVEN_UP:
-            return [replace(entrant_of(workflow, change), problem=verdict)]
-        return []
-
-    async def _enqueue(self, gap: str, entrants: Sequence[Entrant], rescan: dict[str, Any]) -> None:
-        """Commit entrants, and the progress with the last of them."""
-        for first in range(0, max(len(entrants), 1), PAGE):
-            is_last = first + PAGE >= len(entrants)
-
-            def write(enqueued: int, *_: object, is_last: bool = is_last) -> list[tuple[str, list[UpdateOne]]]:
-                rescan["enqueued"] += enqueued
-                progress = UpdateOne({"_id": gap}, {"$set": {"rescan": dict(rescan)}})
-                return [(self._names.state, [progress])] if is_last else []
-
-            async with self._intake.lock:
-                await self._intake.take_entrants(entrants[first : first + PAGE], write)
-
-
-_PAIR_FIELDS: Final = {"workflow_id": 1, "triggered_by_entity_type": 1, "triggered_by_entity_id": 1}
-
-
-def _creation(entity_type: str, entity: Mapping[str, Any]) -> Change:
-    """Return the change that the creation of an entity was, as far as it can be known: its time, and what it is now."""
-    entity_id: ObjectId = entity["_id"]
-    at = entity_id.generation_time
-    return Change(
-        entity_type,
-        entity_id,
-        Kind.CREATED,
-        frozenset(),
-        None,
-        entity,
-        at,
-        f"rescan/{entity_type}/{entity_id}",
-        (int(at.timestamp()), 0),
-        judged_on=JudgedOn.CURRENT,
-    )
-
-
-def _unbegun(at: Timestamp) -> dict[str, Any]:
-    counts = {"found": 0, "enqueued": 0, "not_recoverable": 0}
-    return {"at": at, "entity_type": None, "after": None, **counts, "is_done": False}

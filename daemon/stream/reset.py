@@ -16,7 +16,7 @@ from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.stream.checkpoint import AHEAD_S, CHECKPOINT_ID, Checkpoint, checkpoint_from, position_of
-from daemon.stream.first_start import begin
+from daemon.stream.first_start import FirstStart
 from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import present_origin
@@ -39,7 +39,7 @@ async def reset_checkpoint(
     await clock.sample()
     await mend_versions(database, names)
     state = database[names.state]
-    origin, at = await present_origin(database, names.state)
+    origin, at = await present_origin(state)
     before = _readable(await state.find_one({"_id": CHECKPOINT_ID}) or {}, at)
     position = at if to is None else Timestamp(int(to.timestamp()), 1)
     if position.time > at.time + AHEAD_S:
@@ -52,17 +52,8 @@ async def reset_checkpoint(
         await state.delete_one({"_id": CHECKPOINT_ID})
     is_ahead = before is not None and position > before.cluster_time
     if before is None or to is None or is_ahead:
-        await begin(
-            database,
-            names,
-            clock,
-            parse,
-            pipeline="",
-            origin=origin,
-            at=at,
-            replaces=before,
-            records_gap=to is None,
-        )
+        first_start = FirstStart(database, names, clock, parse)
+        await first_start.begin(pipeline="", origin=origin, at=at, replaces=before, records_gap=to is None)
     if to is not None:
         fields = {"token": None, "cluster_time": position, "done": 0, **origin.to_document()}
         fields["replayed_until"] = _read_before(None if is_ahead else before, at)

@@ -13,11 +13,13 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import HistoryLostPolicy
 from daemon.app import Daemon
+from daemon.event import Event
 from daemon.mongo.codec import CODEC
 from daemon.stream.reset import reset_checkpoint
 from daemon.workflows.parsing import parser_for
 from tests.support.commits import committed
 from tests.support.daemon import running_daemon
+from tests.support.events import Events
 from tests.support.invariants import violations
 from tests.support.load import CHAINED, FOLLOW_UP, Load, prepared_load
 from tests.support.mongod import Mongod
@@ -137,7 +139,9 @@ async def test_a_reader_that_has_halted_says_why_for_as_long_as_it_has(
         assert prober.breaches() + replica.breaches() == []
 
 
-async def test_a_workflow_edited_in_the_gap_is_in_force_behind_it(mongo_uri: str, database: Database) -> None:
+async def test_a_workflow_edited_in_the_gap_is_in_force_behind_it_and_the_log_says_so(
+    mongo_uri: str, database: Database, events: Events
+) -> None:
     load = await prepared_load(database)
     await seen_before(load, mongo_uri)
     before = await _commit(database) + 1
@@ -146,6 +150,9 @@ async def test_a_workflow_edited_in_the_gap_is_in_force_behind_it(mongo_uri: str
     policy = HistoryLostPolicy.RESUME_NOW
     async with reader_fails(database, "aggregate"), reading_daemon(mongo_uri, database, history_lost_policy=policy):
         await committed(database, lambda: _has_moved(database, since=before))
+        (switched,) = events.of(Event.WORKFLOW_STATUS_CHANGED, workflow_id=FOLLOW_UP)
+        assert (switched["previous"], switched["status"]) == ("active", "paused")
+        assert len(events.of(Event.WORKFLOW_DELETED, workflow_id=CHAINED)) == 1
         await load.write(1)
         await committed(database, lambda: database.workflow_decisions.find_one({"entity_id": load.leads[-1]}))
     decision = await database.workflow_decisions.find_one({"entity_id": load.leads[-1]})

@@ -110,6 +110,29 @@ async def test_a_halted_reader_gives_the_role_back_and_every_replica_says_so_unt
         assert await said.reasons() == []
 
 
+async def test_another_replica_reads_on_while_the_one_that_halted_leaves_it_the_role(
+    mongo_uri: str, seen: Load
+) -> None:
+    database = seen.database
+    await database.workflow_state.update_one({"_id": "checkpoint"}, {"$set": {"token": {"_data": "zz"}}})
+    said = Readiness(database, settings_for(mongo_uri, database.name).collections, lag_s=lambda: None)
+    is_free = {"_id": "lease/reader", "holder": None}
+    patient = replace(QUICK, halt_s=(3600.0, 3600.0))
+    async with running_daemon(mongo_uri, database.name, pace=patient, replica_name="halted") as first:
+        assert (await halted(first)).startswith("checkpoint")
+        await committed(database, lambda: database.workflow_state.find_one(is_free))
+        assert sum(reason.startswith("the reader has halted: checkpoint") for reason in await said.reasons()) == 1
+        await reset(mongo_uri, database, None)
+        async with running_daemon(mongo_uri, database.name, replica_name="other") as other:
+            await reading(other)
+            await seen.write(3)
+            await seen.done()
+            await database.workflow_state.update_many({"kind": "gap"}, {"$set": {"acknowledged": True}})
+            assert await said.reasons() == []
+        assert not first.is_reading
+        assert await database.workflow_state.find_one(is_free)
+
+
 async def test_a_stream_that_nobody_reads_is_not_ready_whoever_holds_the_role(mongo_uri: str, seen: Load) -> None:
     database = seen.database
     said = Readiness(database, settings_for(mongo_uri, database.name).collections, lag_s=lambda: None)

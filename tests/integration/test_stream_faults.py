@@ -73,7 +73,7 @@ async def test_a_defect_in_one_workflow_harms_no_other(bench: Bench, monkeypatch
             raise ZeroDivisionError
         return judgement.judge(workflow, *others, **named)
 
-    monkeypatch.setattr("daemon.stream.plan.judge", judge)
+    monkeypatch.setattr("daemon.stream.change_judge.judge", judge)
     await bench.leads.insert_one({"_id": 1})
     assert await bench.ran_for(good) == [1]
     (entry,) = await bench.refusals(bad)

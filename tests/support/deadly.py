@@ -12,7 +12,7 @@ from typing import Any
 
 from actions.context import Context
 from actions.outcome import Done, Outcome
-from daemon.stream import plan
+from daemon.stream import change_judge
 from rules import judgement
 from tests.support.daemon import running_daemon
 from tests.support.stage import Stage
@@ -37,7 +37,7 @@ def _judge(workflow: Any, status: Any, change: Any, *others: Any, **more: Any) -
 async def _run(uri: str, database: str, what: str) -> None:
     stage = Stage()
     if what == "judgement":
-        plan.__dict__["judge"] = _judge
+        change_judge.__dict__["judge"] = _judge
     else:
         stage.plays("local", _die)
         stage.plays("remote", _die)

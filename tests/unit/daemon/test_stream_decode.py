@@ -8,13 +8,13 @@ from bson import Binary
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from daemon.stream.decode import Decoder, Event, Subject
+from daemon.stream.decode import Decoder, EventSubject, StreamEvent
 from rules.change import Kind
 
 DECODER = Decoder({"leads": "lead"}, "workflows", "workflow_requests", "workflow_effects")
 
 
-def decoded(operation: str, collection: str = "leads", **more: Any) -> Event:
+def decoded(operation: str, collection: str = "leads", **more: Any) -> StreamEvent:
     body = {
         "_id": {"_data": "82aa"},
         "operationType": operation,
@@ -70,11 +70,11 @@ def test_the_time_is_the_servers_wall_clock_or_else_the_cluster_time() -> None:
 
 
 def test_every_collection_has_its_subject() -> None:
-    assert decoded("insert", "workflows", fullDocument={}).subject is Subject.WORKFLOW
-    assert decoded("insert", "workflow_requests", fullDocument={}).subject is Subject.REQUEST
-    assert decoded("insert", "workflow_effects", fullDocument={}).subject is Subject.CAUSES
-    assert decoded("drop", "leads").subject is Subject.STRUCTURE
-    assert decoded("insert", "others", fullDocument={}).subject is Subject.STRUCTURE
+    assert decoded("insert", "workflows", fullDocument={}).subject is EventSubject.WORKFLOW
+    assert decoded("insert", "workflow_requests", fullDocument={}).subject is EventSubject.REQUEST
+    assert decoded("insert", "workflow_effects", fullDocument={}).subject is EventSubject.CAUSES
+    assert decoded("drop", "leads").subject is EventSubject.STRUCTURE
+    assert decoded("insert", "others", fullDocument={}).subject is EventSubject.STRUCTURE
 
 
 def test_text_that_is_no_utf_8_breaks_nothing() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 from bson import ObjectId
 from bson.timestamp import Timestamp
 
-from daemon.stream.batch import Batch
 from daemon.stream.checkpoint import Checkpoint
-from daemon.stream.decode import Event, Subject
+from daemon.stream.decode import EventSubject, StreamEvent
 from daemon.stream.deferral import LONGEST_S, Deferral
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import Origin
+from daemon.stream.writes import Writes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POSITION = Checkpoint(7, 40, {"_data": "82"}, Timestamp(1, 1), 0, NO_CAUSES, NOW, "hash", Origin("rs0"))
@@ -28,12 +28,12 @@ class Clock:
         return self.now
 
 
-def event(size: int = 100) -> Event:
-    return Event(Subject.ENTITY, "82", Timestamp(1, 1), None, NOW, "update", "leads", 1, {}, size=size)
+def event(size: int = 100) -> StreamEvent:
+    return StreamEvent(EventSubject.ENTITY, "82", Timestamp(1, 1), None, NOW, "update", "leads", 1, {}, size=size)
 
 
-def quiet() -> Batch:
-    return Batch(decisions=[dict(DECISION)])
+def quiet() -> Writes:
+    return Writes(decisions=[dict(DECISION)])
 
 
 def just_committed(clock: Clock) -> Deferral:
@@ -53,9 +53,9 @@ def test_decisions_are_committed_at_once_when_nothing_was_committed_lately() -> 
 
 def test_whatever_somebody_waits_for_is_committed_at_once() -> None:
     deferral = just_committed(Clock())
-    assert deferral.takes(Batch(), [event()])
-    assert not deferral.takes(Batch(executions=[{}]), [event()])
-    assert not deferral.takes(Batch(rewritten=[1]), [event()])
+    assert deferral.takes(Writes(), [event()])
+    assert not deferral.takes(Writes(executions=[{}]), [event()])
+    assert not deferral.takes(Writes(rewritten=[1]), [event()])
 
 
 def test_many_or_large_events_do_not_wait() -> None:

@@ -7,10 +7,11 @@ import bson
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from daemon.stream.decode import Decoder, Event
+from daemon.stream.current import Current
+from daemon.stream.decode import Decoder, StreamEvent
 from daemon.stream.manual import Answer, Manual
 from daemon.stream.open_causes import NO_CAUSES
-from daemon.stream.plan import Candidate, Current, Plan, Planner
+from daemon.stream.plan import Candidate, Plan, Planner
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.head import Head
 from tests.support.bench import created, deleted, workflow_document
@@ -29,7 +30,7 @@ class Stream:
         self.planner = Planner(self.index, Manual(self.index, ["lead"]), max_depth=5)
         self._count = 0
 
-    def event(self, collection: str, document_id: Any, operation: str = "insert", **more: Any) -> Event:
+    def event(self, collection: str, document_id: Any, operation: str = "insert", **more: Any) -> StreamEvent:
         self._count += 1
         body = {
             "_id": {"_data": f"82{self._count:08d}"},
@@ -42,14 +43,14 @@ class Stream:
         }
         return DECODER.decode(RawBSONDocument(bson.encode(body)))
 
-    def lead(self, lead_id: Any, **more: Any) -> Event:
+    def lead(self, lead_id: Any, **more: Any) -> StreamEvent:
         return self.event("leads", lead_id, fullDocument={"_id": lead_id}, **more)
 
-    def workflow(self, **changes: Any) -> Event:
+    def workflow(self, **changes: Any) -> StreamEvent:
         document = workflow_document(created(), **changes)
         return self.event("workflows", document["_id"], "replace", fullDocument=document)
 
-    async def plan(self, *events: Event, done: int = 0, **more: Any) -> Plan:
+    async def plan(self, *events: StreamEvent, done: int = 0, **more: Any) -> Plan:
         return await self.planner.plan(events, done, NO_CAUSES, NOTHING, **more)
 
 

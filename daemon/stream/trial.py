@@ -1,10 +1,10 @@
-"""Take changes in with care after a reader died: perhaps one of them killed it, and would kill every reader after it.
+"""Count how often the changes that follow a commit were tried: one of them may end every process that reads it.
 
-What had happened when the lease was taken over is tried under a count: ``{_id: "trial", kind, commit, tries, upto,
-alone_upto}``, written before each try. A try that was not committed died. At first the count is for a batch of
-changes; where the reader dies at it once more, the changes of that batch (up to the position ``alone_upto``) are
-tried one at a time, and those behind it in batches again. While this process lives it has not died, so a try that
-failed otherwise is not counted twice.
+After a reader has died, what had happened by then is tried under a count: ``{_id: "trial", kind, commit, tries, upto,
+alone_upto}``, written before each try. A reader that did not commit its try died of it. At first the count is for a
+batch of changes; where the reader dies once more, the changes of that batch (up to the position ``alone_upto``) are
+tried one at a time, and those behind them in batches again. A try that failed while its process lives is not counted
+twice. Answers of MongoDB that tell nothing are counted in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import ReflexdError
 from daemon.clock import ServerClock
-from daemon.stream.decode import Event
+from daemon.mongo.failure import VAGUE_TRIES, is_vague
+from daemon.stream.decode import StreamEvent
 
 MOST_TRIES: Final = 5
 TRIAL_ID: Final = "trial"
@@ -39,11 +40,11 @@ class Trial:
     upto: str = ""
     alone_upto: str = ""
 
-    def is_alone(self, event: Event) -> bool:
+    def is_alone(self, event: StreamEvent) -> bool:
         """Return whether an event is to be tried alone."""
         return event.token <= self.alone_upto
 
-    def next(self, commit: int, events: Sequence[Event], *, has_lived: bool = False) -> "Trial":
+    def next(self, commit: int, events: Sequence[StreamEvent], *, has_lived: bool = False) -> "Trial":
         """Return the try of ``events`` after this one, which was not committed if it followed the same commit.
 
         ``has_lived``: whoever made this one did not die of it.
@@ -63,8 +64,8 @@ class Trial:
         return {"_id": TRIAL_ID, "kind": TRIAL_ID, **named}
 
 
-class Caution:
-    """Knows which changes are to be taken in with care, and how often the next ones were tried."""
+class Trials:
+    """Counts the tries of what comes next in the stream."""
 
     def __init__(self, state: AsyncCollection[dict[str, Any]], clock: ServerClock) -> None:
         self._state = state
@@ -72,17 +73,18 @@ class Caution:
         self._until: datetime | None = None
         self._last: Trial | None = None  # None: what the one who died has left is not read yet
         self._is_ours = False  # whether the last try was counted by this process, which has not died of it
+        self._vague = (-1, 0)  # the commit that the last failure followed, and how many have followed it
 
     def begin(self) -> None:
-        """Be careful with everything that has happened up to now."""
+        """Count the tries of everything that has happened up to now."""
         self._until = self._clock.now()
         self._last, self._is_ours = None, False
 
-    def covers(self, event: Event) -> bool:
-        """Return whether an event is to be taken in with care."""
+    def covers(self, event: StreamEvent) -> bool:
+        """Return whether the tries of an event are counted."""
         return self._until is not None and event.at <= self._until
 
-    async def try_next(self, commit: int, events: Sequence[Event]) -> Trial:
+    async def count(self, commit: int, events: Sequence[StreamEvent]) -> Trial:
         """Count the try to follow commit number ``commit`` with ``events``; raise the driver's error."""
         if self._last is None:
             self._last = _trial_from(await self._state.find_one({"_id": TRIAL_ID}))
@@ -93,6 +95,12 @@ class Caution:
         await self._state.replace_one({"_id": TRIAL_ID}, trial.to_document(), upsert=True)
         self._last, self._is_ours = trial, True
         return trial
+
+    def is_worth_another(self, commit: int, error: Exception) -> bool:
+        """Return whether to try again what follows commit number ``commit``, after an answer that tells nothing."""
+        known, tries = self._vague
+        self._vague = (commit, tries + 1 if known == commit else 1)
+        return is_vague(error) and self._vague[1] < VAGUE_TRIES
 
 
 def _trial_from(document: Mapping[str, Any] | None) -> Trial:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from daemon.clock import ServerClock
-from daemon.stream.caution import Caution, Trial
-from daemon.stream.decode import Event
+from daemon.stream.decode import StreamEvent
+from daemon.stream.trial import Trial, Trials
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -39,54 +39,54 @@ class Clock:
         return AT
 
 
-def changes(first: int, last: int) -> list[Event]:
-    return cast("list[Event]", [Change(f"82{number:04d}") for number in range(first, last + 1)])
+def changes(first: int, last: int) -> list[StreamEvent]:
+    return cast("list[StreamEvent]", [Change(f"82{number:04d}") for number in range(first, last + 1)])
 
 
-def heir(state: State) -> Caution:
-    """Return the caution of a process that has just taken over after a crash."""
-    caution = Caution(cast(Any, state), cast(ServerClock, Clock()))
-    caution.begin()
-    return caution
+def heir(state: State) -> Trials:
+    """Return the trials of a process that has just taken over after a crash."""
+    trials = Trials(cast(Any, state), cast(ServerClock, Clock()))
+    trials.begin()
+    return trials
 
 
-async def tried(caution: Caution, commit: int, events: Sequence[Event]) -> tuple[bool, int]:
-    trial = await caution.try_next(commit, events)
+async def tried(trials: Trials, commit: int, events: Sequence[StreamEvent]) -> tuple[bool, int]:
+    trial = await trials.count(commit, events)
     return trial.is_alone(events[0]), trial.tries
 
 
 async def test_a_backlog_that_kills_nobody_is_taken_in_batches() -> None:
     state = State()
-    caution = heir(state)
-    assert caution.covers(changes(1, 1)[0])
-    assert await tried(caution, 10, changes(1, 500)) == (False, 1)
-    assert await tried(caution, 11, changes(501, 900)) == (False, 1)
+    trials = heir(state)
+    assert trials.covers(changes(1, 1)[0])
+    assert await tried(trials, 10, changes(1, 500)) == (False, 1)
+    assert await tried(trials, 11, changes(501, 900)) == (False, 1)
     assert state.writes == 2
 
 
 async def test_a_batch_that_was_fatal_is_taken_one_change_at_a_time_and_the_next_one_together_again() -> None:
     state = State()
-    await heir(state).try_next(10, changes(1, 3))
-    caution = heir(state)
-    assert [await tried(caution, 9 + first, changes(first, 9)) for first in (1, 2, 3)] == [(True, 1)] * 3
-    assert await tried(caution, 13, changes(4, 9)) == (False, 1)
+    await heir(state).count(10, changes(1, 3))
+    trials = heir(state)
+    assert [await tried(trials, 9 + first, changes(first, 9)) for first in (1, 2, 3)] == [(True, 1)] * 3
+    assert await tried(trials, 13, changes(4, 9)) == (False, 1)
 
 
 async def test_deaths_at_a_change_that_is_alone_are_counted() -> None:
     state = State()
-    await heir(state).try_next(10, changes(1, 3))
-    await heir(state).try_next(10, changes(1, 3))  # alone for the first time
+    await heir(state).count(10, changes(1, 3))
+    await heir(state).count(10, changes(1, 3))  # alone for the first time
     assert [await tried(heir(state), 10, changes(1, 3)) for _ in range(5)] == [(True, n) for n in (2, 3, 4, 5, 6)]
 
 
 async def test_a_try_that_failed_without_a_death_is_not_counted_again() -> None:
     state = State()
-    caution = heir(state)
+    trials = heir(state)
     for _ in range(3):
-        assert await tried(caution, 10, changes(1, 3)) == (False, 1)
-        assert await tried(caution, 10, changes(1, 2)) == (False, 1)
+        assert await tried(trials, 10, changes(1, 3)) == (False, 1)
+        assert await tried(trials, 10, changes(1, 2)) == (False, 1)
     assert state.writes == 1
-    assert await tried(caution, 10, changes(1, 4)) == (False, 1)
+    assert await tried(trials, 10, changes(1, 4)) == (False, 1)
     assert await tried(heir(state), 10, changes(1, 9)) == (True, 1)
 
 

@@ -30,7 +30,7 @@ Operations = list[tuple[str, list[UpdateOne]]]  # collection and what to do ther
 
 
 @dataclass(slots=True)
-class Batch:
+class Writes:
     """The writes of one transaction but the checkpoint, and what the daemon wants to know once they are committed.
 
     ``jobs`` are the executions that are queued; ``ended`` holds, by execution, the job of those that end in this
@@ -57,8 +57,8 @@ class Batch:
         return not any((*work, self.extra, self.heads, self.rewritten))
 
 
-class BatchStore:
-    """Writes batches inside transactions, fenced by the checkpoint."""
+class WritesStore:
+    """Writes inside transactions, fenced by the checkpoint."""
 
     def __init__(
         self, database: AsyncDatabase[dict[str, Any]], names: Collections, interventions: Interventions
@@ -68,34 +68,34 @@ class BatchStore:
         self._interventions = interventions
 
     async def write(
-        self, batch: Batch, expected: int, moved: Checkpoint, now: datetime, session: AsyncClientSession
+        self, writes: Writes, expected: int, moved: Checkpoint, now: datetime, session: AsyncClientSession
     ) -> None:
-        """Move the checkpoint from commit ``expected`` and write the batch; raise LeaseLost if it was moved."""
+        """Move the checkpoint from commit ``expected``, and write; raise LeaseLost if another reader has moved it."""
         result = await self._database[self._names.state].replace_one(
             {"_id": CHECKPOINT_ID, "commit": expected}, moved.to_document(now), session=session
         )
         if result.matched_count != 1:
             raise LeaseLost("another reader has moved the checkpoint")
-        if batch.versions:
-            await self._database[self._names.versions].bulk_write(batch.versions, session=session)
-        for collection, documents in self._inserts(batch).items():
+        if writes.versions:
+            await self._database[self._names.versions].bulk_write(writes.versions, session=session)
+        for collection, documents in self._inserts(writes).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
-        for collection, operations in self._updates(batch, now):
+        for collection, operations in self._updates(writes, now):
             await self._database[collection].bulk_write(operations, ordered=False, session=session)
-        for request in batch.commands:
+        for request in writes.commands:
             await self._answer(request, now, session)
         if CRASH_AT is not None:
             reach(CrashPoint.IN_INTAKE)
 
-    async def drop_replayed(self, batch: Batch) -> bool:
+    async def drop_replayed(self, writes: Writes) -> bool:
         """Leave out what an earlier reading of the same events stored; return whether there was anything."""
-        executions = await self._stored(self._names.executions, batch.executions)
-        decisions = await self._stored(self._names.decisions, batch.decisions)
-        batch.executions[:] = [document for document in batch.executions if document["_id"] not in executions]
-        batch.decisions[:] = [document for document in batch.decisions if document["_id"] not in decisions]
-        batch.jobs[:] = [job for job in batch.jobs if job.execution_id not in executions]
+        executions = await self._stored(self._names.executions, writes.executions)
+        decisions = await self._stored(self._names.decisions, writes.decisions)
+        writes.executions[:] = [document for document in writes.executions if document["_id"] not in executions]
+        writes.decisions[:] = [document for document in writes.decisions if document["_id"] not in decisions]
+        writes.jobs[:] = [job for job in writes.jobs if job.execution_id not in executions]
         for execution_id in executions:
-            batch.ended.pop(execution_id, None)
+            writes.ended.pop(execution_id, None)
         return bool(executions or decisions)
 
     async def _answer(self, request: ExecutionRequest, now: datetime, session: AsyncClientSession) -> None:
@@ -113,22 +113,22 @@ class BatchStore:
         ids = [document["_id"] for document in documents]
         return {found["_id"] async for found in self._database[collection].find({"_id": {"$in": ids}}, {"_id": 1})}
 
-    def _inserts(self, batch: Batch) -> dict[str, list[dict[str, Any]]]:
+    def _inserts(self, writes: Writes) -> dict[str, list[dict[str, Any]]]:
         """Return the documents to insert by collection, without the collections that get none."""
         inserts: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        inserts[self._names.executions] = batch.executions
-        inserts[self._names.decisions] = batch.decisions
-        for _, made in batch.ended.values():
+        inserts[self._names.executions] = writes.executions
+        inserts[self._names.decisions] = writes.decisions
+        for _, made in writes.ended.values():
             for insert in made:
                 inserts[insert.collection].append(dict(insert.document))
         return {collection: documents for collection, documents in inserts.items() if documents}
 
-    def _updates(self, batch: Batch, now: datetime) -> list[tuple[str, Sequence[Any]]]:
+    def _updates(self, writes: Writes, now: datetime) -> list[tuple[str, Sequence[Any]]]:
         updates: list[tuple[str, Sequence[Any]]] = [
-            (self._names.enrollments, batch.enrollments),
-            (self._names.requests, batch.answers),
-            (self._names.state, _counts(batch, now)),
-            *batch.extra,
+            (self._names.enrollments, writes.enrollments),
+            (self._names.requests, writes.answers),
+            (self._names.state, _counts(writes, now)),
+            *writes.extra,
         ]
         return [(collection, operations) for collection, operations in updates if operations]
 
@@ -139,10 +139,10 @@ def is_duplicate(error: BulkWriteError) -> bool:
     return any(failure.get("code") == _DUPLICATE_KEY for failure in failures)
 
 
-def _counts(batch: Batch, now: datetime) -> list[UpdateOne]:
+def _counts(writes: Writes, now: datetime) -> list[UpdateOne]:
     """Return the counters of the executions that end in this transaction: all of them complete."""
     totals: dict[str, tuple[Any, int]] = {}
-    for job, _ in batch.ended.values():
+    for job, _ in writes.ended.values():
         key = counter_id(job.workflow_id, "intake")
         totals[key] = (job.workflow_id, totals.get(key, (None, 0))[1] + 1)
     return [counter_update(key, workflow_id, (count, count, 0), now) for key, (workflow_id, count) in totals.items()]

@@ -1,0 +1,64 @@
+"""Read what events do not carry: documents as they are now, and what came of events that are read again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.collection import AsyncCollection
+
+from daemon.executions.entity import EntityReader
+from daemon.mongo.heavy import opened
+from daemon.stream.decode import EventSubject, StreamEvent
+from daemon.stream.manual import Manual
+from daemon.stream.own_document import readable
+from daemon.stream.past import Past, Replayed
+from rules.identity import bson_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """Documents as they are now, for events that came without an after-image, and for requests."""
+
+    entities: Mapping[tuple[str, Any], Mapping[str, Any]]
+    workflows: Mapping[bytes, Mapping[str, Any]]
+    replayed: Replayed | None = None
+
+
+class CurrentReader:
+    """Reads all of it with one query for each collection."""
+
+    def __init__(
+        self, entities: EntityReader, workflows: AsyncCollection[RawBSONDocument], manual: Manual, past: Past
+    ) -> None:
+        self._entities = entities
+        self._workflows = workflows
+        self._manual = manual
+        self._past = past
+
+    async def read(self, events: Sequence[StreamEvent], *, replayed_until: str) -> Current:
+        """Return what ``events`` lack; up to the position ``replayed_until`` they are read again."""
+        entities, workflows = missing_documents(events)
+        entities += self._manual.entities_of(events)
+        found = await self._entities.read(entities) if entities else {}
+        documents: dict[bytes, Mapping[str, Any]] = {}
+        if workflows:
+            async for raw in self._workflows.find({"_id": {"$in": workflows}}):
+                document = readable(opened(raw.raw))
+                documents[bson_bytes(document["_id"])] = document
+        is_read_again = bool(events) and events[-1].token <= replayed_until
+        return Current(found, documents, await self._past.replayed(events) if is_read_again else None)
+
+
+def missing_documents(events: Sequence[StreamEvent]) -> tuple[list[tuple[str, Any]], list[Any]]:
+    """Return the entities (type, id) and the ids of workflows whose after-image is missing in ``events``."""
+    entities: list[tuple[str, Any]] = []
+    workflows: list[Any] = []
+    for event in events:
+        if event.operation == "delete" or event.document is not None:
+            continue
+        if event.subject is EventSubject.ENTITY and event.change is not None:
+            entities.append((event.change.entity_type, event.change.entity_id))
+        elif event.subject is EventSubject.WORKFLOW:
+            workflows.append(event.document_id)
+    return entities, workflows
