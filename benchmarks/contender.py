@@ -129,11 +129,10 @@ async def daemon(
     directory: Path,
     settings: Mapping[str, str] | None = None,
     *,
-    is_watched: bool = False,
+    module: str = "daemon",
 ) -> AsyncIterator[Program]:
-    """Yield a daemon that takes part; a watched one can be asked how long its event loop stood still."""
+    """Yield a daemon that takes part; ``module`` is what runs it, where that is not the product's own."""
     environment = {"MONGODB_URI": server.uri, "MONGODB_DATABASE": database_name, **(settings or {})}
-    module = "benchmarks.watched" if is_watched else "daemon"
     async with running([module, "run"], directory, environment) as program:
         await program.started("daemon.started")
         yield program

@@ -79,7 +79,7 @@ def largest_workflow(number: int) -> dict[str, Any]:
 async def _stalls(server: Server, name: str, documents: list[dict[str, Any]], writes: list[UpdateOne]) -> StallRun:
     async with (
         prepared(server) as database,
-        daemon(server, database.name, server.directory / database.name, is_watched=True) as program,
+        daemon(server, database.name, server.directory / database.name, module="benchmarks.watched") as program,
     ):
         await asyncio.sleep(1)
         await _asked(program)

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 from benchmarks.burden import Neighbour, burden
@@ -11,13 +12,15 @@ from benchmarks.growth import measure_growth
 from benchmarks.idle import idle
 from benchmarks.latency import due_to_fired, insert_to_task
 from benchmarks.machine import machine_of
+from benchmarks.mixed import mixed
 from benchmarks.observer import own_lag
 from benchmarks.plan import Plan
 from benchmarks.results import BurdenResult, BurstResult, Results, SpreadResult
 from benchmarks.workload import Workload
 
 UNITS: Final = "transactions of 100 units"
-PARTS: Final = ("burst", "one-in-ten", "update", "latency", "delay", "idle", "memory", "burden", "growth")
+QUEUED: Final = "reflexd, every execution queued"
+PARTS: Final = ("burst", "one-in-ten", "update", "mixed", "latency", "delay", "idle", "memory", "burden", "growth")
 _BOUNDS: Final = (Contender.TWO_PHASE, Contender.ONE_PHASE)
 
 
@@ -31,26 +34,20 @@ class Session:
 
     async def measure(self, parts: list[str]) -> None:
         """Measure the named parts, all of ``PARTS`` at the most."""
-        if "idle" in parts:
-            await self._idle()
-        if "burst" in parts:
-            await self._burst("W1, every lead matches", Workload(), has_raw=True)
-        if "one-in-ten" in parts:
-            await self._burst("W1, one lead in ten matches", Workload(one_in=10))
-        if "update" in parts:
-            await self._update()
-        if "latency" in parts:
-            await self._latency()
-        if "delay" in parts:
-            await self._delays()
-        if "memory" in parts and self._plan.long_burst:
-            _tell("memory")
-            self.results.long_burst = await burst(self._server, Contender.DAEMON, Workload(), self._plan.long_burst)
-
-        if "burden" in parts:
-            await self._burden()
-        if "growth" in parts and self._plan.growth is not None:
-            self.results.growth = await measure_growth(self._server, self._plan.growth)
+        for part, measure in (
+            ("idle", self._idle),
+            ("burst", partial(self._burst, "W1, every lead matches", Workload(), has_raw=True)),
+            ("one-in-ten", partial(self._burst, "W1, one lead in ten matches", Workload(one_in=10))),
+            ("update", self._update),
+            ("mixed", self._mixed),
+            ("latency", self._latency),
+            ("delay", self._delays),
+            ("memory", self._memory),
+            ("burden", self._burden),
+            ("growth", self._growth),
+        ):
+            if part in parts:
+                await measure()
 
     async def _burst(self, name: str, workload: Workload, *, has_raw: bool = False) -> None:
         leads = self._plan.leads
@@ -76,6 +73,16 @@ class Session:
             _tell("update_field")
             result.daemon.append(await burst(self._server, Contender.DAEMON, workload, leads))
             result.bounds[UNITS].append(await unit_burst(self._server, leads))
+
+    async def _mixed(self) -> None:
+        leads = self._plan.leads // 2
+        result = BurstResult("mixed: creations, updates, four workflows", leads, bounds={QUEUED: []})
+        self.results.bursts.append(result)
+        contenders = [("daemon", result.daemon), ("benchmarks.queued", result.bounds[QUEUED])]
+        for repetition in range(self._plan.repetitions):
+            for module, runs in contenders if repetition % 2 == 0 else reversed(contenders):
+                _tell(f"{result.name}: {module}")
+                runs.append(await mixed(self._server, module, leads))
 
     async def _latency(self) -> None:
         async with prepared(self._server) as database:
@@ -104,6 +111,15 @@ class Session:
                     is_ours = contender is Contender.DAEMON
                     (executed.daemon if is_ours else executed.bound).append(run.executed)
                     (seen.daemon if is_ours else seen.bound).append(run.seen)
+
+    async def _memory(self) -> None:
+        if self._plan.long_burst:
+            _tell("memory")
+            self.results.long_burst = await burst(self._server, Contender.DAEMON, Workload(), self._plan.long_burst)
+
+    async def _growth(self) -> None:
+        if self._plan.growth is not None:
+            self.results.growth = await measure_growth(self._server, self._plan.growth)
 
     async def _burden(self) -> None:
         for name, rate in (("saturated", None), ("100/s", 100.0)):

@@ -42,7 +42,9 @@ async def sweep(server: Server, deals: int) -> SweepRun:
     async with prepared(server) as database:
         await _fill(database, deals)
         bound_per_s = await _bound(database, deals)
-        async with daemon(server, database.name, server.directory / database.name, is_watched=True) as program:
+        async with daemon(
+            server, database.name, server.directory / database.name, module="benchmarks.watched"
+        ) as program:
             await asyncio.sleep(2)
             before_mb = most_mb = program.rss_mb()
             await _asked(program)
