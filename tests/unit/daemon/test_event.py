@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,21 @@ ROOT = Path(__file__).parents[3]
 PACKAGES = ("config", "rules", "actions", "daemon")
 
 
-def calls_of_emit() -> Iterator[tuple[str, tuple[ast.Call, ast.AST]]]:
+@cache
+def sources() -> dict[str, ast.Module]:
+    """Every module of the product, by its path."""
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def calls_of_emit() -> Iterator[tuple[str, ast.Call, ast.AST]]:
     """Yield every call of ``emit``: its place, itself and the function it stands in."""
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-            for function in functions:
-                for node in ast.walk(function):
-                    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "emit":
-                        yield f"{path.relative_to(ROOT)}:{node.lineno}", (node, function)
+    for path, tree in sources().items():
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        for function in functions:
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "emit":
+                    yield f"{path}:{node.lineno}", node, function
 
 
 def fields_of(call: ast.Call, function: ast.AST) -> set[str]:
@@ -46,31 +52,26 @@ def spread(value: ast.expr, function: ast.AST) -> set[str]:
     return {key.value for key in written[0].keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
 
 
-CALLS = dict(calls_of_emit())
-
-
-@pytest.mark.parametrize("place", CALLS)
-def test_every_emit_names_an_event_with_exactly_its_fields(place: str) -> None:
-    call, function = CALLS[place]
-    assert len(call.args) == 1
-    event = call.args[0]
-    assert isinstance(event, ast.Attribute), "the event is spelled out, so that it can be found"
-    assert fields_of(call, function) == set(Event[event.attr].field_names)
+def test_every_emit_names_an_event_with_exactly_its_fields() -> None:
+    for place, call, function in calls_of_emit():
+        assert len(call.args) == 1, place
+        event = call.args[0]
+        assert isinstance(event, ast.Attribute), f"{place}: the event is spelled out, so that it can be found"
+        assert fields_of(call, function) == set(Event[event.attr].field_names), place
 
 
 def written_without_emit() -> set[str]:
     """The events that stand as a word in ``logger.bind(event=…)``, where ``emit`` cannot be imported."""
     found: set[str] = set()
-    for package in PACKAGES:
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "bind":
-                    found |= {str(word.value.value) for word in node.keywords if isinstance(word.value, ast.Constant)}
+    for tree in sources().values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "bind":
+                found |= {str(word.value.value) for word in node.keywords if isinstance(word.value, ast.Constant)}
     return found
 
 
 def test_every_event_of_the_catalogue_is_emitted_somewhere() -> None:
-    emitted = {Event[call.args[0].attr] for call, _ in CALLS.values() if isinstance(call.args[0], ast.Attribute)}
+    emitted = {Event[call.args[0].attr] for _, call, _ in calls_of_emit() if isinstance(call.args[0], ast.Attribute)}
     written = written_without_emit()
     assert written <= set(Event)
     assert set(Event) - emitted - written == set()
