@@ -1,21 +1,31 @@
 """What people do to executions: by request, by command, by editing the document; and that the counters stay exact."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo import AsyncMongoClient
 
 from config.collection_names import Collections
 from daemon.executions.command import CommandRefused, command_from
 from daemon.executions.intervention import Interventions
 from tests.support.bench import TASK, Bench, created
+from tests.support.daemon import QUICK
+from tests.support.edited import bench_of_module
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.tampers  # the executions are made by hand
 
 FAILING = {"type": "update_field", "field": "address.city", "value": "Oslo"}  # fails while address is a text
 LATER = {"type": "create_task", "title": "Later", "delay": "1h"}
+
+
+@pytest.fixture(scope="module")
+async def bench(mongo_uri: str, mongo_client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[Bench]:
+    async with bench_of_module(mongo_uri, mongo_client, Stage(), QUICK) as running:
+        yield running
 
 
 async def lead(bench: Bench) -> ObjectId:

@@ -1,15 +1,13 @@
 """Steps as they run in a whole daemon: conditions, failures, what is recorded of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.context import Context
 from actions.outcome import Done, EntityUpdate, Fail, Outcome, Retry, Skip
-from tests.support.bench import Bench, created, running_bench
+from tests.support.bench import Bench, created
 from tests.support.stage import Stage
 
 NO_RETRY = {"retry": False}
@@ -17,14 +15,13 @@ QUICK = {"initial": 0.02, "maximum": 0.02, "jitter": 0}
 
 
 @pytest.fixture
-async def stage() -> Stage:
-    return Stage()
+def bench(alone: Bench) -> Bench:
+    return alone
 
 
 @pytest.fixture
-async def bench(mongo_uri: str, database: AsyncDatabase[dict[str, Any]], stage: Stage) -> AsyncIterator[Bench]:
-    async with running_bench(mongo_uri, database, parse_action=stage.parse_action) as running:
-        yield running
+def stage(shared_stage: Stage) -> Stage:
+    return shared_stage
 
 
 async def run_of(bench: Bench, *actions: dict[str, Any], lead: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -20,6 +20,11 @@ LOST = [{"field": "status", "operator": "equals", "value": "lost"}]
 HOUR = timedelta(hours=1)
 
 
+@pytest.fixture
+def bench(alone: Bench) -> Bench:
+    return alone
+
+
 def administration(bench: Bench) -> Administration:
     settings = settings_for("mongodb://unused", bench.database.name)
     return administration_of(bench.database, settings, parser_for(settings), lambda: datetime.now(UTC))

@@ -2,9 +2,15 @@
 
 from typing import Any
 
+import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.support.bench import Bench, running_bench, updated
+
+
+@pytest.fixture
+def bench(alone: Bench) -> Bench:
+    return alone
 
 
 def set_field(field: str, value: Any) -> dict[str, Any]:

@@ -53,6 +53,12 @@ class Bench:
         await self.workflows.insert_one(document)
         return document["_id"]
 
+    async def clear(self) -> None:
+        """Delete all workflows, so that what is written afterwards meets none of them, and all entities."""
+        await self.workflows.delete_many({"_id": {"$ne": _MARKER}})
+        for entities in (self.leads, self.deals, self.database["contacts"]):
+            await entities.delete_many({})
+
     async def taken_in(self) -> None:
         """Return once everything written before has been taken in: a marker written now has."""
         marker = await self.database["contacts"].insert_one({"is_marker": True})
