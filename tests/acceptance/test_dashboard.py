@@ -132,7 +132,7 @@ async def test_an_uncertain_step_is_resolved_where_its_story_is_told(
     )
     await browser.open("/dashboard/attention")
     await browser.click(f"#uncertain-{execution_id} header a")
-    await browser.shows(".timeline .is-uncertain", "Nobody can know")
+    await browser.shows(".timeline .is-uncertain", "Whether this took effect is unknown")
     await browser.click(".timeline .is-uncertain button")
     await becomes(bench, execution_id, "completed")
     await browser.shows("h1", "completed")
