@@ -1,7 +1,7 @@
-"""Who of the planned entrants may enter: enrollment and throttling, asked exactly.
+"""Decide which of the planned entrants may enter, by enrollment and throttling.
 
-The reader is the only writer of enrollments, fenced by the checkpoint, so what it reads before its transaction still
-holds when the transaction commits. A batch sees its own entries. Values are compared as conditions compare them.
+The reader is the only writer of enrollments, fenced by the checkpoint, so enrollments that it reads before its
+transaction still hold when the transaction commits. A batch sees its own entries. Values are compared as in conditions.
 """
 
 import sys
@@ -37,12 +37,12 @@ class Admission:
         self._changed: dict[bytes, dict[str, Any]] = {}
 
     def forget(self) -> None:
-        """Drop what was counted for a transaction that was not committed."""
+        """Drop the counts for a transaction that was not committed."""
         self._ids, self._known, self._changed = {}, {}, {}
         self._throttle.forget()
 
     async def load(self, entrants: Iterable[Entrant]) -> None:
-        """Read what is stored about ``entrants``, one query for all; forget the transaction before."""
+        """Read the stored enrollments of ``entrants``, with one query; forget the transaction before."""
         self._ids, self._known, self._changed = {}, {}, {}
         entrants = [entrant for entrant in entrants if entrant.problem is None]
         turn = TimeSlice()
@@ -58,7 +58,7 @@ class Admission:
         await self._throttle.load(entrants)
 
     def refusal(self, entrant: Entrant) -> Refusal | None:
-        """Return why an entrant may not enter; None admits it, and counts for those that follow."""
+        """Return why an entrant may not enter; None admits it, and counts for the entrants that follow."""
         if entrant.is_forced:
             return None
         workflow = entrant.workflow
@@ -88,7 +88,7 @@ class Admission:
 def _enrollment_ids(entrant: Entrant) -> tuple[Id, ...] | Refusal:
     """Return the id of the enrollment that an entrant needs, none if its workflow keeps none, and earlier spellings.
 
-    A value that no code expected, or that is too large, keeps out its own entity only.
+    An unexpected error, or a value that is too large, keeps out only its own entity.
     """
     renew(entrant.entity)
     try:
@@ -100,7 +100,7 @@ def _enrollment_ids(entrant: Entrant) -> tuple[Id, ...] | Refusal:
 
 
 def _place(enrollment_id: Mapping[str, Any]) -> bytes:
-    """Return what tells enrollments apart here: MongoDB also finds the key 10.50 of a Decimal128 by 10.5."""
+    """Return the key by which enrollments are compared: MongoDB also finds the key 10.50 of a Decimal128 by 10.5."""
     key = enrollment_id["key"]
     if isinstance(key, Mapping):
         enrollment_id = {**enrollment_id, "key": canonical(key, Budget(sys.maxsize))}

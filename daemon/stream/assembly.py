@@ -1,4 +1,4 @@
-"""Put the room together: what takes changes in, from the stream to the commit."""
+"""Put the room together, from the change stream to the commit of executions."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ from rules.head import Parse
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What the room rests on. ``look`` is called before workflow documents are read: see ``WorkflowIndex``."""
+    """The parts that the room is built on. ``look`` is called before workflow documents are parsed."""
 
     settings: Settings
     database: AsyncDatabase[dict[str, Any]]
@@ -57,7 +57,7 @@ class Foundation:
 
 @dataclass(frozen=True, slots=True)
 class StreamRoom:
-    """What others see of the room: the service that reads, and what sweeps work with."""
+    """The parts that other rooms use: the service that reads, and the intake and index for sweeps."""
 
     reader: Reader
     intake: Intake
@@ -70,7 +70,7 @@ def stream_room(
     user: StreamUser,
     on_death: Callable[[str], None],
 ) -> StreamRoom:
-    """Return the room; ``reader_database`` is of a client of the reader's own: its open getMore holds a connection."""
+    """Return the room; ``reader_database`` has a client of its own: the open getMore occupies a connection."""
     settings, database, clock = base.settings, base.database, base.clock
     names = settings.collections
     versions, state = database[names.versions], database[names.state]

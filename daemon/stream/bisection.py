@@ -1,9 +1,9 @@
-"""Take a batch in, and find what in it cannot be taken in.
+"""Take a batch in, and find the change or workflow in it that makes the transaction fail.
 
-A batch is tried in portions. One that fails for a reason that waiting does not mend is tried again in smaller ones:
-with all its executions queued, in halves, one change alone, that change one workflow at a time. A workflow that fails
-even then is recorded with the change, and passed over (promise 8). After a reader has died, the counted tries of its
-changes narrow the portions likewise (``daemon.stream.trial``).
+A batch is tried in portions. A portion that fails for a permanent reason is tried again in smaller ones: with all its
+executions queued, in halves, one change alone, that change one workflow at a time. A workflow that fails even then is
+recorded with the change, and skipped (promise 8). If a change ends the process, the counted tries narrow the portions
+likewise (``daemon.stream.trial``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class Portion:
     """Events to take in, with about ``most_writes`` in one transaction.
 
     ``token`` is the position after them where it is further than the last event's. ``at_once``: whether executions may
-    end in the transaction that makes them. ``problem``: why the next workflow of the first event is to be passed over.
+    end in the transaction that makes them. ``problem``: why the next workflow of the first event is to be skipped.
     """
 
     events: list[StreamEvent] = field(default_factory=list)
@@ -53,11 +53,11 @@ class Portion:
         return self if count >= len(self.events) else replace(self, events=self.events[:count], token=None)
 
     def behind(self, count: int) -> list["Portion"]:
-        """Return what is left behind the first ``count`` events: one portion or none."""
+        """Return the portions behind the first ``count`` events: one or none."""
         return [replace(self, events=self.events[count:])] if count < len(self.events) else []
 
     def smaller(self, failed: list[StreamEvent], error: Exception) -> list["Portion"]:
-        """Return what to try where ``failed`` of this portion could not be taken in together, the first last."""
+        """Return the smaller portions to try after ``failed`` of this one failed together, the first last."""
         if len(failed) > 1:
             middle = len(failed) // 2
             return [Portion(half, at_once=False) for half in (failed[middle:], failed[:middle])]
@@ -88,7 +88,7 @@ class Bisection:
     async def take(self, events: Sequence[StreamEvent], token: Mapping[str, Any] | None) -> list[StreamEvent]:
         """Take ``events`` in; return those about collections and the database. Raises as ``Intake.take`` does."""
         structures: list[StreamEvent] = []
-        portions = [Portion(list(events), token)]  # what is left, the first last
+        portions = [Portion(list(events), token)]  # those left, the first last
         while portions:
             portion = portions.pop()
             if portion.problem is None and portion.events and self._trials.covers(portion.events[0]):
@@ -112,7 +112,7 @@ class Bisection:
         return structures
 
     async def flush(self) -> None:
-        """Commit what was deferred; raises as ``take`` does."""
+        """Commit the deferred decisions; raises as ``take`` does."""
         if self._committer.deferral.position is not None:
             await self.take([], None)
 
@@ -123,13 +123,13 @@ class Bisection:
         return await self._planner.plan(events, position.done, position.causes, current, most_writes)
 
     async def _counted(self, portion: Portion) -> Portion:
-        """Return how much of a portion to try after a death, with the try counted.
+        """Return the part of a portion to try if a change in it may end the process, and count the try.
 
-        Where a batch was fatal, its changes are taken alone, and workflow by workflow once that was fatal: their
-        executions are queued, because the executor counts tries, too. What was fatal too often is passed over.
+        After a fatal batch its changes are taken alone, and after that workflow by workflow, with their executions
+        queued, because the executor counts tries, too. A change that was fatal too often is skipped.
         """
         if self._committer.deferral.position is not None:
-            return Portion()  # it is committed first: a try is that of what follows a commit
+            return Portion()  # commit the deferred ones first: tries are counted by the commit before them
         covered = list(takewhile(self._trials.covers, portion.events))
         checkpoint = self._committer.checkpoint
         trial = await self._trials.count(checkpoint.commit, covered)
@@ -141,7 +141,7 @@ class Bisection:
         return alone if trial.tries == 1 and not checkpoint.done else replace(alone, most_writes=_ONE_WORKFLOW)
 
     async def _commit(self, plan: Plan, portion: Portion) -> None:
-        """Commit the plan of a portion, or let it wait where it is of no concern to anybody yet."""
+        """Commit the plan of a portion, or defer it where it holds only decisions."""
         writes = await self._enroller.enrol(plan, self._committer.position, at_once=portion.at_once)
         if CRASH_AT is not None:
             reach(CrashPoint.AFTER_MATCH)
@@ -163,10 +163,10 @@ class Bisection:
         return replace(moved, token=token) if token is not None and not plan.done else moved
 
     def _smaller(self, portion: Portion, plan: Plan | None, error: Exception) -> list[Portion]:
-        """Return what to take in the place of a portion that failed, the first last; raise what waiting may mend."""
+        """Return the portions to take instead of one that failed, the first last; raise a transient error."""
         deferred = self._committer.deferral.taken_back()  # they were part of the transaction
         if is_forbidden(error) and portion.at_once:
-            # Perhaps only what one workflow inserts is: queued, it holds up no other entity.
+            # Perhaps a document that an action inserts is refused: a queued execution delays no other entity.
             self._enroller.start_over()
             return [replace(portion, events=[*deferred, *portion.events], at_once=False)]
         is_smallest = portion.most_writes == _ONE_WORKFLOW
@@ -180,7 +180,7 @@ class Bisection:
         return portion.behind(planned) + portion.smaller(failed, error)
 
     async def _passed_over(self, portion: Portion, problem: Exception) -> list[Portion]:
-        """Record that a change could not be taken in, for one workflow or at all; return what is left of it."""
+        """Record that a change could not be taken in, for one workflow or at all; return the rest of the portion."""
         event, checkpoint = portion.events[0], self._committer.checkpoint
         candidates = self._planner.candidates(event)
         workflow = candidates[checkpoint.done] if checkpoint.done < len(candidates) else None

@@ -1,8 +1,8 @@
-"""Judges a change against one workflow after the other, each within steps that are its own (promise 8).
+"""Judge a change against one workflow after the other, each within steps of its own (promise 8).
 
-A judgement has 200,000 steps. Workflows whose judgement was given up at those have few on each further change, and
-all of them in turn: one that ends within them counts as any other again. So a lead that is costly to judge is refused
-by the workflows that look at it, and workflows that are costly to judge hold up no other lead.
+A judgement has 200,000 steps. A workflow whose judgement was given up at that limit gets few steps on later changes,
+and now and then all of them: once a judgement ends within them, the workflow counts as any other again. So a lead that
+is costly to judge is refused by the workflows that look at it, and costly workflows delay no other lead.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from rules.judgement import NotConcerned, judge
 from rules.workflow import Status, Workflow
 
 MOST_STEPS_OF_CHANGE: Final = 2_000_000  # of all workflows that look at one change
-FEW_STEPS: Final = 5_000  # what is left to each workflow once those are used up: ten times what most need
+FEW_STEPS: Final = 5_000  # each workflow still gets these once those are used up: ten times the need of most
 STEPS_OF_COSTLY: Final = 50_000  # of one change, for all workflows together that were too costly before,
 FEWEST_STEPS: Final = 1_000  # but so many for each
 _USED_UP: Final = f", because the other workflows had used up the {MOST_STEPS_OF_CHANGE:,} of this change"
@@ -52,7 +52,7 @@ class ChangeJudge:
         self._left = MOST_STEPS_OF_CHANGE
 
     def judge(self, workflow: Workflow, status: Status, *, explains: bool = True) -> Refusal | NotConcerned | None:
-        """Return what ``rules.judgement.judge`` does; a defect in one workflow harms no other (promise 8)."""
+        """Return the result of ``rules.judgement.judge``; a defect in one workflow harms no other (promise 8)."""
         steps, why = self._steps_of(workflow)
         budget = self._budget
         budget.left = budget.limit = steps
@@ -86,7 +86,7 @@ class ChangeJudge:
         return (MOST_STEPS, "") if self._left >= MOST_STEPS else (max(self._left, FEW_STEPS), _USED_UP)
 
     def _note(self, workflow: Workflow, *, is_too_costly: bool) -> None:
-        """Note that all steps were too few for a workflow, or enough."""
+        """Note whether all steps were enough for a workflow."""
         key = bson_bytes(workflow.id)
         if not is_too_costly:
             self._costly.pop(key, None)

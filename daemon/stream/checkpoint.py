@@ -3,8 +3,8 @@
 ``{_id: "checkpoint", kind, commit, seq, token, cluster_time, done, causes, transaction, due_floor, pipeline,
 replica_set, replica_set_id, collection, replayed_until, saved_at}``. ``commit`` counts the transactions, ``seq`` the
 executions made. ``done``: how many workflows of the change after ``token`` were handled already. ``replayed_until``:
-after a reset into the past, the text of the position up to which everything was read before; empty otherwise.
-Correctness rests on the compare-and-set, not on who holds the reader's lease (DESIGN section 4).
+after a reset into the past, the text of the position up to which the stream was read before; empty otherwise.
+Correctness rests on the compare-and-set, not on the reader's lease (DESIGN section 4).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from daemon.stream.open_causes import OpenCauses
 from daemon.stream.origin import Origin, origin_from
 
 CHECKPOINT_ID: Final = "checkpoint"
-_MOST: Final = 2**62  # a number that was counted up to has room for more
+_MOST: Final = 2**62  # a counted number leaves room for more
 AHEAD_S: Final = 60  # a position ahead of the server by more than this cannot be one of its own
 
 
@@ -70,7 +70,7 @@ def position_of(cluster_time: Timestamp) -> str:
 
 
 def cluster_time_of(token: Mapping[str, Any]) -> Timestamp | None:
-    """Return the cluster time that a resume token begins with, None where it does not look like one.
+    """Return the cluster time at the beginning of a resume token, None where there is none.
 
     The text is a key string in hexadecimal: 82 announces a timestamp, whose seconds and increment follow.
     """

@@ -1,6 +1,6 @@
-"""Commit what was taken in: all or nothing, in one transaction that moves the checkpoint.
+"""Commit the writes of one intake transaction, with the checkpoint.
 
-The transaction is fenced by a compare-and-set on the checkpoint: that of a stale reader aborts whole.
+A compare-and-set on the checkpoint fences the transaction: that of a stale reader aborts as a whole.
 """
 
 from dataclasses import replace
@@ -65,7 +65,7 @@ class Committer:
 
     @property
     def position(self) -> Checkpoint:
-        """The checkpoint as it will be once what was deferred is committed."""
+        """The checkpoint as it will be once the deferred decisions are committed."""
         return self.deferral.position or self.checkpoint
 
     def after(self, writes: Writes) -> Checkpoint:
@@ -78,7 +78,7 @@ class Committer:
         """Commit ``writes`` and move the checkpoint to ``moved``.
 
         Raise LeaseLost when another reader has moved it, and the driver's error when the database does not answer:
-        then nothing may be assumed.
+        then it is unknown whether the transaction was committed.
         """
         before = self.checkpoint
         moved = replace(moved, commit=before.commit + 1)

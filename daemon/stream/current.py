@@ -1,4 +1,4 @@
-"""Read what events do not carry: documents as they are now, and what came of events that are read again."""
+"""Read documents that events do not carry, and the results of events that are read again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Current:
 
 
 class CurrentReader:
-    """Reads all of it with one query for each collection."""
+    """Reads them with one query for each collection."""
 
     def __init__(
         self, entities: EntityReader, workflows: AsyncCollection[RawBSONDocument], manual: Manual, past: Past
@@ -37,7 +37,7 @@ class CurrentReader:
         self._past = past
 
     async def read(self, events: Sequence[StreamEvent], *, replayed_until: str) -> Current:
-        """Return what ``events`` lack; up to the position ``replayed_until`` they are read again."""
+        """Return the documents that ``events`` lack; events up to the position ``replayed_until`` are read again."""
         entities, workflows = missing_documents(events)
         entities += self._manual.entities_of(events)
         found = await self._entities.read(entities) if entities else {}

@@ -1,8 +1,8 @@
-"""One open change stream, read reply by reply with own getMore commands.
+"""One open change stream, read reply by reply with getMore commands of our own.
 
-The driver's iterator costs several times more per event and resumes on its own terms; here every error reaches
-the reader, which reopens from its own checkpoint (MONGODB.md, "Driver"). The pipeline is constant: workflows are
-matched in Python, so that a token never meets a filter that hides its own event.
+The driver's iterator costs several times more per event and resumes by itself. Here every error reaches the reader,
+which reopens the stream from its checkpoint (MONGODB.md, "Driver"). The pipeline is constant and workflows are matched
+in Python, so that no filter hides the event of a resume token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from daemon.mongo.codec import RAW_CODEC
 
 REPLY_EVENTS: Final = 500
-AWAIT_S: Final = 5.0  # how long the server keeps the answer back while there is nothing to read
+AWAIT_S: Final = 5.0  # how long the server waits for an event before it answers without one
 _STRUCTURE_OPERATIONS: Final = ["drop", "rename", "dropDatabase", "invalidate"]
 
 
@@ -42,8 +42,8 @@ class Reply:
 
 
 def pipeline_for(entity_collections: Sequence[str], workflows: str, insert_only: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the constant pipeline: what happens to entities and workflows, what is inserted for the daemon, and
-    what happens to collections."""
+    """Return the constant pipeline: changes of entities and workflows, inserts of requests and cause records, events of
+    collections."""
     return [
         {
             "$match": {

@@ -64,7 +64,7 @@ def skipped_change_document(
 
 
 def given_up(workflow: Workflow, error: Exception) -> Refusal:
-    """Return the refusal of an entity for which a workflow cannot be run, because of something it holds."""
+    """Return the refusal of an entity whose data make a workflow fail."""
     reason, detail = Reason.INTAKE_ERROR, {"error": problem_of(error)}
     if isinstance(error, TooCostly):
         reason, detail = Reason.TOO_COSTLY, error.detail
@@ -72,7 +72,7 @@ def given_up(workflow: Workflow, error: Exception) -> Refusal:
 
 
 def given_up_document(entrant: Entrant, refusal: Refusal) -> dict[str, Any]:
-    """Return the decision on an entity that a sweep, or the search for lost creations, gave up."""
+    """Return the decision on an entity that a sweep, or the search for lost creations, had to skip."""
     return {
         "_id": change_id(int(entrant.triggered_at.timestamp()), "given up", entrant.execution_id),
         "kind": "change",
@@ -85,7 +85,7 @@ def given_up_document(entrant: Entrant, refusal: Refusal) -> dict[str, Any]:
 
 
 def log_refusals(refusals: Iterable[tuple[Refusal, str, Any]]) -> None:
-    """Log, of refusals with the type and id of their entity, those that an operator wants to hear of."""
+    """Log the refusals that concern an operator; each comes with the type and id of its entity."""
     for refusal, entity_type, entity_id in refusals:
         _log_refusal(refusal, entity_type, entity_id)
 

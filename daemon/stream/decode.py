@@ -1,7 +1,7 @@
-"""From a raw change event to a decoded value. Pure: no I/O, no clock.
+"""Decode raw change events. Pure: no I/O, no clock.
 
-Updates and replaces alike are changes; a hand edit in Compass arrives as a replace. Images that the server does
-not have stay unknown here: whoever may read decides how to judge without them.
+Updates and replaces alike are changes; an edit by hand in Compass arrives as a replace. Images that the server does not
+have stay unknown here; ``daemon.stream.current`` reads the documents in their place.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _KINDS: Final = {"insert": Kind.CREATED, "update": Kind.UPDATED, "replace": Kind
 
 
 class EventSubject(StrEnum):
-    """What an event is about."""
+    """The subject of an event."""
 
     ENTITY = "entity"
     WORKFLOW = "workflow"
@@ -37,7 +37,7 @@ class StreamEvent:
     """One event of the stream.
 
     ``transaction`` is (session id, number) of the transaction it belongs to, None for a plain write. ``body`` is
-    the decoded event, of a large one about an entity a document that decodes what is asked for; ``change`` is set for
+    the decoded event; for a large entity, a document that decodes its values one by one. ``change`` is set for
     entities only.
     """
 
@@ -61,7 +61,7 @@ class StreamEvent:
 
 
 class Decoder:
-    """Decode events of the collections it was told about."""
+    """Decodes events of known collections."""
 
     def __init__(self, entity_types: Mapping[str, str], workflows: str, requests: str, effects: str) -> None:
         """``entity_types`` maps collection to entity type; the others are names of collections."""
@@ -77,7 +77,7 @@ class Decoder:
         """Return the event that ``raw`` holds."""
         try:
             return self._event(opened(raw.raw), raw)
-        except TooCostly:  # an id that is heavy by itself: nothing can be said of its event without it
+        except TooCostly:  # the id itself is heavy: every event needs it, at any cost
             return self._event(decoded(raw.raw), raw)
 
     def _event(self, body: Mapping[str, Any], raw: RawBSONDocument) -> StreamEvent:
@@ -123,7 +123,7 @@ class Decoder:
 
 
 def touched_paths(body: Mapping[str, Any]) -> frozenset[str] | None:
-    """Return the dotted paths that an event names, None for a replace: it names none, and any may have changed."""
+    """Return the dotted paths that an event names, None for a replace: any may have changed."""
     if body["operationType"] == "replace":
         return None
     description = body.get("updateDescription")
@@ -134,7 +134,7 @@ def touched_paths(body: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 def _touched_paths(body: Mapping[str, Any]) -> frozenset[str] | None:
-    """Return the same, None also where there are too many: then any may have changed, and the images tell."""
+    """Return the same, but None where there are too many: then the images are compared."""
     try:
         return touched_paths(body)
     except TooCostly:
@@ -142,7 +142,7 @@ def _touched_paths(body: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 def _transaction_of(body: Mapping[str, Any]) -> tuple[bytes, int] | None:
-    """Return what all events of one transaction share; plain writes carry no lsid (MONGODB.md, "Events")."""
+    """Return (session id, number), which all events of a transaction share; plain writes have none."""
     if "lsid" not in body or "txnNumber" not in body:
         return None
     return bytes(body["lsid"]["id"]), int(body["txnNumber"])

@@ -1,9 +1,9 @@
-"""Decisions that wait for the next transaction: while changes keep coming, nobody waits for them.
+"""Defer decisions to the next transaction while changes keep coming.
 
-A transaction has a price whatever it holds. Under a steady stream of changes that start nothing, each would be paid
-for a handful of decisions. So writes that are nothing but decisions are kept in memory, with their events, until
-something else is committed, they grow large, or ``LONGEST_S`` have passed since the last commit. What a crash takes
-away is read again from the checkpoint, and makes the same decisions.
+A transaction has a fixed cost. Under a steady stream of changes that start no execution, each transaction would store
+only a few decisions. So writes that are only decisions stay in memory, with their events, until other writes are
+committed, they grow large, or ``LONGEST_S`` have passed since the last commit. After a crash the reader reads the
+events again from the checkpoint and makes the same decisions.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ class Deferral:
 
     @property
     def rest_s(self) -> float:
-        """How long what waits may still wait, in seconds."""
+        """How long the decisions may still wait, in seconds."""
         return max(self._committed_at + LONGEST_S - self._monotonic(), 0.0)
 
     def takes(self, writes: Writes, events: Sequence[StreamEvent]) -> bool:
-        """Return whether writes may wait: they are few decisions and nothing else, and the last commit was just now."""
+        """Return whether writes may wait: they are only decisions, few of them, and the last commit was recent."""
         return (
             writes.is_quiet
             and self._monotonic() < self._committed_at + LONGEST_S
@@ -61,7 +61,7 @@ class Deferral:
         writes.refusals[:0] = self._writes.refusals
 
     def committed(self) -> None:
-        """Forget what waited: it is stored."""
+        """Forget the decisions that waited: they are stored."""
         self.taken_back()
         self._committed_at = self._monotonic()
 

@@ -1,4 +1,4 @@
-"""How long nobody read the stream: the longest time is kept, for the doctor to hold the oplog against.
+"""Keep the longest time for which no replica read the stream; the doctor compares it with the oplog.
 
 ``{_id: "downtime", kind: "downtime", longest_s, at}`` in workflow_state.
 """
@@ -9,11 +9,11 @@ from typing import Any, Final
 from pymongo.asynchronous.collection import AsyncCollection
 
 DOWNTIME_ID: Final = "downtime"
-_SHORTEST_S: Final = 60  # a shorter one is a restart or a failover, and no measure of anything
+_SHORTEST_S: Final = 60  # shorter times are restarts or failovers, and are not kept
 
 
 async def note_downtime(state: AsyncCollection[dict[str, Any]], saved_at: object, now: datetime) -> None:
-    """Keep the time since the checkpoint was saved, if nobody has been away for longer."""
+    """Keep the time since the checkpoint was saved, if it is the longest so far."""
     if not isinstance(saved_at, datetime):  # edited by hand
         return
     away_s = (now - saved_at).total_seconds()

@@ -1,7 +1,6 @@
-"""The entities for which something is due: an execution that ended at intake would overtake it (promise 3).
+"""Find the entities with due steps: an execution that ended at intake would overtake those steps (promise 3).
 
-That can be for an entity that was just created, too: it was deleted before and made again under its id, and what was
-begun for it then may still be queued.
+An entity that was just created may have due steps, too: it may have been deleted and created again under the same id.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +14,10 @@ from rules.identity import can_be_id, entity_key
 
 
 class DueEntities:
-    """Finds what is due in MongoDB, in one query for a batch, and asks nothing while nothing is queued at all."""
+    """Finds due steps in MongoDB with one query for a batch, and none while no execution is queued."""
 
     def __init__(self, executions: AsyncCollection[dict[str, Any]], is_idle: Callable[[], bool]) -> None:
-        """``is_idle`` tells whether this process knows of everything that is queued, and that there is nothing."""
+        """``is_idle`` returns whether this process knows that no execution is queued."""
         self._executions = executions
         self._is_idle = is_idle
 

@@ -1,7 +1,7 @@
-"""From a plan to its writes: who enters, numbered in stream order, and why the others do not.
+"""Turn a plan into its writes: executions numbered in stream order, and decisions on the refused entrants.
 
-The second half of intake. Everything here follows the order of the plan, so the numbers that executions get are
-their commit order (promise 3), and a workflow's switch knows the last number before it (promise 5).
+This is the second half of intake. It follows the order of the plan, so the numbers of executions are their commit order
+(promise 3), and the switch of a workflow knows the last number before it (promise 5).
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,9 +89,9 @@ class Enroller:
         ]
 
     async def enrol_page(self, entrants: Sequence[Entrant], checkpoint: Checkpoint) -> tuple[Writes, list[Refusal]]:
-        """Return the writes of one page of a sweep, and why some did not enter.
+        """Return the writes of one page of a sweep, and the refusals.
 
-        What could not be judged is recorded entity by entity, up to 100 of a page; the summary counts all.
+        Entities that could not be judged are recorded one by one, up to 100 of a page; the summary counts all.
         """
         writes, refusals = Writes(), []
         await self._admission.load(entrants)
@@ -111,7 +111,7 @@ class Enroller:
         return writes, refusals
 
     def start_over(self) -> None:
-        """Forget what a transaction that was not committed has left in memory."""
+        """Forget the state of a transaction that was not committed."""
         self._index.take_back()
         self._admission.forget()
 
@@ -122,7 +122,7 @@ class Enroller:
     async def _add_candidate(
         self, writes: Writes, item: Candidate, seq: int, now: datetime, queued: set[tuple[str, Any]] | None
     ) -> None:
-        """Add what one change starts. ``queued``: entities whose executions are queued; None: end none."""
+        """Add the executions of one change. ``queued``: entities with queued executions; None: end no execution."""
         refusals = list(item.refusals)
         for entrant in item.entrants:
             refusal = self._admission.refusal(entrant)
@@ -159,7 +159,7 @@ class Enroller:
         writes.answers.append(_answer(item.request_id, answer, now))
 
     def _add_head(self, writes: Writes, head: Head, stopped: dict[bytes, int]) -> None:
-        """Add a version. ``stopped``: what earlier ones of the plan stopped, which was not known when it was made."""
+        """Add a version. ``stopped``: the numbers up to which earlier versions in the plan stopped their workflows."""
         key = bson_bytes(head.workflow_id)
         head = replace(head, stopped_seq=max(head.stopped_seq, stopped.get(key, -1)))
         stopped[key] = head.stopped_seq

@@ -1,7 +1,7 @@
-"""The first start: the workflows as they are at one moment, and the stream from just after it.
+"""The first start: read the workflows as they are at one moment, and the stream from just after it.
 
-A snapshot read at operation time T gives the workflows; the stream begins at the first event after T, so nothing
-falls between the two. What happened to entities before is not looked at: a first start begins at now.
+A snapshot read at operation time T gives the workflows, and the stream begins at the first event after T, so no change
+falls between the two. Changes of entities before T are not read: a first start begins now.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ class FirstStart:
         log_edits(edits)
 
     async def _edits(self, at: Timestamp, seq: int, now: datetime) -> list[tuple[Head | None, Head]]:
-        """Return the workflows as they were at ``at``, each with what an earlier life of this database knew of it."""
+        """Return the workflows as they were at ``at``, each with its newest stored version."""
         known = WorkflowIndex(self._parse)
         await known.load(self._versions)
         pages = snapshot(self._database, self._workflows, at)
@@ -115,7 +115,7 @@ async def _put(
 
 
 async def _heads(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]]) -> list[Head]:
-    """Return what the workflows are now, where that differs from what an earlier life of this database left behind."""
+    """Return the versions of the workflows that differ from their newest stored versions."""
     existing = {bson_bytes(document["_id"]) for document in documents}
     gone = [head for head in known if bson_bytes(head.workflow_id) not in existing]
     await known.prepare((document["_id"], document) for document in documents)
@@ -125,9 +125,9 @@ async def _heads(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]]) -
 
 
 async def _used_numbers(executions: AsyncCollection[dict[str, Any]], now: datetime) -> int:
-    """Return a number that no execution of an earlier life is above: the milliseconds since 1970, 0 if there is none.
+    """Return a number that no stored execution exceeds: the milliseconds since 1970, 0 if there are no executions.
 
-    Switches compare numbers, so they must not start again where executions are left.
+    Switches compare numbers, so numbering must not start again at 0 where executions are left.
     """
     if await executions.find_one({}, {"_id": 1}) is None:
         return 0
@@ -135,7 +135,7 @@ async def _used_numbers(executions: AsyncCollection[dict[str, Any]], now: dateti
 
 
 async def _used_commits(versions: AsyncCollection[dict[str, Any]]) -> int:
-    """Return a commit number above those of the versions there are: replicas look for versions above what they saw."""
+    """Return a commit number above those of all versions: replicas look for versions above the number they saw."""
     newest = await versions.find_one(
         {"changed_seq": {"$type": "number"}}, {"changed_seq": 1}, sort=[("changed_seq", -1)]
     )
@@ -143,6 +143,6 @@ async def _used_commits(versions: AsyncCollection[dict[str, Any]]) -> int:
 
 
 async def _last_run(executions: AsyncCollection[dict[str, Any]]) -> Timestamp:
-    """Return the time of the last change that is known to have run: the ids of executions begin with it."""
+    """Return the time of the last change that started an execution: ids of executions begin with it."""
     newest = await executions.find_one({}, {"_id": 1}, sort=[("_id", -1)])
     return Timestamp(newest["_id"].generation_time, 1) if newest is not None else Timestamp(1, 1)

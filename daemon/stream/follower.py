@@ -1,7 +1,7 @@
-"""Follow the stream from the stored checkpoint: open it, read ahead, commit what has gathered, until something fails.
+"""Follow the stream from the stored checkpoint: open it, read ahead, commit batches, until something fails.
 
-One task reads replies into a bounded queue; a second commits what has gathered (natural batching: no timer, no added
-latency when idle). A stream that ends is an error. Nothing is tried again here: the reader starts anew.
+One task reads replies into a bounded queue; a second commits all replies that have gathered (natural batching: no
+timer, no added latency when idle). A stream that ends is an error. Nothing is retried here: the reader starts anew.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ from daemon.stream.source import Source
 from daemon.stream.user import StreamUser
 from daemon.telemetry import emit
 
-_LONGEST_SAVE_S: Final = 30.0  # also where the position does not move: its age tells every replica that it is read
-_GATHER_S: Final = 0.005  # while changes keep coming that start nothing: a getMore has its price, too
+_LONGEST_SAVE_S: Final = 30.0  # even if the position does not move: its age shows every replica that the stream is read
+_GATHER_S: Final = 0.005  # while changes come that start no execution: each getMore has a cost, too
 _ROOM_S: Final = 0.5  # how long at the most a commit waits for an executor that is behind
 _ROOM_LOOK_S: Final = 0.005
 
@@ -54,7 +54,7 @@ class Follower:
         pace: Pace,
         user: StreamUser,
     ) -> None:
-        """``source`` is that of a client of the reader's own: its open getMore holds a connection."""
+        """``source`` has a client of its own: the open getMore occupies a connection."""
         self._source = source
         self._intake = intake
         self._placement = placement
@@ -67,9 +67,9 @@ class Follower:
         self._mode = ReadMode.TOGETHER
 
     async def follow(self, on_open: Callable[[Checkpoint], Awaitable[None]]) -> None:
-        """Read and commit; ``on_open`` is told from which checkpoint, once the stream is open.
+        """Read and commit; ``on_open`` is called with the checkpoint once the stream is open.
 
-        Raise what ends it: ReadOtherwise or Resumed where the stream is to be opened anew, HistoryLost or
+        Raise the error that ends it: ReadOtherwise or Resumed where the stream is to be opened anew, HistoryLost or
         CheckpointCorrupt where a person has to decide, LeaseLost or the driver's error otherwise.
         """
         try:
@@ -99,7 +99,7 @@ class Follower:
             )
 
     async def _load(self) -> Checkpoint:
-        """Return the stored checkpoint, with everything that is read against it loaded."""
+        """Return the stored checkpoint, after loading the workflows and counts for it."""
         document = await self._placement.placed()
         checkpoint = checkpoint_from(document)
         here, now = await present_origin(self._source.state)
@@ -108,14 +108,14 @@ class Follower:
         await note_downtime(self._source.state, document.get("saved_at"), self._clock.now())
         await self._intake.load(replace(checkpoint, pipeline=self._source.pipeline_hash))
         self._placement.is_known = True
-        self._saved_at = -math.inf  # stored anew as soon as the stream is open: then everybody knows that it is read
+        self._saved_at = -math.inf  # store the position as soon as the stream is open: this shows that it is read
         return checkpoint
 
     def _explained(self, error: OperationFailure) -> Exception:
         return explained(error, self._mode, self._intake.checkpoint)
 
     async def _read_ahead(self, cursor: ChangeCursor, reply: Reply, ahead: ReadAhead, seen: str) -> None:
-        """Read ``reply`` and all that follow; raise why there are no more, once those are committed."""
+        """Read ``reply`` and those that follow; commit them, and raise the error that ended the stream."""
         events = 0
         while True:
             await ahead.put(reply)
@@ -149,13 +149,13 @@ class Follower:
             ahead.done(batch)
 
     async def _flush_in_time(self) -> None:
-        """Commit deferred decisions once they have waited for long enough."""
+        """Commit deferred decisions when their time is over."""
         while True:
             await asyncio.sleep(await self._intake.deferral_s())
             await self._intake.flush()
 
     def _is_save_due(self, token: Mapping[str, Any]) -> bool:
-        """Return whether the position is to be stored although nothing happened."""
+        """Return whether to store the position although there were no events."""
         if self._intake.ends_replay(token):
             return True
         idle_s, is_moved = time.monotonic() - self._saved_at, token != self._intake.checkpoint.token
@@ -171,14 +171,14 @@ class Follower:
         await self._wait_for_room()
 
     def _tell_structures(self, events: list[StreamEvent]) -> None:
-        """Say what a dropped or renamed collection means: its images are off, and our indexes may be gone."""
+        """Log that a dropped or renamed collection has no images, and have the indexes checked."""
         for event in events:
             if event.operation == "dropDatabase" or event.collection in self._source.watched:
                 emit(Event.IMAGES_OFF, collection=event.collection or self._source.database.name)
         self._user.collections_changed()
 
     async def _wait_for_room(self) -> None:
-        """Wait a moment if the executor is far behind: reading its work back later costs more than waiting now."""
+        """Wait a moment if the executor is far behind: loading its work later costs more than waiting now."""
         until = time.monotonic() + _ROOM_S
         while not self._user.has_room():
             if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""The parts of the stream that nobody saw: recorded, told, and kept until a person acknowledges them (promise 1).
+"""Record the lost parts of the stream and raise an alarm; a person acknowledges them (promise 1).
 
 ``{_id: "gap/<operation time>", kind: "gap", from, to, policy, acknowledged, changed_at, rescan?,
 requests?}``. ``rescan`` is the
@@ -18,7 +18,7 @@ from daemon.telemetry import emit
 
 
 def gap_id(lost_since: Timestamp) -> str:
-    """Return the id of the gap that begins at an operation time: the same however often it is found."""
+    """Return the id of the gap that begins at an operation time; finding the gap again gives the same id."""
     return f"gap/{lost_since.time}-{lost_since.inc}"
 
 
@@ -31,7 +31,7 @@ async def record_gap(
     read_from: Timestamp | None,
     rescan: dict[str, Any] | None = None,
 ) -> None:
-    """Store a gap, or how far it reaches by now, and raise the alarm, once.
+    """Store a gap, or its new end, and raise the alarm once.
 
     ``read_from``: the operation time from which the stream is read on, None where it is not.
     """
@@ -46,5 +46,5 @@ async def record_gap(
         {"$set": changes, "$setOnInsert": {"kind": "gap", "acknowledged": False}},
         upsert=True,
     )
-    if result.upserted_id is not None or read_from is not None:  # who halts tries again and again: one alarm
+    if result.upserted_id is not None or read_from is not None:  # a halted reader tries again: one alarm is enough
         emit(Event.HISTORY_LOST, gap_from=lost_from, gap_to=until, policy=str(policy), error=error)

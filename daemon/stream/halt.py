@@ -1,4 +1,4 @@
-"""What a person has to decide before the stream is read on: told to all replicas, and tried again with back-off.
+"""Halt the reader until a person decides: tell all replicas, and try again with back-off.
 
 ``{_id: "halt", kind: "halt", error, at}`` in workflow_state, from the first reader that halts to the next that reads.
 """
@@ -31,9 +31,10 @@ class Halt:
         self.error: str | None = None
 
     async def begin(self, error: Exception) -> float:
-        """Say why this reader halts; return for how many seconds it leaves the role to others.
+        """Log and store why this reader halts; return for how many seconds it leaves the role to others.
 
-        The log tells it once. What is stored is told by every replica; where MongoDB does not answer, at the next try.
+        The log has one line for each reason. Every replica shows the stored reason; where MongoDB does not answer, the
+        reason is stored at the next try.
         """
         if isinstance(error, CheckpointCorrupt) and self.error != str(error):
             emit(Event.CHECKPOINT_CORRUPT, error=error)
@@ -48,6 +49,6 @@ class Halt:
         return pause_s
 
     async def end(self) -> None:
-        """Tell that the stream is read; raise the driver's error if MongoDB does not answer."""
+        """Remove the stored reason: the stream is read. Raise the driver's error if MongoDB does not answer."""
         self.error, self._next_s = None, self._shortest_s
         await self._state.delete_one({"_id": HALT_ID})

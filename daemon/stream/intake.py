@@ -1,4 +1,4 @@
-"""Take in what the stream brings and what sweeps find, in order, under the checkpoint."""
+"""Take in the events of the stream and the entrants of sweeps, in order, under the checkpoint."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class Intake:
 
     @property
     def is_deferring(self) -> bool:
-        """Whether decisions wait to be committed: nothing else has come of the changes of the last moment."""
+        """Whether decisions wait to be committed."""
         return self._committer.deferral.position is not None
 
     async def deferral_s(self) -> float:
@@ -72,7 +72,7 @@ class Intake:
         """Start from ``checkpoint``, with the workflows as they are stored; raise CheckpointCorrupt if they differ."""
         self._committer.deferral.taken_back()
         if checkpoint.replayed_until:
-            at = checkpoint.cluster_time.as_datetime()  # to a second: the checkpoint knows no more
+            at = checkpoint.cluster_time.as_datetime()  # to a second, as the checkpoint holds it
             self._index.replace(await self._past.heads(at if checkpoint.token is None else at + _SECOND))
         else:
             await self._index.load(self._versions)
@@ -86,7 +86,7 @@ class Intake:
 
         ``token`` is the position after all of them where it is further than the last event's. Raise LeaseLost when
         another reader has moved the checkpoint, and the driver's error when the database does not answer: then
-        nothing may be assumed, and everything is to be loaded again.
+        it is unknown whether the transaction was committed, and ``load`` must be called.
         """
         async with self.lock:
             try:
@@ -100,7 +100,7 @@ class Intake:
                     structures += await self._bisection.take(unread, token)
                 return structures
             except BaseException:
-                self._enroller.start_over()  # a sweep may look at the index before everything is loaded again
+                self._enroller.start_over()  # a sweep may read the index before it is loaded again
                 raise
 
     async def flush(self) -> None:
@@ -109,19 +109,19 @@ class Intake:
             await self._bisection.flush()
 
     async def save(self, token: Mapping[str, Any]) -> None:
-        """Move the checkpoint to a position before which nothing happened that concerns us."""
+        """Move the checkpoint to a position before which there were no events for us."""
         async with self.lock:
             await self._bisection.flush()
             if self.ends_replay(token):
                 await self._end_replay()
-            # Where the token can one day not be used, the stream is opened at this time: it must not grow old.
+            # If the token cannot be used one day, the stream is opened at this time, so it must stay recent.
             cluster_time = cluster_time_of(token) or self.checkpoint.cluster_time
             await self._committer.commit(Writes(), replace(self.checkpoint, token=token, cluster_time=cluster_time))
 
     async def take_entrants(self, entrants: Sequence[Entrant], write: Write) -> None:
         """Commit the entrants of one page of a sweep, with what ``write`` adds to the transaction.
 
-        ``write`` is given the number of entrants admitted and the refusals of the others, and may be asked twice.
+        ``write`` is called with the number of admitted entrants and the refusals of the others, perhaps twice.
         An entrant that cannot be stored is recorded and left out (promise 8). Must be called with ``lock`` held;
         raises as ``take`` does.
         """
@@ -129,7 +129,7 @@ class Intake:
         await self._pages.take(entrants, write)
 
     async def take_late(self, event: StreamEvent) -> None:
-        """Take in a request that the stream does not bring; raises as ``take`` does."""
+        """Take in a request that is not in the stream; raises as ``take`` does."""
         async with self.lock:
             await self._bisection.flush()
             try:
@@ -151,11 +151,11 @@ class Intake:
         return self._committer.has_begun and self.checkpoint.replayed_until != ""
 
     def ends_replay(self, token: Mapping[str, Any]) -> bool:
-        """Return whether everything that was read before lies before ``token``."""
+        """Return whether ``token`` is behind everything that was read before."""
         return self.is_replaying and str(token["_data"]) > self.checkpoint.replayed_until
 
     async def _end_replay(self) -> None:
-        """Take up the workflows as they are: what follows was not read before."""
+        """Load the present workflows: the events that follow were not read before."""
         await self._bisection.flush()
         await self._index.load(self._versions)
         self._enroller.start_over()

@@ -1,7 +1,7 @@
-"""Answer the requests that nobody will read from the stream any more: they were inserted in a gap.
+"""Answer the requests that were inserted in a gap: the stream no longer brings them.
 
-Each is taken in by a transaction of its own with its answer, so what is cut off can be repeated. Only those that were
-there at the operation time from which the stream is read on: the others are in the stream.
+Each is taken in by a transaction of its own with its answer, so that the work can be repeated after a crash. Requests
+that were inserted after the operation time from which the stream is read on are in the stream.
 """
 
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ class LateRequests:
                 await self._intake.take_late(self._event(request, at))
 
     async def _there(self, at: Timestamp) -> AsyncIterator[Any]:
-        """Yield the ids of what was there; where the server does not keep that time, of what looks older."""
+        """Yield the ids of the requests at that time; where the server no longer keeps it, of those that look older."""
         try:
             pages = snapshot(self._database, self._name, at, filter=_UNANSWERED, projection={"_id": 1})
             async for page in pages:

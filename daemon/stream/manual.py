@@ -1,8 +1,8 @@
 """Requests: documents that people insert to run a workflow by hand or to act on an execution, answered in place.
 
-``{workflow_id, entity_id, entity_type?, force?}`` runs a workflow for an entity. Ids may be given as text: tried as
-they are, then as an ObjectId. Conditions and enrollment are asked unless ``force`` is true; a workflow that is not
-active runs for nobody. ``{execution_id, do, as?, step?}`` is a command: see ``daemon.executions.command``.
+``{workflow_id, entity_id, entity_type?, force?}`` runs a workflow for an entity. A text id is tried as it
+is, then as an ObjectId. Conditions and enrollment are checked unless ``force`` is true; a workflow that is not active
+does not run. ``{execution_id, do, as?, step?}`` is a command: see ``daemon.executions.command``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _RUN_KEYS: Final = ("workflow_id", "entity_id", "entity_type", "force")
 
 
 class RequestRefused(ReflexdError):
-    """A request cannot be done; the message is the answer."""
+    """A request is refused; the message is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ManualRun:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRequest:
-    """A request to act on an execution: it is answered when that was tried."""
+    """A request with a command on an execution: the answer is the result of the command."""
 
     request_id: Any
     command: Command
@@ -67,7 +67,7 @@ class Manual:
     def plan(
         self, event: StreamEvent, entities: Mapping[tuple[str, Any], Mapping[str, Any]]
     ) -> ManualRun | ExecutionRequest:
-        """Return what a request asks for; raise RequestRefused or CommandRefused with the answer otherwise."""
+        """Return the run or command of a request; raise RequestRefused or CommandRefused with the answer."""
         request = event.document or {}
         if "do" in request or "execution_id" in request:
             return ExecutionRequest(event.document_id, command_from(request))
@@ -170,7 +170,7 @@ def _check(request: Mapping[str, Any]) -> None:
 
 
 def _readings(given: Any) -> list[Any]:
-    """Return what an id in a request may mean: itself, and the ObjectId that a text spells."""
+    """Return the ids that an id in a request may mean: itself, and the ObjectId that a text spells."""
     if isinstance(given, str) and ObjectId.is_valid(given):
         return [given, ObjectId(given)]
     return [given]

@@ -1,8 +1,8 @@
-"""The causes of the transaction that the stream is in: who wrote what, for the changes that follow.
+"""The causes of the transaction that the stream is in: which execution wrote which entity.
 
 All events of a transaction are contiguous and share lsid and txnNumber, and the daemon inserts its cause record
-first; so the reader meets the causes before their effects, and may forget them when an event of another transaction
-arrives. A transaction may end between two batches, so they are part of the checkpoint.
+first. So the reader reads the causes before their effects, and may forget them at the first event of another
+transaction. A transaction may end between two batches, so they are part of the checkpoint.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class OpenCauses:
         return self if transaction is not None and transaction == self.transaction else NO_CAUSES
 
     def with_records(self, transaction: _Transaction | None, records: object) -> "OpenCauses":
-        """Return these causes and those of a record that was met in ``transaction``; what is no cause is left out."""
+        """Return these causes and those of a record that was met in ``transaction``; malformed causes are left out."""
         if transaction is None or not isinstance(records, list):
             return self
         known = (*self.records, *(record for record in records if _is_cause(record)))

@@ -1,7 +1,7 @@
-"""Where and how the stream is opened, and what it means when that fails.
+"""Open the stream at a position, and classify the errors of the stream.
 
-An event over 16 MB fails the whole reply it is in, good events before it included (MONGODB.md, "Stream position").
-So the stream is then read one event at a time up to it, that one without its images, and many at a time after it.
+An event over 16 MB fails its whole reply, with the events before it (MONGODB.md, "Stream position"). Then the stream is
+read one event at a time up to that event, that event without its images, and many at a time after it.
 """
 
 from enum import Enum
@@ -15,7 +15,7 @@ from daemon.stream.cursor import REPLY_EVENTS, ChangeCursor, Position, Reply
 
 
 class ReadMode(Enum):
-    """How the stream is read."""
+    """The way in which the stream is read."""
 
     TOGETHER = "together"  # many events at a time, with images
     SINGLY = "singly"  # one at a time, with images: an event too large for the server is near
@@ -32,7 +32,7 @@ class ReadMode(Enum):
             case ReadMode.TOGETHER:
                 return False
             case ReadMode.SINGLY:
-                return events >= REPLY_EVENTS  # the reply that failed is behind us
+                return events >= REPLY_EVENTS  # the events of the reply that failed are behind us
             case ReadMode.LEAN:
                 return events >= 1
 
@@ -65,7 +65,7 @@ async def open_stream(cursor: ChangeCursor, checkpoint: Checkpoint, pipeline: st
 
 
 def explained(error: OperationFailure, mode: ReadMode, checkpoint: Checkpoint) -> Exception:
-    """Return what an error of the stream means for the reader."""
+    """Return the error that tells the reader what to do after an error of the stream."""
     if error.code == EVENT_TOO_LARGE_CODE and mode is not ReadMode.LEAN:
         return ReadOtherwise(mode.narrower)
     if error.code in HISTORY_LOST_CODES:

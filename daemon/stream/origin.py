@@ -1,8 +1,8 @@
-"""Where a checkpoint was written: which replica set, and which collection of which database.
+"""The origin of a checkpoint: the replica set and the collection in which it was written.
 
-A position of another cluster resumes in silence (MONGODB.md, "Stream position"), and the same data restored beside
-its old checkpoint would come again as creations. Names tell neither apart. The collection's UUID is given by the
-server, needs no privilege that the daemon lacks, and changes with every restore by documents; the id of the replica
+A server resumes at a position of another cluster without an error (MONGODB.md, "Stream position"), and restored data
+beside an old checkpoint would arrive again as creations. Names do not reveal either case. The server gives every
+collection a UUID, which needs no further privilege and changes with every restore by documents. The id of the replica
 set differs where files were copied, and is compared where the daemon may read it.
 """
 
@@ -20,14 +20,14 @@ from daemon.mongo.failure import is_forbidden
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """``replica_set_id`` and ``collection`` are None where nobody could tell: then they are not compared."""
+    """``replica_set_id`` and ``collection`` are None where unknown: then they are not compared."""
 
     replica_set: str
     replica_set_id: str | None = None
     collection: str | None = None
 
     def difference(self, other: "Origin") -> str | None:
-        """Return what tells ``other`` apart from this origin, None if nothing does."""
+        """Return the difference between ``other`` and this origin, None if there is none."""
         if self.replica_set != other.replica_set:
             return f"replica set '{self.replica_set}', found '{other.replica_set}'"
         for name in ("replica_set_id", "collection"):
@@ -37,7 +37,7 @@ class Origin:
         return None
 
     def to_document(self) -> dict[str, Any]:
-        """Return the fields of the checkpoint that tell its origin."""
+        """Return the fields of the checkpoint that hold its origin."""
         return {
             "replica_set": self.replica_set,
             "replica_set_id": self.replica_set_id,
@@ -46,14 +46,14 @@ class Origin:
 
 
 def origin_from(document: Mapping[str, Any]) -> Origin:
-    """Return the origin that a checkpoint tells; a checkpoint of an older daemon knows the replica set only."""
+    """Return the origin in a checkpoint; one of an older daemon holds only the replica set."""
     found = {name: document.get(name) for name in ("replica_set_id", "collection")}
     known = {name: value for name, value in found.items() if isinstance(value, str)}
     return Origin(document["replica_set"], **known)
 
 
 async def present_origin(state: AsyncCollection[dict[str, Any]]) -> tuple[Origin, Timestamp]:
-    """Return the origin of what is written to the collection ``state`` now, and the server's operation time.
+    """Return the present origin of the collection ``state``, and the server's operation time.
 
     Raise the driver's error if the database does not answer.
     """

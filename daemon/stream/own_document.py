@@ -1,6 +1,7 @@
-"""A workflow or a request that somebody made megabytes large by hand: read as far as it can be valid.
+"""Decode a workflow or request of several megabytes only as far as it can be valid.
 
-What defines a workflow may have 256 KB. To decode more takes tenths of a second in one piece, for an error (promise 8).
+The definition of a workflow may have 256 KB. Decoding more would take tenths of a second, only for an error (promise
+8).
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from daemon.mongo.heavy import MOST_NAMES, HeavyDocument, opened
 from rules.limit import MOST_BYTES
 from rules.other_key import DEFINING_KEYS, MOST_KEYS
 
-_MOST_BYTES: Final = MOST_BYTES + 64 * 1024  # what defines a workflow, and small values beside it
+_MOST_BYTES: Final = MOST_BYTES + 64 * 1024  # the definition of a workflow, and small values beside it
 _FIRST: Final = frozenset({"_id", "status", *DEFINING_KEYS})
 _DOCUMENT: Final = "fullDocument"
 _NOT_ASKED_FOR: Final = frozenset({_DOCUMENT, "fullDocumentBeforeChange", "updateDescription"})
@@ -31,9 +32,9 @@ def readable_event(event: HeavyDocument) -> Mapping[str, Any]:
 
 
 def readable(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return ``document``; of a heavy one what defines a workflow and then the smallest values, up to 320 KB.
+    """Return ``document``; of a heavy one the defining keys and then the smallest values, up to 320 KB.
 
-    What was to define it and is larger is binary data of that size, for an error that tells it; the rest is empty.
+    A larger defining value becomes binary data of its size, so that the error shows the size; the rest is empty.
     """
     if not isinstance(document, HeavyDocument):
         return document

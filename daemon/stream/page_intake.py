@@ -1,6 +1,6 @@
-"""Commit the entrants of a sweep's page, or of the search for lost creations: together, or without those at fault.
+"""Commit the entrants of a sweep's page, or of the search for lost creations, without those that cannot be stored.
 
-What one document holds ends neither the page nor the service (promise 8): an entrant that cannot be stored is found by
+One bad document ends neither the page nor the service (promise 8): an entrant that cannot be stored is found by
 halving, recorded, and left out.
 """
 
@@ -16,7 +16,9 @@ from daemon.stream.entrant import Entrant
 from daemon.stream.writes import Operations, Writes
 from rules.explain import Refusal
 
-Write = Callable[[int, Sequence[Refusal]], Operations]  # told how many were enqueued, and why the others were not
+Write = Callable[
+    [int, Sequence[Refusal]], Operations
+]  # called with the number of enqueued entrants, and the refusals of the others
 
 
 class PageIntake:
@@ -29,7 +31,7 @@ class PageIntake:
     async def take(self, entrants: Sequence[Entrant], write: Write) -> None:
         """Commit a page and what ``write`` adds to its last transaction; raises as ``Intake.take`` does."""
         parts, enqueued, refusals = [entrants], 0, list[Refusal]()
-        smallest: Sequence[Entrant] | None = None  # one entrant that is refused: if that fails, nothing helps
+        smallest: Sequence[Entrant] | None = None  # one refused entrant: if even that fails, the error is raised
         while parts:
             part = parts.pop()
             is_whole = part is entrants
@@ -64,7 +66,7 @@ class PageIntake:
 
 
 def _smaller(part: Sequence[Entrant], error: Exception) -> list[Sequence[Entrant]]:
-    """Return what to commit in the place of a part that failed, the first last: halves, or the entrant refused."""
+    """Return the parts to commit instead of one that failed, the first last: halves, or the entrant as refused."""
     if len(part) > 1:
         middle = len(part) // 2
         return [part[middle:], part[:middle]]

@@ -1,9 +1,9 @@
 """The workflows as they were in a span of the stream that is read again.
 
-A reset of the checkpoint into the past reads old edits again. What they made is in ``workflow_versions`` already, so
-they switch nothing now: changes of the span are judged by the versions that were in force, and nothing is written of
-any workflow (FAILURES.md, "--reset-checkpoint into the past"). Where old versions have been dropped, the oldest one
-that is left stands for them.
+After a reset of the checkpoint into the past, old edits are read again. Their versions are in ``workflow_versions``
+already, so the edits switch nothing now: changes of the span are judged by the versions that were in force, and no
+version is written (FAILURES.md, "--reset-checkpoint into the past"). Where old versions have been removed, the oldest
+one left stands for them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _FIELDS: Final = {"workflow_id": 1, "version": 1, "since": 1, "at": 1, "status":
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Of events that are read again: what their edits had made of the workflows, by token, and the requests among
+    """Results of events that are read again: the versions that their edits made, by token, and the requests among
     them that were answered.
     """
 
@@ -33,7 +33,7 @@ class Replayed:
 
 
 class Past:
-    """Finds the versions that were in force at a time, and what was answered since."""
+    """Finds the versions that were in force at a time, and the requests answered since."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Past:
         return [head for head in heads if head is not None]
 
     async def replayed(self, events: Sequence[StreamEvent]) -> Replayed:
-        """Return what the edits and requests among events that are read again had come to."""
+        """Return the results of the edits and requests among events that are read again."""
         heads: dict[str, Head] = {}
         for event in events:
             head = await self._edited(event.document_id, event.at) if event.subject is EventSubject.WORKFLOW else None
@@ -67,7 +67,7 @@ class Past:
         return Replayed(heads, frozenset(bson_bytes(request["_id"]) for request in answered))
 
     async def _edited(self, workflow_id: Any, at: datetime) -> Head | None:
-        """Return a workflow as an edit ``at`` that time left it, None if nothing is known of it."""
+        """Return a workflow as an edit ``at`` that time left it, None if there is no version of it."""
         found = await self._versions.find({"workflow_id": {"$eq": workflow_id}}, _FIELDS).sort("version", 1).to_list()
         return await self._head(found, at, is_included=True) if found else None
 
@@ -81,7 +81,9 @@ class Past:
         head = await head_from(document, self._parse)
         newest = versions[-1]
         is_over = newest.get("is_deleted") or newest.get("status") == Status.STOPPED
-        return replace(head, status=Status.STOPPED) if is_over else head  # nothing is begun that is ended by now
+        return (
+            replace(head, status=Status.STOPPED) if is_over else head
+        )  # a workflow that has ended by now begins no execution
 
 
 def _in_force(versions: Sequence[Mapping[str, Any]], at: datetime, *, is_included: bool) -> Mapping[str, Any] | None:

@@ -1,8 +1,8 @@
-"""Place the checkpoint where there is none: a first start makes one, and one that somebody dropped is put back.
+"""Store a checkpoint where there is none: at a first start, or after somebody deleted it.
 
-Only a replica that has read the stream knows the position. It puts a dropped checkpoint back as soon as it misses
-it, even where another replica reads by then. A replica that has not read, in a database with stored versions, waits
-for that up to ``PUT_BACK_S``: if it began anew at once, everything since the dropped position would be lost.
+Only a replica that has read the stream knows the position. It puts a deleted checkpoint back as soon as it notices,
+even if another replica reads by then. In a database with stored versions, a replica that has not read waits for that up
+to ``PUT_BACK_S``: if it began anew at once, all changes since the deleted position would be lost.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from daemon.stream.intake import Intake
 from daemon.stream.origin import Origin, present_origin
 from daemon.stream.source import Source
 
-PUT_BACK_S: Final = 3.0  # how long a checkpoint that somebody dropped is waited for
+PUT_BACK_S: Final = 3.0  # how long to wait until another replica puts a deleted checkpoint back
 _LOOK_S: Final = 0.1
 
 
@@ -44,10 +44,10 @@ class Placement:
         self._intake = intake
         self._clock = clock
         self._first_start = first_start
-        self.is_known = False  # whether the position in memory is the newest there is: others may have read on since
+        self.is_known = False  # whether the position in memory is the newest: other replicas may have read on since
 
     async def placed(self) -> Mapping[str, Any]:
-        """Return the stored checkpoint, put back or made now where there is none; raise the driver's error."""
+        """Return the stored checkpoint; put it back or make one where there is none. Raise the driver's error."""
         document = await self._found()
         if document is None and not self.is_known:
             document = await self._put_back_elsewhere()
@@ -59,7 +59,7 @@ class Placement:
         return document
 
     async def keep(self) -> None:
-        """Put the checkpoint back where it was dropped under this reader; later, if MongoDB does not answer."""
+        """Put the checkpoint back if it was deleted while this reader read; try later if MongoDB does not answer."""
         try:
             if await self._found() is not None:
                 self.is_known = False
@@ -74,7 +74,7 @@ class Placement:
         return await self._source.state.find_one({"_id": CHECKPOINT_ID})
 
     async def _put_back_elsewhere(self) -> Mapping[str, Any] | None:
-        """Return the checkpoint that another replica puts back, None if no replica does so in time, or ever read."""
+        """Return the checkpoint that another replica puts back, None if none does in time, or no replica ever read."""
         until = time.monotonic() + PUT_BACK_S
         document = None
         while document is None and time.monotonic() < until and await self._has_lived():
@@ -83,7 +83,7 @@ class Placement:
         return document
 
     async def _put_back(self, origin: Origin) -> bool:
-        """Store the checkpoint of this process where somebody dropped it, and not the whole database with it."""
+        """Store the checkpoint of this process if somebody deleted it, but not if the whole database was dropped."""
         if not self.is_known or not await self._has_lived():
             return False
         known = self._intake.checkpoint
@@ -93,5 +93,5 @@ class Placement:
         return True
 
     async def _has_lived(self) -> bool:
-        """Return whether a daemon has worked here before: otherwise there is nothing to wait for."""
+        """Return whether a daemon has worked on this database before."""
         return await self._versions.find_one({}, {"_id": 1}) is not None

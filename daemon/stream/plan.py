@@ -1,7 +1,7 @@
-"""What a batch of events asks for, in stream order: the first half of intake, without asking MongoDB.
+"""Plan a batch of events in stream order: the first half of intake, without MongoDB.
 
-Workflow edits take effect at their own place among the changes around them. Enrollment, throttling and numbers come
-afterwards: they need what is stored.
+Workflow edits take effect at their own place among the changes around them. Enrollment, throttling and numbering come
+afterwards, because they need stored documents.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +26,14 @@ from rules.workflow import Workflow
 
 MAX_WRITES: Final = 1_500  # of one transaction
 MOST_JUDGED: Final = 200_000  # conditions between two commits
-FINDINGS_A_WRITE: Final = 8  # what did not run counts by what is stored of it
-BYTES_AN_EDIT: Final = 1_024  # a larger workflow counts as several writes: a plan compares few of the largest
-BYTES_A_WRITE: Final = 4_096  # a larger document counts as several writes: a transaction stays near 8 MB
+FINDINGS_A_WRITE: Final = 8  # a refusal counts by its stored findings
+BYTES_AN_EDIT: Final = 1_024  # a larger workflow counts as several writes, so that a plan compares few of the largest
+BYTES_A_WRITE: Final = 4_096  # a larger document counts as several writes, so that a transaction stays near 8 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One change and what its workflows say of it; ``chunk`` is above 0 where a change spans transactions."""
+    """One change and the verdicts of its workflows; ``chunk`` is above 0 where a change spans transactions."""
 
     change: Change
     entrants: Sequence[Entrant]
@@ -46,7 +46,7 @@ Item = Candidate | Head | ManualRun | ExecutionRequest | Answer
 
 @dataclass(slots=True)
 class Plan:
-    """What to commit together: the items in order, and the position after them."""
+    """The items to commit together, in order, and the position after them."""
 
     items: list[Item] = field(default_factory=list)
     consumed: int = 0  # events handled completely
@@ -54,14 +54,14 @@ class Plan:
     causes: OpenCauses = field(default_factory=OpenCauses)
     last: StreamEvent | None = None  # the last event handled completely
     structures: list[StreamEvent] = field(default_factory=list)
-    rewritten: list[Any] = field(default_factory=list)  # workflows of which only the answers may be others now
+    rewritten: list[Any] = field(default_factory=list)  # workflows saved without a new version
     writes: int = 0
     most_writes: int = MAX_WRITES
     judged: int = 0  # conditions
 
 
 class Planner:
-    """Plans batches against the workflow index, which it moves along."""
+    """Plans batches against the workflow index, and applies edits to the index."""
 
     def __init__(self, index: WorkflowIndex, manual: Manual, *, max_depth: int) -> None:
         self._index = index
@@ -78,8 +78,8 @@ class Planner:
     ) -> Plan:
         """Return the plan for as many of ``events`` as fit one transaction of about ``most_writes``.
 
-        ``done``: how many workflows of the first event were handled by an earlier transaction. It is made in slices
-        of time, and the index must not be changed meanwhile by anybody else.
+        ``done``: how many workflows of the first event were handled by an earlier transaction. The event loop
+        turns meanwhile, and nothing else may change the index.
         """
         await self._index.prepare(_edits_in(events, current))
         plan = Plan(done=done, causes=causes, most_writes=most_writes)
@@ -122,7 +122,7 @@ class Planner:
             return
         change = _completed(change, plan.causes, current)
         kept = kept_of(change)
-        weight = 2 + kept.size // BYTES_A_WRITE  # an execution, which keeps a deleted entity, and its enrollment
+        weight = 2 + kept.size // BYTES_A_WRITE  # the execution, with a deleted entity in it, and its enrollment
         start, room = plan.done, max((plan.most_writes - plan.writes) // weight, 1)
         entrants: list[Entrant] = []
         refusals: list[Refusal] = []
@@ -185,7 +185,7 @@ def _completed(change: Change, causes: OpenCauses, current: Current) -> Change:
 
 
 def _edits_in(events: Sequence[StreamEvent], current: Current) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """Yield the id and the new document of every workflow that was saved, as the planner will look at it."""
+    """Yield the id and the new document of every workflow that was saved."""
     for event in events:
         document = _edit_of(event, current) if event.subject is EventSubject.WORKFLOW else None
         if document is not None:

@@ -1,7 +1,7 @@
-"""What was read from the stream and is not committed yet: a few replies, committed together as they have gathered.
+"""Hold the replies that were read from the stream and are not committed yet; a commit takes all that have gathered.
 
-A reply is decoded when it arrives, in the time in which a commit waits for the server. A heavy one is taken in parts,
-each decoded only then: few large documents are in memory decoded, and nothing that is done for one commit takes long.
+A reply is decoded when it arrives, while a commit waits for the server. A heavy reply is taken in parts, each decoded
+only then: so few large documents are decoded in memory at a time, and the work for one commit is short.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from bson.raw_bson import RawBSONDocument
 from daemon.stream.cursor import Reply
 from daemon.stream.decode import Decoder, StreamEvent
 
-MOST_EVENTS: Final = 1_000  # from then on no reply is added: a transaction has its price whatever it holds
+MOST_EVENTS: Final = 1_000  # from then on no reply is added
 BYTES_AT_ONCE: Final = 1024 * 1024  # likewise; decoded in about 10 ms
 _REPLIES: Final = 4
 
@@ -34,7 +34,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is taken in together: some events, and the position after them where it is further than the last one's."""
+    """Events to commit together, and the position after them where it is further than that of the last event."""
 
     events: list[StreamEvent]
     token: Mapping[str, Any] | None
@@ -58,7 +58,7 @@ class ReadAhead:
         return self._queue.empty() and not self._is_amid_reply
 
     async def put(self, reply: Reply) -> None:
-        """Add what one round trip brought, once there is room."""
+        """Add the reply of one round trip, once there is room."""
         size = sum(len(event.raw) for event in reply.events)
         if size <= self._bytes_at_once:
             decoded = [self._decoder.decode(raw) for raw in reply.events]
@@ -72,7 +72,7 @@ class ReadAhead:
         await self._queue.put(_Read(last[0], (), reply.token, last[1]))
 
     async def next_batch(self) -> Batch:
-        """Return what has gathered, at least one reply or part, bounded by events and bytes; ``done`` tells its end."""
+        """Return the gathered replies, at least one or a part, bounded by events and bytes; then call ``done``."""
         reads = [await self._queue.get()]
         while not self._queue.empty() and self._has_room(reads):
             reads.append(self._queue.get_nowait())
@@ -88,12 +88,12 @@ class ReadAhead:
         return _count(reads) < self._most_events and sum(read.size for read in reads) < self._bytes_at_once
 
     def done(self, batch: Batch) -> None:
-        """Tell that a batch is committed."""
+        """Note that the batch is committed."""
         for _ in range(batch.reads):
             self._queue.task_done()
 
     async def all_done(self) -> None:
-        """Return once everything that was put in is committed."""
+        """Return once all replies are committed."""
         await self._queue.join()
 
 

@@ -27,7 +27,7 @@ from daemon.stream.trial import Trials
 from daemon.stream.user import StreamUser
 from daemon.telemetry import emit
 
-_FLUSH_S: Final = 1.0  # for what was deferred, at a stop
+_FLUSH_S: Final = 1.0  # for committing the deferred decisions at a stop
 _BACK_OFF_S: Final = (0.1, 30.0)
 
 
@@ -55,7 +55,7 @@ class Reader:
         self._may_read = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._task = Background("reader", self._run, on_death)
-        self._untold_epoch: int | None = None  # of a lease under which nothing was read yet
+        self._untold_epoch: int | None = None  # of a lease under which the stream was not opened yet
         self.is_reading = False
 
     @property
@@ -72,16 +72,16 @@ class Reader:
         self._task.start()
 
     async def stop(self) -> None:
-        """Stop reading; what was read and not committed is read again by the next reader."""
+        """Stop reading; the next reader reads uncommitted events again."""
         self._may_read.clear()
         await self._task.stop()
         self.is_reading = False
-        with suppress(TimeoutError, LeaseLost, PyMongoError):  # whoever reads next makes these decisions again
+        with suppress(TimeoutError, LeaseLost, PyMongoError):  # the next reader makes these decisions again
             async with asyncio.timeout(_FLUSH_S):
                 await self._intake.flush()
 
     def allow(self, epoch: int, *, after_crash: bool) -> None:
-        """Read from now on: the lease is ours. ``after_crash``: whoever had it did not give it up."""
+        """Read from now on: the lease is ours. ``after_crash``: its last holder did not give it up."""
         if after_crash:
             self._trials.begin()
         self._untold_epoch = epoch
@@ -113,7 +113,7 @@ class Reader:
             if isinstance(error, ReadOtherwise):
                 emit(Event.READER_REOPENED, attempt=1, delay_s=0, error=error)
                 continue
-            # It went well for a time or took something in: what failed before that is over.
+            # It read for a while or committed something: earlier failures no longer count.
             if time.monotonic() - began > _BACK_OFF_S[1] or self._metrics.changes > changes:
                 pause, attempt = _BACK_OFF_S[0], 0
             attempt += 1
@@ -129,16 +129,16 @@ class Reader:
             await asyncio.wait([self._following])
         finally:
             await cancelled(self._following)
-        # Asked for in any case: then asyncio knows that it was seen.
+        # Retrieved in any case, otherwise asyncio warns that it was not.
         error = None if self._following.cancelled() else self._following.exception()
         if not self._may_read.is_set():
             return None
         if error is not None and not isinstance(error, Exception):
             raise error
-        return error  # also one that no code expected: whatever a document holds, the queue goes on (promise 8)
+        return error  # unexpected errors, too: the queue of executions goes on (promise 8)
 
     async def _opened(self, checkpoint: Checkpoint) -> None:
-        """Tell that the stream is read; the log tells it once under each lease, and from where on."""
+        """Note that the stream is read; log the position once for each lease."""
         await self._halt.end()
         self.is_reading = True
         if self._untold_epoch is not None:
@@ -150,7 +150,7 @@ class Reader:
     async def _give_back(self, error: Exception) -> None:
         """Halt, and give the role back: a person has to decide.
 
-        That person may start another replica for it, so any replica may try, this one again after a pause.
+        The person may start another replica, so any replica may try; this one tries again after a pause.
         """
         pause_s = await self._halt.begin(error)
         self._may_read.clear()

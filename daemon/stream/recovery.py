@@ -1,7 +1,8 @@
-"""Go on after history was lost, as the policy says: halt, resume from now, or resume and look for lost creations.
+"""Go on after history was lost, by the policy: halt, resume from now, or resume and search for lost creations.
 
 Resuming is a first start that replaces the checkpoint: the workflows as they are at operation time T, the stream from
-just after it. Lost creations are searched for, and requests answered whatever the policy, before the stream is read on.
+just after it. Before the stream is read on, lost creations are
+searched for if the policy says so, and lost requests are answered.
 """
 
 from typing import Any
@@ -65,7 +66,7 @@ class Recovery:
         )
 
     async def finish(self) -> None:
-        """Take in what every gap has left behind, where that is not done; the intake must have been loaded."""
+        """Take in the lost creations and requests of every gap that is not done; the intake must have been loaded."""
         pending = {"kind": "gap", "$or": [{"rescan.is_done": False}, {"requests.is_done": False}]}
         for gap in await self._state.find(pending).sort("from", 1).to_list():
             if not gap.get("rescan", {}).get("is_done", True):

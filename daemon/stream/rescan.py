@@ -1,7 +1,7 @@
-"""Find the creations that were lost in a gap, and enrol what they should have started.
+"""Find the creations that were lost in a gap, and enrol the entities.
 
-An entity is found by the time in its ObjectId, and a creation that ran is skipped, so that what is cut off can be
-repeated (FAILURES.md, "oplog overrun").
+An entity is found by the time in its ObjectId. A creation that ran is skipped, so that the search can be repeated after
+a crash (FAILURES.md, "oplog overrun").
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -57,7 +57,7 @@ class Rescan:
         self._judge = ChangeJudge(max_depth)
 
     async def finish(self, gap: Mapping[str, Any]) -> None:
-        """Take in what ``gap`` has lost, from where the search was cut off."""
+        """Take in the lost creations of ``gap``, from where the search was cut off."""
         rescan: dict[str, Any] = dict(gap["rescan"])
         for entity_type, collection in self._entities.items():
             if rescan["entity_type"] is not None and entity_type < rescan["entity_type"]:
@@ -144,7 +144,7 @@ _PAIR_FIELDS: Final = {"workflow_id": 1, "triggered_by_entity_type": 1, "trigger
 
 
 def _creation(entity_type: str, entity: Mapping[str, Any]) -> Change:
-    """Return the change that the creation of an entity was, as far as it can be known: its time, and what it is now."""
+    """Return the creation of an entity as a change, with the time of its id and the entity as it is now."""
     entity_id: ObjectId = entity["_id"]
     at = entity_id.generation_time
     return Change(
@@ -162,6 +162,6 @@ def _creation(entity_type: str, entity: Mapping[str, Any]) -> Change:
 
 
 def unbegun(at: Timestamp) -> dict[str, Any]:
-    """Return the progress of a search that has not begun, of what was there at the operation time ``at``."""
+    """Return the progress of a search that has not begun, for the entities at the operation time ``at``."""
     counts = {"found": 0, "enqueued": 0, "not_recoverable": 0}
     return {"at": at, "entity_type": None, "after": None, **counts, "is_done": False}

@@ -1,8 +1,8 @@
-"""Put the stream's position where a person wants it: the way out when the checkpoint is corrupt or history is lost.
+"""Move the stream's position by hand: the way out when the checkpoint is corrupt or history is lost.
 
-A position ahead of the present one leaves a gap, which is recorded; one behind it reads changes again, and what they
-made already is found by its id; edits that were read before, or that are in the workflows as they are now, switch
-nothing once more. Readers that are at work notice: their next commit is fenced.
+A position ahead of the present one leaves a gap, which is recorded. Behind the present one, changes are read again: the
+executions that they made are found by their ids, and edits that were read before switch nothing again. A reader at work
+notices, because its next commit is fenced.
 """
 
 from datetime import UTC, datetime
@@ -32,8 +32,8 @@ async def reset_checkpoint(
 ) -> None:
     """Move the checkpoint to the time ``to``, None for now; raise the driver's error if MongoDB does not answer.
 
-    Raise ConfigError if that time has not come: what happens until then would be lost. Where nobody can read the
-    checkpoint, the workflows are taken as they are now.
+    Raise ConfigError for a future time: the changes until then would be lost. Where the checkpoint cannot be read, the
+    workflows are taken as they are now.
     """
     clock = ServerClock(database)
     await clock.sample()
@@ -63,7 +63,7 @@ async def reset_checkpoint(
 
 
 def parse_position(text: str) -> datetime | None:
-    """Return the time that a person gave, None for ``now``; raise ValueError for anything else. UTC if it says none."""
+    """Return the time that a text names, None for ``now``; raise ValueError for other texts. UTC without a zone."""
     if text == NOW:
         return None
     at = datetime.fromisoformat(text)
@@ -80,7 +80,7 @@ def _read_before(before: Checkpoint | None, now: Timestamp) -> str:
 
 
 def _readable(document: dict[str, Any], now: Timestamp) -> Checkpoint | None:
-    """Return the checkpoint that a document holds, written wherever; None if it cannot be one, or is yet to come."""
+    """Return the checkpoint that a document holds, of any origin; None if it cannot be one, or lies in the future."""
     try:
         checkpoint = checkpoint_from(document)
     except CheckpointCorrupt:

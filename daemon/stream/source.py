@@ -1,4 +1,4 @@
-"""The stream that is read: of which database, through which pipeline, and what its events are about."""
+"""The stream to read: its database, its pipeline, and the subjects of its events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

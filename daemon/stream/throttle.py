@@ -1,6 +1,6 @@
-"""Count runs of one workflow for one entity within an hour: what stops loops through outside systems.
+"""Count runs of one workflow for one entity within an hour, which stops loops through outside systems.
 
-Counts live in memory, a bounded number of them; what is not known is counted in the history. An entity is created
+A bounded number of counts is kept in memory; others are counted in the stored executions. An entity is created
 once and swept once a run, so creations and sweeps are not counted.
 """
 
@@ -21,7 +21,7 @@ _Pair = bytes  # workflow and entity
 
 
 class Throttle:
-    """Knows when each (workflow, entity) ran within the last hour."""
+    """Holds the times of runs of each (workflow, entity) within the last hour."""
 
     def __init__(self, executions: AsyncCollection[dict[str, Any]], *, limit: int) -> None:
         """``limit``: runs of one workflow for one entity within an hour."""

@@ -1,10 +1,10 @@
-"""Count how often the changes that follow a commit were tried: one of them may end every process that reads it.
+"""Count the tries of the changes that follow a commit: one of them may end every process that reads it.
 
-After a reader has died, what had happened by then is tried under a count: ``{_id: "trial", kind, commit, tries, upto,
-alone_upto}``, written before each try. A reader that did not commit its try died of it. At first the count is for a
-batch of changes; where the reader dies once more, the changes of that batch (up to the position ``alone_upto``) are
-tried one at a time, and those behind them in batches again. A try that failed while its process lives is not counted
-twice. Answers of MongoDB that tell nothing are counted in memory.
+After a reader was killed, the changes up to that time are tried under a count: ``{_id: "trial", kind, commit, tries,
+upto, alone_upto}``, stored before each try. If the try is not committed, it is taken to have ended the process. At
+first the count is for a batch of changes. If the process ends again, the changes of that batch (up to the position
+``alone_upto``) are tried one at a time, and those behind them in batches again. A try that failed while its process
+lives on is not counted twice. Vague answers of MongoDB are counted in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,15 @@ TRIAL_ID: Final = "trial"
 
 
 class ReaderDied(ReflexdError):
-    """The reader died at a change again and again."""
+    """A change ended the process again and again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The try to follow commit number ``commit``: the ``tries``-th, of what ends at the position ``upto``.
+    """The ``tries``-th try to follow commit number ``commit``, with changes up to the position ``upto``.
 
     Positions are texts of tokens, which sort as the stream does. ``tries`` counts anew when a change is first tried
-    alone: what a batch died of may have been another of its changes.
+    alone, because another change of its batch may have been fatal.
     """
 
     commit: int = -1
@@ -47,7 +47,7 @@ class Trial:
     def next(self, commit: int, events: Sequence[StreamEvent], *, has_lived: bool = False) -> "Trial":
         """Return the try of ``events`` after this one, which was not committed if it followed the same commit.
 
-        ``has_lived``: whoever made this one did not die of it.
+        ``has_lived``: the process that made this try did not end by it.
         """
         first, last = events[0], events[-1]
         is_repeated = commit == self.commit
@@ -65,18 +65,18 @@ class Trial:
 
 
 class Trials:
-    """Counts the tries of what comes next in the stream."""
+    """Counts the tries of the next changes in the stream."""
 
     def __init__(self, state: AsyncCollection[dict[str, Any]], clock: ServerClock) -> None:
         self._state = state
         self._clock = clock
         self._until: datetime | None = None
-        self._last: Trial | None = None  # None: what the one who died has left is not read yet
-        self._is_ours = False  # whether the last try was counted by this process, which has not died of it
+        self._last: Trial | None = None  # None: the stored try is not read yet
+        self._is_ours = False  # whether this process counted the last try, and so survived it
         self._vague = (-1, 0)  # the commit that the last failure followed, and how many have followed it
 
     def begin(self) -> None:
-        """Count the tries of everything that has happened up to now."""
+        """Count the tries of all changes up to now."""
         self._until = self._clock.now()
         self._last, self._is_ours = None, False
 
@@ -97,14 +97,14 @@ class Trials:
         return trial
 
     def is_worth_another(self, commit: int, error: Exception) -> bool:
-        """Return whether to try again what follows commit number ``commit``, after an answer that tells nothing."""
+        """Return whether to try again after a vague answer of MongoDB to the changes behind commit ``commit``."""
         known, tries = self._vague
         self._vague = (commit, tries + 1 if known == commit else 1)
         return is_vague(error) and self._vague[1] < VAGUE_TRIES
 
 
 def _trial_from(document: Mapping[str, Any] | None) -> Trial:
-    """Return the stored try; nothing was tried where somebody has edited it."""
+    """Return the stored try; one that somebody edited counts as none."""
     found = document or {}
     commit, tries = found.get("commit"), found.get("tries")
     upto, alone_upto = found.get("upto", ""), found.get("alone_upto", "")

@@ -1,4 +1,4 @@
-"""What the reader tells those who run what it commits, and what it asks them."""
+"""The interface between the reader and the parts that run the executions it commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,36 +10,36 @@ from rules.head import Head
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction brought: for the lanes, the switches and the log."""
+    """The contents of one transaction, for the lanes, the switches and the log."""
 
     jobs: Sequence[Job]
     ended: Sequence[Job]
     heads: Sequence[Head]
     edits: Sequence[tuple[Head | None, Head]]  # the heads, each with the one before it
-    rewritten: Sequence[Any]  # ids of workflows whose documents were written anew, with nothing new in them
+    rewritten: Sequence[Any]  # ids of workflows that were saved without a new version
     commit: int
 
 
 class StreamUser(Protocol):
-    """Whom the reader tells and asks. Nothing here may wait."""
+    """The parts that the reader informs and queries. No method may wait."""
 
     def committed(self, committed: Committed) -> None:
-        """Pass on what a transaction brought: told of every one, in order."""
+        """Pass on the contents of a transaction; called for every one, in order."""
 
     def reader_started(self) -> None:
-        """Look at everything anew: the workflows are loaded, and the stream is read from there."""
+        """Load everything anew: the reader has loaded the workflows, and reads on from there."""
 
     def replayed(self) -> None:
-        """Look at the workflows anew: after a reset into the past, the stream is where it was before."""
+        """Load the workflows anew: after a reset into the past, the stream has reached its former position."""
 
     def collections_changed(self) -> None:
-        """Look at the collections: some were dropped or renamed."""
+        """Check the collections: some were dropped or renamed."""
 
     def reader_halted(self, pause_s: float) -> None:
-        """Let others read: a person has to decide, and this replica does not want to for so many seconds."""
+        """Give the reader's lease to others for so many seconds: a person has to decide."""
 
     def has_room(self) -> bool:
         """Return whether the executor keeps up."""
 
     def has_nothing_queued(self) -> bool:
-        """Return whether this process knows of everything that is queued, and that there is nothing."""
+        """Return whether this process knows that no execution is queued."""

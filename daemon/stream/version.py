@@ -1,8 +1,8 @@
-"""The stored form of a workflow's versions: the reader's truth, and the pinned copy that executions point to.
+"""The stored form of a workflow's versions: the reader loads them, and executions point to them.
 
 ``{_id: {workflow_id, version}, workflow_id, version, latest?, definition, status, error?, seen, at_seq, stopped_seq,
 transition?, is_deleted, since, changed_seq, at}``. ``latest`` is true on the newest version and absent on the others;
-``transition`` is there until it has been applied to the executions that waited.
+``transition`` is present until it has been applied to the waiting executions.
 """
 
 from collections.abc import Mapping, Sequence

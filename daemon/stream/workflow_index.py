@@ -1,6 +1,6 @@
-"""The workflows as they are at the checkpoint: what the reader matches changes against.
+"""The workflows as they are at the checkpoint; the reader matches changes against them.
 
-Loaded from workflow_versions, never from workflows; from then on it follows the stream, edit by edit.
+The index is loaded from workflow_versions, never from workflows, and then follows the stream edit by edit.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -19,22 +19,22 @@ from rules.identity import bson_bytes
 from rules.matching import Matcher
 from rules.workflow import Workflow
 
-_LOADED_AT_ONCE: Final = 50  # of the largest, what the event loop has time to decode
+_LOADED_AT_ONCE: Final = 50  # even the largest are decoded within a slice of the event loop
 _LIVING: Final = {"latest": True, "is_deleted": {"$ne": True}}
-_DELETED: Final = {"latest": True, "is_deleted": True}  # only their numbers count, should one come again
+_DELETED: Final = {"latest": True, "is_deleted": True}  # only their numbers matter, if such a workflow is created again
 
 
 class WorkflowIndex:
     """All heads, and the matcher over those that have a good version."""
 
     def __init__(self, parse: Parse, look: Callable[[], Awaitable[None]] | None = None) -> None:
-        """``look`` is called before documents are read: reading may rest on what it finds."""
+        """``look`` is called before documents are parsed, because parsing may depend on its results."""
         self._parse = parse
         self._look = look or _look_nowhere
         self._heads: dict[bytes, Head] = {}
         self._matcher = Matcher()
         self._of_kind: dict[tuple[str, Kind], list[tuple[Workflow, Head]]] = {}
-        self._before: dict[bytes, Head | None] = {}  # what was moved since the last commit, as it was then
+        self._before: dict[bytes, Head | None] = {}  # the heads replaced since the last commit
         self._ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
 
     def __iter__(self) -> Iterator[Head]:
@@ -84,14 +84,14 @@ class WorkflowIndex:
             self._matcher.put(head.workflow)
 
     def edit(self, workflow_id: Any, document: Mapping[str, Any] | None) -> Head | None:
-        """Take over what an admin wrote (None: deleted); return the new head, or None if nothing changed."""
+        """Apply an edit by an admin (None: deleted); return the new head, or None if nothing changed."""
         head = edited(self.get(workflow_id), workflow_id, document, self._parse_or_take)
         if head is not None:
             self.put(head)
         return head
 
     async def prepare(self, edits: Iterable[tuple[Any, Mapping[str, Any]]]) -> None:
-        """Read documents before ``edit`` is given the very same objects, without holding up the event loop."""
+        """Parse documents ahead of ``edit``, which must get the same objects, without blocking the event loop."""
         ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
         before: dict[bytes, Mapping[str, Any] | None] = {}
         turn, has_looked = TimeSlice(), False
@@ -109,7 +109,7 @@ class WorkflowIndex:
                 ahead[id(document)] = document, await parsed_aside(self._parse, workflow_id, 0, document)
                 await turn.give_way()
             before[key] = document
-        self._ahead = ahead  # holds the documents too: an id is good for as long as its object lives
+        self._ahead = ahead  # holds the documents too: an id() is valid while its object lives
 
     def _parse_or_take(self, workflow_id: Any, version: int, document: Mapping[str, Any]) -> Workflow:
         known = self._ahead.pop(id(document), None)
@@ -120,10 +120,10 @@ class WorkflowIndex:
         return replace(known[1], version=version)
 
     def candidates(self, change: Change) -> list[tuple[Workflow, Head]]:
-        """Return the workflows that look at what ``change`` touched, in an order that never varies."""
+        """Return the workflows that look at a field that ``change`` touched, always in the same order."""
         if change.kind is Kind.UPDATED:
             return self._looked_up(change)
-        key = change.entity_type, change.kind  # creations and deletions touch the whole entity
+        key = change.entity_type, change.kind  # creations and deletions touch all fields
         found = self._of_kind.get(key)
         if found is None:
             found = self._of_kind[key] = self._looked_up(change)
@@ -138,7 +138,7 @@ class WorkflowIndex:
         return found
 
     async def load(self, versions: AsyncCollection[dict[str, Any]]) -> None:
-        """Replace everything by what is stored; raise the driver's error if the database does not answer."""
+        """Load all heads anew; raise the driver's error if the database does not answer."""
         heads, turn = [], TimeSlice()
         for query, fields in ((_LIVING, None), (_DELETED, {"definition": 0})):
             async for document in versions.find(query, fields).batch_size(_LOADED_AT_ONCE):
@@ -147,7 +147,7 @@ class WorkflowIndex:
         self.replace(heads)
 
     def replace(self, heads: Iterable[Head]) -> None:
-        """Replace everything by ``heads``."""
+        """Replace all heads by ``heads``."""
         self._heads.clear()
         self._of_kind.clear()
         self._matcher = Matcher()
@@ -157,4 +157,4 @@ class WorkflowIndex:
 
 
 async def _look_nowhere() -> None:
-    """Reading rests on nothing that may change."""
+    """Do nothing: parsing depends on nothing that may change."""

@@ -1,4 +1,4 @@
-"""Everything that one intake transaction writes, and how it is written."""
+"""The writes of one intake transaction, and how they are carried out."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ from rules.explain import Refusal
 from rules.head import Head
 
 _DUPLICATE_KEY: Final = 11000
-Operations = list[tuple[str, list[UpdateOne]]]  # collection and what to do there
+Operations = list[tuple[str, list[UpdateOne]]]  # by collection
 
 
 @dataclass(slots=True)
 class Writes:
-    """The writes of one transaction but the checkpoint, and what the daemon wants to know once they are committed.
+    """The writes of one transaction, without the checkpoint, and the data that the daemon needs after the commit.
 
     ``jobs`` are the executions that are queued; ``ended`` holds, by execution, the job of those that end in this
-    very transaction and what they insert.
+    transaction and the documents that they insert.
     """
 
     executions: list[dict[str, Any]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Writes:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it holds nothing but decisions: nobody waits for it."""
+        """Whether there are only decisions, which may wait."""
         work = (self.executions, self.ended, self.enrollments, self.versions, self.answers, self.commands)
         return not any((*work, self.extra, self.heads, self.rewritten))
 
@@ -88,7 +88,7 @@ class WritesStore:
             reach(CrashPoint.IN_INTAKE)
 
     async def drop_replayed(self, writes: Writes) -> bool:
-        """Leave out what an earlier reading of the same events stored; return whether there was anything."""
+        """Leave out documents that an earlier reading of the same events stored; return whether there were any."""
         executions = await self._stored(self._names.executions, writes.executions)
         decisions = await self._stored(self._names.decisions, writes.decisions)
         writes.executions[:] = [document for document in writes.executions if document["_id"] not in executions]
@@ -99,7 +99,7 @@ class WritesStore:
         return bool(executions or decisions)
 
     async def _answer(self, request: ExecutionRequest, now: datetime, session: AsyncClientSession) -> None:
-        """Carry out a command and answer its request: both or neither, like everything here."""
+        """Apply a command and answer its request, in the same transaction."""
         answer: dict[str, Any] = {"status": "accepted", "execution_id": request.command.execution_id}
         try:
             await self._interventions.apply(request.command, session)
