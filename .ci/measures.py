@@ -23,7 +23,6 @@ STILL_TOO_LARGE = frozenset(
         "daemon/executions/inspector.py:Inspector.__init__",
         "daemon/executions/job.py:job_from",
         "daemon/executions/loader.py:Loader.__init__",
-        "daemon/executions/transition.py:finish",
         "daemon/lease/keeper.py:LeaseKeeper.__init__",
         "daemon/schedule/scheduler.py:Scheduler.__init__",
         "daemon/status.py:StatusReporter.__init__",

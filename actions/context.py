@@ -27,7 +27,7 @@ class Context:
     workflow_id: Any
     workflow_name: str
     execution_id: ObjectId
-    step: int
+    node: str
     attempt: int
     now: datetime
     triggered_at: datetime
@@ -38,5 +38,5 @@ class Context:
 
     @property
     def key(self) -> str:
-        """The stable key of this step, the same in every attempt: ``<execution id>:<step>`` (promise 2)."""
-        return f"{self.execution_id}:{self.step}"
+        """The stable key of this node, the same in every attempt: ``<execution id>:<node>`` (promise 2)."""
+        return f"{self.execution_id}:{self.node}"

@@ -30,7 +30,7 @@ class CreateTask(Action):
 
     async def run(self, context: Context) -> Outcome:
         """Return the task as a write; the result names it: ``{task_id}``."""
-        task_id = document_id(context.execution_id, context.step)
+        task_id = document_id(context.execution_id, context.node)
         task = {
             "_id": task_id,
             "title": self.title,

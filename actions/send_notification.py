@@ -24,7 +24,7 @@ class SendNotification(Action):
 
     async def run(self, context: Context) -> Outcome:
         """Return the notification as a write; the result names it: ``{notification_id}``."""
-        notification_id = document_id(context.execution_id, context.step)
+        notification_id = document_id(context.execution_id, context.node)
         notification = {
             "_id": notification_id,
             "title": self.title,

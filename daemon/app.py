@@ -419,7 +419,8 @@ class Daemon:
         for job in committed.ended:
             emit(Event.EXECUTION_COMPLETED, **job.names)
         self.metrics.completed += len(committed.ended)
-        self.metrics.steps += sum(len(job.workflow.steps) for job in committed.ended if job.workflow is not None)
+        programs = (job.workflow.program for job in committed.ended if job.workflow is not None)
+        self.metrics.steps += sum(len(program.nodes) for program in programs)
         until = self.clock.now() + AHEAD
         soon = [job for job in committed.jobs if job.due_at <= until]
         if committed.heads or not self.lanes.owned.issuperset(job.lane for job in soon):

@@ -9,6 +9,7 @@ from typing import Final, Self
 
 # The fields that name an execution in every line about it: `Job.names`.
 EXECUTION_FIELDS: Final = "execution_id workflow_id entity_type entity_id"
+STEP_FIELDS: Final = f"{EXECUTION_FIELDS} step node action_type"
 
 
 class Level(StrEnum):
@@ -198,29 +199,29 @@ class Event(StrEnum):
         "execution_id error",
         "An execution document is not what the daemon wrote: it is ended as failed and never runs.",
     )
-    STEP_FAILED = "step.failed", Level.WARNING, f"{EXECUTION_FIELDS} step action_type error", "A step failed for good."
+    STEP_FAILED = "step.failed", Level.WARNING, f"{STEP_FIELDS} error", "A step failed for good."
     STEP_RETRIED = (
         "step.retried",
         Level.INFO,
-        f"{EXECUTION_FIELDS} step action_type attempt due_at error",
+        f"{STEP_FIELDS} attempt due_at error",
         "A step failed and will be tried again.",
     )
     STEP_POSTPONED = (
         "step.postponed",
         Level.INFO,
-        f"{EXECUTION_FIELDS} step action_type due_at reason times",
+        f"{STEP_FIELDS} due_at reason times",
         "A host or a full limit asks the step to come back later, which costs no attempt; from a day on it does.",
     )
     STEP_UNCERTAIN = (
         "step.uncertain",
         Level.ERROR,
-        f"{EXECUTION_FIELDS} step action_type error",
+        f"{STEP_FIELDS} error",
         "Whether the effect took place is unknown, and it is not repeated: a person decides.",
     )
     STEP_SKIPPED = (
         "step.skipped",
         Level.DEBUG,
-        f"{EXECUTION_FIELDS} step action_type reason",
+        f"{STEP_FIELDS} reason",
         "A step had nothing to do.",
     )
     ACTION_CRASHED = (
@@ -243,7 +244,7 @@ class Event(StrEnum):
     EXECUTOR_LEASE_LOST = (
         "executor.lease_lost",
         Level.WARNING,
-        "execution_id step",
+        "execution_id step node",
         "A step ended after its lane had gone to another replica: its result was dropped.",
     )
     STORE_UNAVAILABLE = (

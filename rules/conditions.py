@@ -23,6 +23,7 @@ __all__ = ["Combination", "Conditions", "Finding", "Group", "Subject", "parse_co
 MOST_FINDINGS: Final = 10  # that are told and stored of one refusal
 MOST_CONDITIONS: Final = 1_000
 DEEPEST_CONDITION: Final = 20
+Findings = tuple["Finding", ...]
 
 
 class Combination(StrEnum):
@@ -90,23 +91,16 @@ class Conditions:
             _name(error, self.root)
             raise
 
-    def explain(self, subject: Subject, most: int = MOST_FINDINGS) -> tuple[Finding, ...]:
+    def explain(self, subject: Subject, most: int = MOST_FINDINGS, steps: int = MOST_STEPS_EXPLAINED) -> Findings:
         """Return the first conditions that kept the whole from being met, in document order; nothing if it is met.
 
-        Explaining has a budget of its own, which counts with the subject's. Where the budget is used up, the findings
-        so far are returned.
+        Explaining has a budget of its own, which counts with the subject's; at its end it tells the findings so far.
         """
-        budget, found = subject.budget, list[Finding]()
-        own = min(MOST_STEPS_EXPLAINED, budget.limit)
-        left, budget.left = budget.left, own
-        try:
-            for leaf, verdict in islice(_blamed(self.root, subject, True), most):
-                found.append(_finding(leaf, verdict, subject))
-        except TooCostly:
-            pass
-        finally:
-            budget.left = max(left - (own - budget.left), 0)
-        return tuple(found)
+        return _found(_blamed(self.root, subject, True), subject, most, steps)
+
+    def evidence(self, subject: Subject, most: int = MOST_FINDINGS, steps: int = MOST_STEPS_EXPLAINED) -> Findings:
+        """Return the first conditions because of which the whole is met, as ``explain`` those because of which not."""
+        return _found(_blamed(self.root, subject, False), subject, most, steps)
 
 
 def parse_conditions(
@@ -252,6 +246,19 @@ def _conditions_in(group: Group) -> Iterator[Condition]:
             yield from _conditions_in(member)
         else:
             yield member
+
+
+def _found(leaves: Iterator[tuple[Condition, Verdict]], subject: Subject, most: int, steps: int) -> tuple[Finding, ...]:
+    budget, found = subject.budget, list[Finding]()
+    own = min(steps, budget.limit)
+    left, budget.left = budget.left, own
+    try:
+        found.extend(_finding(leaf, verdict, subject) for leaf, verdict in islice(leaves, most))
+    except TooCostly:
+        pass
+    finally:
+        budget.left = max(left - (own - budget.left), 0)
+    return tuple(found)
 
 
 def _finding(leaf: Condition, verdict: Verdict, subject: Subject) -> Finding:

@@ -4,9 +4,6 @@ Pure: whoever asks tells the time. ``time_scale`` divides every wait, for demons
 """
 
 from datetime import datetime, timedelta
-from typing import Final
-
-LONGEST_ASKED: Final = timedelta(hours=1)  # what a remote host may ask for at the most
 
 
 def first_due(delay: timedelta, triggered_at: datetime, now: datetime, time_scale: float) -> datetime:
@@ -22,9 +19,9 @@ def next_due(delay: timedelta, ended_at: datetime, time_scale: float) -> datetim
     return ended_at + delay / time_scale if delay else ended_at
 
 
-def retry_due(wait: timedelta, asked: timedelta | None, now: datetime, time_scale: float) -> datetime:
-    """Return when a node is tried again: after ``wait``, or after what the remote host ``asked`` for, up to a limit."""
-    return now + (wait if asked is None else min(asked, LONGEST_ASKED)) / time_scale
+def retry_due(wait: timedelta, now: datetime, time_scale: float) -> datetime:
+    """Return when a node is tried again that failed, or was postponed."""
+    return now + wait / time_scale
 
 
 def released_due(held_due_at: datetime | None, now: datetime) -> datetime:

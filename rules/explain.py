@@ -88,6 +88,12 @@ def missed(finding: Finding) -> str:
     return f"{kind}{finding.field} {finding.operator}{wanted}, found {actual}"
 
 
+def evidence_document(finding: Finding) -> dict[str, Any]:
+    """Return what ``finding_document`` does, of a condition that helped: that held, or under ``none`` did not."""
+    document = finding_document(finding)
+    return {**document, "verdict": "met"} if finding.verdict is True else document
+
+
 def abridged(value: Any) -> Any:
     """Return a value as it may be stored in an explanation: small ones as they are, others as a cut text.
 

@@ -3,7 +3,7 @@
 An execution is at one node, and needs no stack: the last step of an arm is followed by what follows its branch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
+from config.duration import parse_duration
 from config.error import WorkflowError
 from config.found import found
 from rules.conditions import Conditions, parse_conditions
@@ -84,8 +85,6 @@ class End:
 
 
 Node = Act | Branch | End
-ReadStep = Callable[[Place], Step]
-ReadConditions = Callable[[object, str], Conditions]
 
 
 class Program:
@@ -104,6 +103,9 @@ class Program:
     def steps(self) -> tuple[Step, ...]:
         """The steps with an action, wherever they stand."""
         return tuple(node.step for node in self.nodes.values() if isinstance(node, Act))
+
+
+NO_PROGRAM: Final = Program({})  # stands for a definition that is gone
 
 
 class _Branch(BaseModel):
@@ -142,53 +144,54 @@ def parse_program(raw: object, parse_action: ParseAction, patterns: PatternBudge
 
     ``patterns``: how large those of the workflow may still be.
     """
-
-    def read_step(place: Place) -> Step:
-        return parse_step(place.raw, place.path, parse_action, patterns)
-
-    def read_conditions(conditions: object, path: str) -> Conditions:
-        return parse_conditions(conditions, path, with_changes=False, patterns=patterns)
-
-    return _compiled(raw, read_step, read_conditions)
+    if not isinstance(raw, list) or not raw:
+        what = "nothing" if raw is None else found(raw)
+        raise WorkflowError("actions", f"expected a list of at least one action, found {what}")
+    problems = Problems()
+    nodes = [problems.attempt(_node, place, parse_action, patterns) for place in places_in(raw)]
+    problems.raise_first()
+    return Program({node.id: node for node in nodes if node is not None})
 
 
 def outline(raw: object) -> Program:
     """Return the program of a stored definition, with the order and the delays of its nodes alone.
 
-    It can move an execution, and run none of its steps. Raise WorkflowError if there are no steps.
+    It can move an execution, and run none of its steps; one without nodes stands for no definition at all.
     """
-
-    def read_step(place: Place) -> Step:
-        known = {key: place.raw[key] for key in ("type", "delay") if key in place.raw}
-        return parse_step(known, place.path, lambda action_type, parameters, path: None)
-
-    return _compiled(raw, read_step, lambda conditions, path: parse_conditions([], path))
+    return Program({place.id: _outlined(place) for place in places_in(raw)})
 
 
-def _compiled(raw: object, read_step: ReadStep, read_conditions: ReadConditions) -> Program:
-    if not isinstance(raw, list) or not raw:
-        what = "nothing" if raw is None else found(raw)
-        raise WorkflowError("actions", f"expected a list of at least one action, found {what}")
-    problems = Problems()
-    nodes = [problems.attempt(_node, place, read_step, read_conditions) for place in places_in(raw)]
-    problems.raise_first()
-    return Program({node.id: node for node in nodes if node is not None})
+def _outlined(place: Place) -> Node:
+    raw = place.raw if isinstance(place.raw, Mapping) else {}
+    action_type, delay = raw.get("type"), _delay_of(raw)
+    if action_type == BRANCH:
+        return Branch(place.id, place.following, (), place.arms, delay)
+    if action_type == END:
+        return End(place.id, place.following, str(raw.get("reason")))
+    return Act(place.id, place.following, Step(str(action_type), None, delay))
 
 
-def _node(place: Place, read_step: ReadStep, read_conditions: ReadConditions) -> Node:
+def _delay_of(raw: Mapping[str, Any]) -> timedelta:
+    try:
+        return parse_duration(raw.get("delay", 0), "delay")
+    except WorkflowError:
+        return timedelta()
+
+
+def _node(place: Place, parse_action: ParseAction, patterns: PatternBudget) -> Node:
     kind = place.raw.get("type") if isinstance(place.raw, Mapping) else None
     if kind == BRANCH:
-        return _branch(place, read_conditions)
+        return _branch(place, patterns)
     if kind == END:
         return End(place.id, place.following, validated(_End, place.raw, place.path).reason)
-    return Act(place.id, place.following, read_step(place))
+    return Act(place.id, place.following, parse_step(place.raw, place.path, parse_action, patterns))
 
 
-def _branch(place: Place, read_conditions: ReadConditions) -> Branch:
+def _branch(place: Place, patterns: PatternBudget) -> Branch:
     branch = validated(_Branch, place.raw, place.path)
     problems = Problems()
     cases = [
-        problems.attempt(_case, raw, index, joined(place.path, "cases", index), read_conditions)
+        problems.attempt(_case, raw, index, joined(place.path, "cases", index), patterns)
         for index, raw in enumerate(branch.cases)
     ]
     on_failure = problems.attempt(one_of, branch.on_failure, list(OnFailure), joined(place.path, "on_failure"))
@@ -199,6 +202,8 @@ def _branch(place: Place, read_conditions: ReadConditions) -> Branch:
     )
 
 
-def _case(raw: object, index: int, path: str, read_conditions: ReadConditions) -> Case:
+def _case(raw: object, index: int, path: str, patterns: PatternBudget) -> Case:
     case = validated(_Case, raw, path)
-    return Case(f"cases.{index}", case.name, read_conditions(case.conditions, joined(path, "conditions")))
+    where = joined(path, "conditions")
+    conditions = parse_conditions(case.conditions, where, with_changes=False, patterns=patterns)
+    return Case(f"cases.{index}", case.name, conditions)

@@ -4,6 +4,7 @@ Only structure: nothing here says whether a step is valid, and nothing that is n
 those of LANGUAGE section 1.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,8 @@ END: Final = "end"
 OTHERWISE: Final = "otherwise"
 FIRST: Final = "0"
 MOST_NODES: Final = 200
+NODE_PATTERN: Final = "^[0-9]{1,9}(\\.(cases\\.[0-9]{1,9}|otherwise)\\.[0-9]{1,9}){0,9}$"
+_NODE: Final = re.compile(NODE_PATTERN)
 DEEPEST: Final = 5  # lists of steps within one another; the workflow's own is the first
 
 
@@ -56,9 +59,17 @@ def number_of(node: str) -> int:
     return int(node.partition(".")[0])
 
 
-def is_within(node: str, branch: str) -> bool:
-    """Return whether a node lies in an arm of a branch."""
-    return node.startswith(f"{branch}.")
+def node_of(at: object, step: object) -> str:
+    """Return where an execution stands whose document says ``at`` and ``step``.
+
+    ``step`` is the number of the workflow's own step; one of the version before moves it and knows no ``at``.
+    """
+    return at if isinstance(at, str) and at.partition(".")[0] == str(step) else str(step)
+
+
+def is_node(value: str) -> bool:
+    """Return whether a text can be the id of a node."""
+    return _NODE.fullmatch(value) is not None
 
 
 def _places(actions: object, prefix: str, path: str, behind: str, depth: int) -> Iterator[Place]:

@@ -51,11 +51,6 @@ class Workflow:
     enrollment: Enrollment
     program: Program
 
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """The steps with an action."""
-        return self.program.steps
-
 
 def definition_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what defines a workflow: not ``_id``, ``status``, what the daemon writes there, nor others' keys."""
@@ -120,8 +115,6 @@ def parse_workflow(
         problems.attempt(_check_change, trigger, conditions)
     enrollment = problems.attempt(parse_enrollment, raw.get("enrollment", "always"))
     program = problems.attempt(parse_program, raw.get("actions"), parse_action, patterns)
-    if program is not None and not program.is_linear:
-        problems.add(WorkflowError("actions", "expected no branch and no end: this version does not run them yet"))
     problems.raise_first()
     assert definition is not None
     assert trigger is not None

@@ -92,12 +92,12 @@ class ExecutionAdmin:
         return document
 
     async def command(
-        self, execution_id: str, do: Do, outcome: StepStatus | None = None, step: int | None = None
+        self, execution_id: str, do: Do, outcome: StepStatus | None = None, node: str | None = None
     ) -> Status:
         """Carry out a command and return the new status; raise NotFound, or Conflict with the reason."""
         document = await self.show(execution_id)
         try:
-            return await self._interventions.perform(Command(document["_id"], do, outcome, step))
+            return await self._interventions.perform(Command(document["_id"], do, outcome, node))
         except CommandRefused as refused:
             raise Conflict(str(refused)) from refused
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,11 +19,15 @@ from config.error import PermanentActionError, TransientActionError
 from daemon.admin.entity import EntityAdmin
 from daemon.admin.problem import Conflict
 from daemon.admin.workflow import WorkflowAdmin
+from daemon.executions.occurrence import Judged
+from daemon.executions.way import way_of
 from rules.budget import TooCostly
 from rules.condition import Subject
 from rules.conditions import Conditions
 from rules.explain import finding_document
-from rules.workflow import Step, Workflow
+from rules.program import Act, Branch, End
+from rules.step import OnFailure, Step
+from rules.workflow import Workflow
 
 ANSWER_S: Final = 10.0  # how long the daemon gets to answer a request
 _LOOK_S: Final = 0.05
@@ -78,18 +82,38 @@ class RunAdmin:
     async def dry_run(self, workflow_id: str, entity_id: str, entity_type: str | None = None) -> Document:
         """Return what the workflow would do for an entity as it is now; nothing is written or sent.
 
-        ``{would_run, conditions: those not met, error?, steps: [{action_type, delay, would, …}]}``; an error where
-        judging is too costly. Actions that reach outside are named, not run.
+        ``{would_run, conditions: those not met, error?, steps: [{node, action_type, delay, would, …}]}``; an error
+        where judging is too costly. The steps are those on the way that the entity takes; actions that reach outside
+        are named, not run.
         """
         workflow, _ = await self._workflows.compiled(workflow_id)
         entity = await self._entities.find(self._type(entity_type, workflow.trigger.entity_type), entity_id)
-        return {
-            **_stand(workflow.conditions, Subject(entity, self._now())),
-            "steps": [
-                await self._play(workflow, index, entity, entity_type or workflow.trigger.entity_type or "")
-                for index in range(len(workflow.steps))
-            ],
-        }
+        stand = _stand(workflow.conditions, Subject(entity, self._now()))
+        own_type = entity_type or workflow.trigger.entity_type or ""
+        return {**stand, "steps": [step async for step in self._steps(workflow, entity, own_type)]}
+
+    async def _steps(self, workflow: Workflow, entity: Document, entity_type: str) -> AsyncIterator[Document]:
+        """Yield what each node would do on the way that the entity takes as it is now."""
+        nodes, at = workflow.program.nodes, workflow.program.first
+        while (node := nodes.get(at)) is not None:
+            at = node.following
+            told: Document = {"node": node.id, "action_type": node.action_type, "delay": duration_text(node.delay)}
+            match node:
+                case Act():
+                    yield {**told, **await self._play(workflow, node, entity, entity_type)}
+                case End():
+                    yield {**told, "would": "end", "reason": node.reason}
+                    return
+                case Branch():
+                    way = way_of(node, entity, self._now())
+                    if isinstance(way, Judged):
+                        at = node.arms[way.arm]
+                        yield {**told, "would": "take", **way.told(node)}
+                    else:
+                        yield {**told, **_ended(way)}
+                        if node.on_failure is OnFailure.STOP:
+                            return
+            await asyncio.sleep(0)  # judging has a budget for each node
 
     async def _answer(self, request_id: ObjectId) -> Document | None:
         until = time.monotonic() + ANSWER_S
@@ -100,17 +124,15 @@ class RunAdmin:
             await asyncio.sleep(_LOOK_S)
         return None
 
-    async def _play(self, workflow: Workflow, index: int, entity: Document, entity_type: str) -> Document:
-        step = workflow.steps[index]
-        played: Document = {"action_type": step.action_type, "delay": duration_text(step.delay)}
-        now = self._now()
+    async def _play(self, workflow: Workflow, node: Act, entity: Document, entity_type: str) -> Document:
+        step, now = node.step, self._now()
         stand = _stand(step.conditions, Subject(entity, now)) if step.conditions is not None else {"would_run": True}
         if "error" in stand:
-            return {**played, "would": "fail", "error": stand["error"]}
+            return {"would": "fail", "error": stand["error"]}
         if not stand["would_run"]:
-            return {**played, "would": "skip", "reason": "conditions_not_met", "conditions": stand["conditions"]}
+            return {"would": "skip", "reason": "conditions_not_met", "conditions": stand["conditions"]}
         if step.action.reach is Reach.OUTSIDE:
-            return {**played, "would": "act outside", "parameters": step.action.model_dump(mode="json", by_alias=True)}
+            return {"would": "act outside", "parameters": step.action.model_dump(mode="json", by_alias=True)}
         trigger = {"type": "manual", "kind": "manual", "at": now}
         context = Context(
             entity,
@@ -119,14 +141,14 @@ class RunAdmin:
             workflow.id,
             workflow.name,
             ObjectId(),
-            index,
+            node.id,
             1,
             now,
             now,
             trigger,
             self._services,
         )
-        return {**played, **await _outcome(step, context)}
+        return await _outcome(step, context)
 
     def _type(self, named: str | None, own: Any) -> str:
         entity_type = named if named is not None else own
@@ -148,6 +170,10 @@ async def _outcome(step: Step, context: Context) -> Document:
         outcome: Outcome = await step.action.run(context)
     except (TransientActionError, PermanentActionError) as error:
         return {"would": "fail", "error": str(error)}
+    return _ended(outcome)
+
+
+def _ended(outcome: Outcome) -> Document:
     match outcome:
         case Done():
             return {"would": "succeed", "result": dict(outcome.result), "writes": list(map(_shown, outcome.writes))}

@@ -108,4 +108,5 @@ def _add_commands(router: APIRouter, administration: Administration) -> None:
     @router.post("/executions/{execution_id}/resolve", response_model=Moved, responses=errors(404, 409))
     async def resolve(execution_id: ExecutionId, body: ResolveBody) -> Any:
         """Say how an uncertain step ended; the status is computed anew."""
-        return {"status": await executions.command(execution_id, Do.RESOLVE, StepStatus(body.outcome), body.step)}
+        node = None if body.step is None else str(body.step)
+        return {"status": await executions.command(execution_id, Do.RESOLVE, StepStatus(body.outcome), node)}

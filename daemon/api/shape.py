@@ -5,10 +5,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from daemon.admin.identifier import LONGEST_ID
+from rules.tree import NODE_PATTERN
 
 _OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 
 # Its schema depends on the installation's entity types: the application puts it in place of this reference.
+_Number = Annotated[int, Field(ge=0, le=1000, strict=False)]
+_Node = Annotated[str, Field(pattern=NODE_PATTERN, max_length=100)]
+
 WORKFLOW_REF: Final = "#/components/schemas/Workflow"
 PATCH_REF: Final = "#/components/schemas/WorkflowPatch"
 WorkflowBody = Annotated[dict[str, Any], WithJsonSchema({"$ref": WORKFLOW_REF})]
@@ -47,9 +51,7 @@ class ResolveBody(_Body):
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
 
     outcome: Literal["success", "failed"] = Field(alias="as", description="How the step ended.")
-    step: int | None = Field(
-        None, ge=0, le=1000, strict=False, description="Its number, where more than one is uncertain."
-    )
+    step: _Number | _Node | None = Field(None, description="Its number, or its node, where more than one is uncertain.")
 
 
 class WorkflowSummary(BaseModel):

@@ -108,7 +108,7 @@ def cancel(execution_id: ExecutionId, config: ConfigFile = None, *, as_json: AsJ
 def resolve(
     execution_id: ExecutionId,
     outcome: Annotated[StepStatus, typer.Option("--as", help="success or failed.")],
-    step: Annotated[int | None, typer.Option(min=0, help="Its number, where more than one is uncertain.")] = None,
+    step: Annotated[str | None, typer.Option(help="Its node, such as 2, where more than one is uncertain.")] = None,
     config: ConfigFile = None,
     *,
     as_json: AsJson = False,
@@ -124,12 +124,12 @@ def _command(
     execution_id: str,
     do: Do,
     outcome: StepStatus | None = None,
-    step: int | None = None,
+    node: str | None = None,
     *,
     as_json: bool,
 ) -> None:
     async def work(administration: Administration) -> int:
-        status = await administration.executions.command(execution_id, do, outcome, step)
+        status = await administration.executions.command(execution_id, do, outcome, node)
         print_document({"status": str(status)}, as_json=as_json)
         return 0
 

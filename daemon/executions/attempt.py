@@ -43,7 +43,7 @@ def context_of(attempt: Attempt, entity: Mapping[str, Any], now: datetime, servi
         job.workflow_id,
         job.workflow_name,
         job.execution_id,
-        job.step,
+        job.node,
         max(job.attempt, 1),
         now,
         job.triggered_at,

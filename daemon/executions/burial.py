@@ -12,12 +12,15 @@ from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.executions.counter import counter_id, counter_update
 from daemon.executions.job import is_workflow_id
-from daemon.executions.status import ENDED, Status
+from daemon.executions.machine import advance
+from daemon.executions.occurrence import Corrupt
+from daemon.executions.standing import unreadable
+from daemon.executions.update import marking_update
 from daemon.mongo.transaction import in_transaction
 from daemon.telemetry import emit
+from rules.program import NO_PROGRAM
 
 _TIMEOUT_S: Final = 30.0
-_NOT_QUEUED: Final = {"due_at": "", "held_due_at": "", "held_status": ""}
 Bury = Callable[[Mapping[str, Any], str], Awaitable[None]]
 
 
@@ -42,16 +45,11 @@ class Burial:
         found = await self._executions.find_one({"_id": execution_id}, session=session)
         if found is None:
             return
-        now, counted_as = self._clock.now(), found.get("counted_as")
-        if counted_as in ENDED:
-            fields: dict[str, Any] = {"status": counted_as, "last_error": problem}
-        else:
-            fields = {"status": Status.FAILED, "reason": "corrupt", "last_error": problem, "completed_at": now}
-            fields["counted_as"] = Status.FAILED
-            workflow_id = found.get("workflow_id")
-            if is_workflow_id(workflow_id):
-                counter = counter_update(counter_id(workflow_id, "burial"), workflow_id, (1, 0, 1), now)
-                await self._state.bulk_write([counter], session=session)
-        await self._executions.update_one(
-            {"_id": execution_id}, {"$set": fields, "$unset": _NOT_QUEUED}, session=session
-        )
+        now, counted_as, workflow_id = self._clock.now(), found.get("counted_as"), found.get("workflow_id")
+        standing = unreadable(now)
+        move = advance(NO_PROGRAM, standing, Corrupt(problem, counted_as), now)
+        if move.ended_at is not None and is_workflow_id(workflow_id):
+            counter = counter_update(counter_id(workflow_id, "burial"), workflow_id, (1, 0, 1), now)
+            await self._state.bulk_write([counter], session=session)
+        update = marking_update(standing, move, now)
+        await self._executions.update_one({"_id": execution_id}, update, session=session)

@@ -1,4 +1,4 @@
-"""Run due steps, each as one readable chain: switch, definition, entity, conditions, action, outcome, next step.
+"""Run due steps, each as one readable chain: switch, definition, entity, branches, conditions, action, outcome, next.
 
 Steps are taken many at a time so that what they read is shared: one query per entity type, not per step. Actions
 inside MongoDB return their writes, and the group commit makes them exactly once. Those that reach outside wait in
@@ -34,6 +34,7 @@ from daemon.mongo.failure import may_pass
 from daemon.service import Background
 from daemon.slice import TimeSlice
 from daemon.telemetry import emit
+from rules.program import Act
 from rules.workflow import Workflow
 
 TAKE: Final = 200  # steps taken at once
@@ -137,7 +138,7 @@ class Executor:
         turns: list[_Turn] = []
         for job, workflow in defined:
             if self._judge.needs_intent(job, workflow):
-                self._enqueue(job, workflow)
+                self._enqueue(job, self._demand(job, workflow))
             else:
                 turns.append((job, workflow, None))
         for job, taken in self._queue.next(time.monotonic()):
@@ -164,16 +165,17 @@ class Executor:
         if isinstance(taken, Taken):
             await self._start_with([(job, workflow, taken)], self._whole)
         else:
-            self._enqueue(job, workflow)
+            self._enqueue(job, self._demand(job, workflow))
 
-    def _enqueue(self, job: Job, workflow: Workflow) -> None:
+    def _enqueue(self, job: Job, demand: tuple[Key, ...]) -> None:
         """Let a job wait for its slots; in MongoDB, where too many of its workflow wait here."""
-        if not self._queue.put(job, self._demand(job, workflow)):
+        if not self._queue.put(job, demand):
             self._lanes.make_polling()  # what comes after it must not overtake it
             self._lanes.release(job)
 
     def _demand(self, job: Job, workflow: Workflow) -> tuple[Key, ...]:
-        return demand_of(job, workflow.steps[job.step], self._services)
+        node = workflow.program.nodes[job.node]
+        return demand_of(job, node.step, self._services) if isinstance(node, Act) else ()
 
     def _free(self, taken: Taken | None) -> None:
         """Give back the slots of a step that has not begun."""
@@ -225,14 +227,29 @@ class Executor:
                 await self._step(job, workflow, entities.found.get(job.entity_key), taken)
             await turn.give_way()
 
-    async def _step(self, job: Job, workflow: Workflow, entity: Mapping[str, Any] | None, taken: Taken | None) -> None:
-        step = workflow.steps[job.step]
+    async def _step(
+        self, queued: Job, workflow: Workflow, entity: Mapping[str, Any] | None, taken: Taken | None
+    ) -> None:
+        """Run the step that a job has come to, past the branches before it."""
         now = self._clock.now()
-        attempt = Attempt(job, job, workflow, step, self._epoch_of(job.lane), now)
-        image = None if job.has_heavy_image else job.last_entity
+        image = None if queued.has_heavy_image else queued.last_entity
         known = entity if entity is not None else image
-        outcome = refusal(step, known, now)
+        job = await self._judge.passed(queued, workflow, known, now)
+        if job is not queued:  # nobody knew what it would need
+            self._free(taken)
+            taken = None
+        node = workflow.program.nodes[job.node] if job is not None else None
+        if job is None or not isinstance(node, Act):
+            return
+        attempt = Attempt(queued, job, workflow, node.step, self._epoch_of(job.lane), now)
+        outcome = refusal(node.step, known, now)
         if outcome is None and known is not None:
+            if job is not queued and self._judge.needs_intent(job, workflow):
+                slots = self._slots.take(self._demand(job, workflow), time.monotonic())
+                if not isinstance(slots, Taken):
+                    self._enqueue(queued, self._demand(job, workflow))
+                    return
+                taken = slots
             if taken is not None:
                 await self._outside.run(attempt, known, taken)
                 return

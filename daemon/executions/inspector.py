@@ -137,10 +137,12 @@ class Inspector:
             job = job_from(document)
         except CorruptExecution as error:
             return str(error)
-        if job.step <= document["records"]:  # as the daemon writes it; no need to look the workflow up
+        if (
+            job.node == str(job.step) and job.step <= document["records"]
+        ):  # as the daemon writes it; no need to look the workflow up
             return ""
         definitions = await self._definitions.load([(job.workflow_id, job.workflow_version)])
         workflow = definitions[pinned(job.workflow_id, job.workflow_version)]
-        if isinstance(workflow, WorkflowError) or (workflow is not None and job.step < len(workflow.steps)):
+        if isinstance(workflow, WorkflowError) or (workflow is not None and job.node in workflow.program.nodes):
             return ""
-        return f"step: expected one that its workflow has, found {job.step}"
+        return f"at: expected a node that its workflow has, found {job.node}"

@@ -1,7 +1,8 @@
 """Carry out what people ask of executions, by command or by editing the document: each in one transaction.
 
 The transaction reads the execution, so nobody moves it meanwhile: an executor that tries conflicts and finds its
-compare-and-set lost. The counters move with it.
+compare-and-set lost. Counters stay exact by one rule: a document says in ``counted_as`` what it is counted as, and
+whoever moves the execution moves the counters along.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,41 +17,42 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.collection_names import Collections
-from daemon.executions.command import (
-    Command,
-    CommandRefused,
-    Do,
-    Move,
-    cancelled,
-    cancelled_by_hand,
-    put_back,
-    resolved,
-    retried,
-)
+from daemon.executions.command import Command, CommandRefused, Do
 from daemon.executions.counter import counter_id
 from daemon.executions.job import is_workflow_id
-from daemon.executions.status import ENDED, QUEUED, Status
+from daemon.executions.machine import advance
+from daemon.executions.move import Move
+from daemon.executions.occurrence import CancelAsked, CancelledByHand, EditRefused, Occurrence, Resolved, RetryAsked
+from daemon.executions.standing import standing_of, unreadable
+from daemon.executions.status import ENDED, QUEUED, Status, StepStatus
+from daemon.executions.update import command_update, marking_update
 from daemon.mongo.transaction import in_transaction
 from rules.identity import bson_bytes
+from rules.program import NO_PROGRAM, Program, outline
 from rules.workflow import Status as WorkflowStatus
 
 _TIMEOUT_S: Final = 30.0
-# Of a definition, what its steps are and how long they wait: the largest take milliseconds to decode.
-_ACTIONS: Final = {
-    "definition.actions.type": 1,
-    "definition.actions.delay": 1,
-}
-_NOT_ASKED: Final = {"entity": 0, "trigger": 0, "retried": 0}  # of an execution; what may be large
+_ACTIONS: Final = {"definition.actions": 1}
+_ODD: Final = (KeyError, TypeError, IndexError, AttributeError, ValueError)  # of a document that a person has edited
+_NOT_ASKED: Final = {"entity": 0, "trigger": 0, "retried": {"$slice": 1}}  # of an execution; what may be large
 _COUNTED: Final = {Status.COMPLETED: "success_count", Status.FAILED: "failure_count"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Pinned:
-    """What a command needs to know of an execution's workflow: its pinned actions, and its switch as it is now."""
+    """What a command needs to know of an execution's workflow: its pinned program, and its switch as it is now."""
 
-    actions: Sequence[Mapping[str, Any]]
+    program: Program
     is_stopped: bool
     stopped_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A move, and the update of the document that carries it out."""
+
+    move: Move
+    update: Mapping[str, Any]
 
 
 class Interventions:
@@ -77,12 +79,12 @@ class Interventions:
             raise CommandRefused("execution_not_found")
         (pinned,) = await self._pinned([execution], session)
         try:
-            move = self._move(command, execution, pinned)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            change = self._change(command, execution, pinned)
+        except _ODD as error:
             missing = f": {error.args[0]} is missing" if isinstance(error, KeyError) else ""
             raise CommandRefused(f"corrupt: the document is not what the daemon wrote{missing}") from error
-        await self._store([(execution, move)], session)
-        return move.status
+        await self._store([(execution, change)], session)
+        return change.move.status
 
     async def settle(self, execution_ids: Sequence[Any]) -> list[tuple[Any, Status]]:
         """Complete what somebody began by editing ``status`` by hand, all in one transaction.
@@ -92,77 +94,97 @@ class Interventions:
         work = partial(self._settle, execution_ids)
         return await in_transaction(self._database.client, work, timeout_s=_TIMEOUT_S)
 
-    def _move(self, command: Command, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
+    def _change(self, command: Command, execution: Mapping[str, Any], pinned: _Pinned) -> _Change:
+        if command.do is Do.CANCEL:
+            return self._moved(execution, pinned, CancelAsked(), with_history=False)
+        records = execution["actions_executed"]
+        if command.do is Do.RETRY:
+            occurrence: Occurrence = RetryAsked(execution["status"], records, self._now())
+        else:
+            occurrence = Resolved(StepStatus(str(command.outcome)), command.node, records)
+        return self._moved(execution, pinned, occurrence, with_history=True)
+
+    def _moved(
+        self, execution: Mapping[str, Any], pinned: _Pinned, occurrence: Occurrence, *, with_history: bool
+    ) -> _Change:
+        """Return what the machine makes of it, with a number that the last stop of the workflow does not cancel."""
         now = self._now()
-        match command.do:
-            case Do.CANCEL:
-                return cancelled(execution, now)
-            case Do.RETRY:
-                return _admitted(
-                    retried(execution, execution["status"], len(pinned.actions), now, now), execution, pinned
-                )
-            case Do.RESOLVE:
-                return _admitted(resolved(execution, command, pinned.actions, now), execution, pinned)
+        standing = standing_of(execution, now, with_history=with_history)
+        if isinstance(occurrence, RetryAsked) and not pinned.program.nodes:
+            raise CommandRefused("the workflow version it points to is gone")
+        move = advance(pinned.program, standing, occurrence, now)
+        update = command_update(pinned.program, standing, move, now)
+        if move.status in QUEUED:
+            if pinned.is_stopped:
+                raise CommandRefused("stopped: its workflow is stopped or deleted")
+            if execution["seq"] <= pinned.stopped_seq:
+                update["$set"]["seq"] = pinned.stopped_seq + 1
+        return _Change(move, update)
 
     async def _settle(self, execution_ids: Sequence[Any], session: AsyncClientSession) -> list[tuple[Any, Status]]:
         found = self._executions.find({"_id": {"$in": list(execution_ids)}}, _NOT_ASKED, session=session)
         executions = [execution for execution in await found.to_list() if is_edited(execution)]
-        moves = [
+        changes = [
             (execution, self._completed(execution, pinned))
             for execution, pinned in zip(executions, await self._pinned(executions, session), strict=True)
         ]
-        await self._store(moves, session)
-        return [(execution["_id"], move.status) for execution, move in moves]
+        await self._store(changes, session)
+        return [(execution["_id"], change.move.status) for execution, change in changes]
 
-    def _completed(self, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
+    def _completed(self, execution: Mapping[str, Any], pinned: _Pinned) -> _Change:
+        """Return what an edit of ``status`` comes to; one that cannot be followed is undone, with the reason."""
+        was = Status.CANCELLED if execution["status"] == Status.CANCELLED else execution.get("counted_as")
         try:
-            return self._settled(execution, pinned)
-        except (KeyError, TypeError, IndexError, AttributeError):
-            was = Status.CANCELLED if execution["status"] == Status.CANCELLED else execution.get("counted_as")
-            return put_back(was, "the document is not what the daemon wrote", self._now())
-
-    def _settled(self, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
-        now, was = self._now(), execution.get("counted_as")
-        if execution["status"] == Status.CANCELLED:
-            actions, step = pinned.actions, execution["step"]
-            return cancelled_by_hand(execution, str(actions[step]["type"]) if step < len(actions) else "", now)
-        due_at = execution.get("due_at")
-        try:
-            move = retried(execution, was, len(pinned.actions), due_at if isinstance(due_at, datetime) else now, now)
-            return _admitted(move, execution, pinned)
+            return self._followed(execution, pinned, was)
         except CommandRefused as refused:
-            return put_back(was, str(refused), now)
+            problem = str(refused)
+        except _ODD:
+            problem = "the document is not what the daemon wrote"
+        now = self._now()
+        standing = unreadable(now)
+        move = advance(pinned.program, standing, EditRefused(was, problem), now)
+        return _Change(move, marking_update(standing, move, now))
+
+    def _followed(self, execution: Mapping[str, Any], pinned: _Pinned, was: Any) -> _Change:
+        due_at, now = execution.get("due_at"), self._now()
+        if execution["status"] == Status.CANCELLED:
+            was_queued = isinstance(due_at, datetime) or execution.get("held_due_at") is not None
+            occurrence: Occurrence = CancelledByHand(was_queued, execution.get("step_started_at"))
+            return self._moved(execution, pinned, occurrence, with_history="retried" in execution)
+        records = execution["actions_executed"]
+        occurrence = RetryAsked(was, records, due_at if isinstance(due_at, datetime) else now)
+        return self._moved(execution, pinned, occurrence, with_history=True)
 
     async def _pinned(self, executions: Sequence[Mapping[str, Any]], session: AsyncClientSession) -> list[_Pinned]:
         """Return what each execution points to, in the same order; what they have in common is read once."""
         keys = [_version_of(execution) for execution in executions]
         wanted = {bson_bytes(key): key for key in keys if is_workflow_id(key["workflow_id"])}
         by_workflow = {bson_bytes(key["workflow_id"]): key["workflow_id"] for key in wanted.values()}
-        versions: dict[bytes, Mapping[str, Any]] = {}
+        programs: dict[bytes, Program] = {}
         heads: dict[bytes, Mapping[str, Any]] = {}
         if wanted:
             found = self._versions.find({"_id": {"$in": list(wanted.values())}}, _ACTIONS, session=session)
             for version in await found.to_list():
-                versions[bson_bytes(version["_id"])] = version
+                programs[bson_bytes(version["_id"])] = outline((version.get("definition") or {}).get("actions"))
             newest = {"workflow_id": {"$in": list(by_workflow.values())}, "latest": True}
             fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1}
             async for head in self._versions.find(newest, fields, session=session):
                 heads[bson_bytes(head["workflow_id"])] = head
-        return [_pinned_from(versions.get(bson_bytes(key)), heads.get(bson_bytes(key["workflow_id"]))) for key in keys]
+        return [_pinned_from(programs.get(bson_bytes(key)), heads.get(bson_bytes(key["workflow_id"]))) for key in keys]
 
-    async def _store(self, moves: Sequence[tuple[Mapping[str, Any], Move]], session: AsyncClientSession) -> None:
-        """Write the moves, and what they make of the counters: one update for each workflow."""
+    async def _store(self, changes: Sequence[tuple[Mapping[str, Any], _Change]], session: AsyncClientSession) -> None:
+        """Write the changes, and what they make of the counters: one update for each workflow."""
         updates: list[UpdateOne] = []
         counts: dict[bytes, tuple[Any, dict[str, int]]] = {}
-        for execution, move in moves:
+        for execution, change in changes:
             counted_as = execution.get("counted_as")
             counted_as = Status(counted_as) if counted_as in ENDED else None
-            updates.append(UpdateOne({"_id": execution["_id"]}, _update_of(move)))
+            updates.append(UpdateOne({"_id": execution["_id"]}, change.update))
             workflow_id = execution.get("workflow_id")
             if is_workflow_id(workflow_id):
-                _, change = counts.setdefault(bson_bytes(workflow_id), (workflow_id, {}))
-                for name, by in _counter_change(counted_as, move.counted_as).items():
-                    change[name] = change.get(name, 0) + by
+                _, by_name = counts.setdefault(bson_bytes(workflow_id), (workflow_id, {}))
+                for name, by in _counter_change(counted_as, change.move.counted_as).items():
+                    by_name[name] = by_name.get(name, 0) + by
         if updates:
             await self._executions.bulk_write(updates, ordered=False, session=session)
         counters = [self._counter_update(*each) for each in counts.values() if any(each[1].values())]
@@ -184,40 +206,15 @@ def _version_of(execution: Mapping[str, Any]) -> dict[str, Any]:
     return {"workflow_id": execution.get("workflow_id"), "version": execution.get("workflow_version")}
 
 
-def _pinned_from(version: Mapping[str, Any] | None, head: Mapping[str, Any] | None) -> _Pinned:
-    actions = ((version or {}).get("definition") or {}).get("actions") or ()
+def _pinned_from(program: Program | None, head: Mapping[str, Any] | None) -> _Pinned:
     is_stopped = head is not None and head["status"] == WorkflowStatus.STOPPED
-    return _Pinned(actions, is_stopped, head["stopped_seq"] if head is not None else -1)
-
-
-def _update_of(move: Move) -> dict[str, Any]:
-    update = dict(move.update)
-    if move.counted_as is None:
-        update["$unset"] = {**update.get("$unset", {}), "counted_as": ""}
-    else:
-        update["$set"] = {**update["$set"], "counted_as": move.counted_as}
-    return update
+    return _Pinned(program or NO_PROGRAM, is_stopped, head["stopped_seq"] if head is not None else -1)
 
 
 def is_edited(execution: Mapping[str, Any]) -> bool:
     """Return whether somebody set the status by hand: cancelled without an end, or queued with one."""
     status, has_ended = execution.get("status"), isinstance(execution.get("completed_at"), datetime | DatetimeMS)
     return (status == Status.CANCELLED and not has_ended) or (status in QUEUED and has_ended)
-
-
-def _admitted(move: Move, execution: Mapping[str, Any], pinned: _Pinned) -> Move:
-    """Return a move that queues with a number that the last stop of the workflow does not cancel."""
-    if move.status not in QUEUED:
-        return move
-    if not pinned.actions:
-        raise CommandRefused("the workflow version it points to is gone")
-    if pinned.is_stopped:
-        raise CommandRefused("stopped: its workflow is stopped or deleted")
-    if execution["seq"] > pinned.stopped_seq:
-        return move
-    return Move(
-        move.status, {**move.update, "$set": {**move.update["$set"], "seq": pinned.stopped_seq + 1}}, move.counted_as
-    )
 
 
 def _counter_change(before: Status | None, after: Status | None) -> dict[str, int]:

@@ -9,13 +9,16 @@ from typing import Any, Final
 from bson import ObjectId
 
 from config.found import found
+from daemon.executions import ran as history
+from daemon.executions.ran import NOTHING, Ran, Record, ran_in
 from daemon.executions.status import QUEUED, Status
 from daemon.mongo.heavy import HEAVY, HeavyDocument
 from rules.cause import Cause
 from rules.identity import bson_bytes, can_be_id, entity_key
+from rules.tree import is_node, node_of
 from rules.workflow import Workflow
 
-Key = tuple[ObjectId, int, int]  # execution id, step, attempt: what a job is known by in memory
+Key = tuple[ObjectId, str, int]  # execution id, node, attempt: what a job is known by in memory
 
 _MESSAGE_CHARACTERS: Final = 200
 _LONGEST_ID: Final = 64 * 1024  # bytes
@@ -47,6 +50,7 @@ PROJECTION: Final[Mapping[str, Any]] = {
     "triggered_by_entity_id": 1,
     "triggered_at": 1,
     "status": 1,
+    "at": 1,
     "step": 1,
     "attempt": 1,
     "due_at": 1,
@@ -59,8 +63,8 @@ PROJECTION: Final[Mapping[str, Any]] = {
     "started_at": 1,
     "epoch": 1,
     "entity": _IMAGE,
-    "redo": 1,
     "completed_at": 1,
+    "ran": history.PROJECTION,
 }
 
 
@@ -70,7 +74,11 @@ class CorruptExecution(ValueError):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One attempt of one step of one execution, waiting or running."""
+    """One attempt of one node of one execution, waiting or running.
+
+    ``at`` and ``step`` are what MongoDB holds, ``node`` is where the execution stands: the same, or behind the branches
+    that were ``passed`` in memory and are not recorded yet.
+    """
 
     execution_id: ObjectId
     seq: int
@@ -84,6 +92,8 @@ class Job:
     entity_key: tuple[str, Any]
     triggered_at: datetime
     status: Status
+    node: str
+    at: str | None
     step: int
     attempt: int
     due_at: datetime
@@ -92,14 +102,15 @@ class Job:
     failed_steps: int
     started_at: datetime | None
     last_entity: Mapping[str, Any] | None  # of a deleted entity: as it last was, or LEFT_IN_MONGODB
-    crashes: int = 0  # how often an owner died while this step was at work
-    postponed: Mapping[str, Any] | None = None  # {reason, until, since, times}, while its outcome is Postpone
-    redo: tuple[int, ...] = ()  # after a retry: the steps after this one, the last of them the first that never ran
+    crashes: int  # how often an owner died while this node was at work
+    postponed: Mapping[str, Any] | None  # {reason, until, since, times}, while its outcome is Postpone
+    ran: Mapping[str, Ran]  # after a retry by a person: how the nodes ended that have run
+    passed: tuple[Record, ...] = ()
 
     @property
     def key(self) -> Key:
         """What this job is known by in memory."""
-        return self.execution_id, self.step, self.attempt
+        return self.execution_id, self.node, self.attempt
 
     @property
     def has_heavy_image(self) -> bool:
@@ -125,6 +136,7 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
     """
     try:
         cause = document["cause"]
+        at, step = document.get("at"), document["step"]
         job = Job(
             document["_id"],
             document["seq"],
@@ -138,7 +150,9 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             entity_key(document["triggered_by_entity_type"], document["triggered_by_entity_id"]),
             document["triggered_at"],
             Status(document["status"]),
-            document["step"],
+            node_of(at, step),
+            at,
+            step,
             document["attempt"],
             document["triggered_at" if is_running else "due_at"],
             document["lane"],
@@ -148,9 +162,9 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             LEFT_IN_MONGODB if isinstance(document.get("entity"), HeavyDocument) else document.get("entity"),
             document.get("crashes", 0),
             document.get("postponed"),
-            _listed(document["redo"]) if "redo" in document else (),
+            ran_in(document["ran"]) if "ran" in document else NOTHING,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptExecution(_why(error, document)) from error
     if not is_running and job.status not in QUEUED:
         raise CorruptExecution(f"status: expected one that is queued, found '{job.status}'")
@@ -186,8 +200,9 @@ def _check(job: Job) -> None:
         raise CorruptExecution(f"cause.depth: expected a whole number, 0 or more, found {found(job.cause.depth)}")
     if job.postponed is not None and not _is_postponement(job.postponed):
         raise CorruptExecution(f"postponed: expected since and times, found {found(job.postponed)}")
-    if not all(_is_count(step) and step > job.step for step in job.redo):
-        raise CorruptExecution(f"redo: expected steps after {job.step}, found {found(job.redo)}")
+    at: object = job.at
+    if at is not None and not (isinstance(at, str) and is_node(at)):
+        raise CorruptExecution(f"at: expected a node, found {found(at)}")
 
 
 def is_workflow_id(value: Any) -> bool:

@@ -15,13 +15,17 @@ from daemon.clock import ServerClock
 from daemon.executions.definition import Definitions, pinned
 from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
+from daemon.executions.machine import advance
+from daemon.executions.occurrence import Corrupt, Reached, Stopped
 from daemon.executions.recorder import ENTITY_GONE, Recorder
-from daemon.executions.status import Status as ExecutionStatus
-from daemon.executions.transition import end
+from daemon.executions.unit import passing_job, unit_of
+from daemon.executions.way import way_of
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.mongo.refusal import problem_of
+from daemon.slice import TimeSlice
 from rules.budget import TooCostly
 from rules.condition import Subject
+from rules.program import NO_PROGRAM, Act, Branch
 from rules.workflow import Status, Step, Workflow
 
 
@@ -58,7 +62,7 @@ class Judge:
         """
         state = self._states.get(job.workflow_id)
         if state.cancels(job.seq):
-            self._recorder.submit(end(job, ExecutionStatus.CANCELLED, "stopped", self._clock.now()), job)
+            self._end(job, Stopped())
             return False
         if not self._may_start(job.lane):
             self._lanes.give_back(job)
@@ -77,8 +81,8 @@ class Judge:
             workflow = job.workflow or found[pinned(job.workflow_id, job.workflow_version)]
             if isinstance(workflow, WorkflowError):
                 self._lanes.set_aside(job)  # made by a newer daemon: left for a replica that knows how
-            elif workflow is None or job.step >= len(workflow.steps):
-                self._recorder.submit(end(job, ExecutionStatus.FAILED, "corrupt", self._clock.now()), job)
+            elif workflow is None or job.node not in workflow.program.nodes:
+                self._end(job, Corrupt())
             else:
                 job.workflow = workflow
                 ready.append((job, workflow))
@@ -88,7 +92,31 @@ class Judge:
         """Return whether an intent is stored before the step acts: it reaches outside, or may have ended its owner."""
         died_at = self._distrusted.get(job.lane)
         is_suspect = job.crashes > 0 or (died_at is not None and job.due_at <= died_at)
-        return is_suspect or workflow.steps[job.step].action.reach is Reach.OUTSIDE
+        node = workflow.program.nodes[job.node]
+        return isinstance(node, Act) and (is_suspect or node.step.action.reach is Reach.OUTSIDE)
+
+    async def passed(
+        self, queued: Job, workflow: Workflow, entity: Mapping[str, Any] | None, now: datetime
+    ) -> Job | None:
+        """Return the job behind the branches and ends it stands at; None where a move is recorded that comes first.
+
+        Nothing is stored for a branch by itself: its record goes with what comes next.
+        """
+        job, program, turn = queued, workflow.program, TimeSlice()
+        while not isinstance(node := program.nodes[job.node], Act):
+            occurrence = way_of(node, entity, now) if isinstance(node, Branch) else Reached()
+            move = self._recorder.move(program, job, occurrence, now)
+            if move.ended is not None or (move.due_at is not None and move.due_at > self._clock.now()):
+                unit = unit_of(job, move, began_at=now)
+                self._recorder.submit(unit, queued, lambda receipt: self._end(queued, Corrupt(receipt.error)))
+                return None
+            job = passing_job(job, move)
+            await turn.give_way()
+        return job
+
+    def _end(self, job: Job, occurrence: Stopped | Corrupt) -> None:
+        move = advance(NO_PROGRAM, job, occurrence, self._clock.now())
+        self._recorder.submit(unit_of(job, move), job)
 
 
 def refusal(step: Step, entity: Mapping[str, Any] | None, now: datetime) -> Outcome | None:

@@ -19,11 +19,13 @@ from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.attempt import Attempt, context_of, cut_off, perform
 from daemon.executions.group_commit import Fate, GroupCommit, Receipt
+from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
+from daemon.executions.machine import advance
+from daemon.executions.occurrence import Began, HandedBack
 from daemon.executions.recorder import Recorder
 from daemon.executions.slots import Slots, Taken
-from daemon.executions.transition import hand_back, intend
-from daemon.executions.unit import Unit
+from daemon.executions.unit import Unit, unit_of
 from daemon.telemetry import emit
 
 
@@ -112,7 +114,8 @@ class OutsideRunner:
             self._lanes.give_back(attempt.queued)
             return None
         now = self._clock.now()
-        unit = intend(attempt.job, attempt.epoch, now)
+        move = advance(attempt.workflow.program, attempt.job, Began(), now)
+        unit = unit_of(attempt.job, move, epoch=attempt.epoch, began_at=now)
         receipt = self._commit.submit(unit)
         try:
             fate = (await asyncio.shield(receipt)).fate
@@ -120,7 +123,8 @@ class OutsideRunner:
             receipt.add_done_callback(partial(self._take_back, unit, attempt))
             raise
         if unit.following is None or fate is Fate.LOST:
-            emit(Event.EXECUTOR_LEASE_LOST, execution_id=attempt.job.execution_id, step=attempt.job.step)
+            job = attempt.job
+            emit(Event.EXECUTOR_LEASE_LOST, execution_id=job.execution_id, step=job.step, node=job.node)
             self._lanes.give_back(attempt.queued)
         elif fate is not Fate.COMMITTED:
             self._recorder.record(attempt, Fail(receipt.result().error))
@@ -134,15 +138,17 @@ class OutsideRunner:
         """Queue an attempt again whose intent was stored and whose effect has not begun."""
         is_stored = not receipt.cancelled() and receipt.result().fate is Fate.COMMITTED
         if is_stored and unit.following is not None:
-            back = hand_back(unit.following, epoch=attempt.epoch)
-            self._recorder.submit(back, attempt.queued)
+            self._hand_back(attempt, unit.following)
+
+    def _hand_back(self, attempt: Attempt, running: Job) -> None:
+        move = advance(attempt.workflow.program, running, HandedBack(), self._clock.now())
+        self._recorder.submit(unit_of(running, move, epoch=attempt.epoch), attempt.queued)
 
     def _cut_off(self, attempt: Attempt, context: Context) -> None:
         """Record an attempt that outlived the grace of a stop, or queue it again where it may be repeated."""
         outcome = cut_off(attempt, context, "the daemon stopped while the action was at work")
         if isinstance(outcome, Retry):
-            back = hand_back(attempt.job, epoch=attempt.epoch)
-            self._recorder.submit(back, attempt.queued)
+            self._hand_back(attempt, attempt.job)
         else:
             self._recorder.record(attempt, outcome)
 

@@ -6,10 +6,12 @@ recorded as skipped or failed where its effect was refused.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Final
 
-from actions.outcome import Fail, Outcome, Skip
+from actions.outcome import Done, Fail, Outcome, Skip
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
@@ -17,12 +19,15 @@ from daemon.executions.attempt import Attempt
 from daemon.executions.group_commit import Fate, GroupCommit, Receipt
 from daemon.executions.job import Job
 from daemon.executions.lanes import AHEAD, Lanes
+from daemon.executions.machine import advance
+from daemon.executions.move import Move
+from daemon.executions.occurrence import Corrupt, Died, Occurrence
 from daemon.executions.report import report
 from daemon.executions.status import Status
-from daemon.executions.transition import end, finish
-from daemon.executions.unit import Unit
+from daemon.executions.unit import Unit, unit_of
 from daemon.metrics import Metrics
 from daemon.telemetry import emit
+from rules.program import Program
 
 ENTITY_GONE: Final = "entity_gone"
 _Refused = Callable[[Receipt], None]
@@ -50,7 +55,7 @@ class Recorder:
         self._time_scale = time_scale
         self.in_flight = 0
 
-    def record(self, attempt: Attempt, outcome: Outcome) -> None:
+    def record(self, attempt: Attempt, outcome: Outcome | Died) -> None:
         """Record how an attempt ended, in the background, and queue what follows."""
         try:
             unit = self._finished(attempt, outcome)
@@ -60,15 +65,14 @@ class Recorder:
             unit = self._finished(attempt, outcome)
         self.submit(unit, attempt.queued, partial(self._refused, attempt, outcome))
 
-    def _finished(self, attempt: Attempt, outcome: Outcome) -> Unit:
-        return finish(
-            attempt.job,
-            outcome,
-            epoch=attempt.epoch,
-            began_at=attempt.began_at,
-            now=self._clock.now(),
-            time_scale=self._time_scale,
-        )
+    def move(self, program: Program, job: Job, occurrence: Occurrence, began_at: datetime) -> Move:
+        """Return what comes next for a job."""
+        return advance(program, job, occurrence, self._clock.now(), began_at=began_at, time_scale=self._time_scale)
+
+    def _finished(self, attempt: Attempt, outcome: Outcome | Died) -> Unit:
+        move = self.move(attempt.workflow.program, attempt.job, outcome, attempt.began_at)
+        writes = outcome.writes if isinstance(outcome, Done) else ()
+        return unit_of(attempt.job, move, epoch=attempt.epoch, began_at=attempt.began_at, writes=writes)
 
     def submit(self, unit: Unit, queued: Job, refused: _Refused | None = None) -> None:
         """Commit a unit in the background, then release ``queued``. ``refused`` may still put the step right."""
@@ -88,7 +92,7 @@ class Recorder:
                 is_soon = following is not None and following.due_at <= self._clock.now() + AHEAD
                 self._lanes.release(queued, *((following,) if following is not None and is_soon else ()))
             case Fate.LOST:
-                emit(Event.EXECUTOR_LEASE_LOST, execution_id=queued.execution_id, step=queued.step)
+                emit(Event.EXECUTOR_LEASE_LOST, execution_id=queued.execution_id, step=queued.step, node=queued.node)
                 self._lanes.release(queued)
             case _ if refused is not None:
                 refused(receipt)
@@ -97,27 +101,27 @@ class Recorder:
                 self._lanes.set_aside(queued)
         self._on_settled()
 
-    def _refused(self, attempt: Attempt, outcome: Outcome, receipt: Receipt) -> None:
+    def _refused(self, attempt: Attempt, outcome: Outcome | Died, receipt: Receipt) -> None:
         """Record the step without the effect that the database did not take."""
         if receipt.fate is Fate.VANISHED:
             self.record(attempt, Skip(ENTITY_GONE))
         elif isinstance(outcome, Fail):  # not even the failure can be put into the history
             emit(Event.EXECUTION_CORRUPT, execution_id=attempt.job.execution_id, error=receipt.error)
-            unit = end(attempt.job, Status.FAILED, "corrupt", self._clock.now(), epoch=attempt.epoch)
-            self.submit(unit, attempt.queued)
+            job = replace(attempt.job, passed=())
+            move = self.move(attempt.workflow.program, job, Corrupt(), attempt.began_at)
+            self.submit(unit_of(job, move, epoch=attempt.epoch), attempt.queued)
         else:
             self.record(attempt, Fail(receipt.error))
 
     def _count(self, unit: Unit) -> None:
-        if unit.record:
-            self._metrics.steps += 1
+        self._metrics.steps += len(unit.records)
         if unit.ended is Status.COMPLETED:
             self._metrics.completed += 1
         elif unit.ended is Status.FAILED:
             self._metrics.failed += 1
         elif unit.ended is Status.CANCELLED:
             self._metrics.cancelled += 1
-        elif "postponed" in unit.update["$set"]:
+        elif unit.move.postponed is not None:
             self._metrics.postponements += 1
-        elif not unit.record and unit.following is not None and unit.following.status is Status.WAITING:
+        elif not unit.move.records and unit.following is not None and unit.following.status is Status.WAITING:
             self._metrics.retries += 1

@@ -1,59 +1,57 @@
 """Say in the log how steps and executions ended."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from daemon.event import Event
 from daemon.executions.job import Job
 from daemon.executions.status import Status, StepStatus
 from daemon.executions.unit import Unit
 from daemon.telemetry import emit
+from rules.tree import number_of
 
 
 def report(unit: Unit) -> None:
-    """Log what a committed unit means: the end of a step, that it comes again, the end of the execution."""
-    job = unit.job
-    record = unit.record
-    if record:
-        _report_step(unit)
-    elif unit.following is not None and "postponed" in unit.update["$set"]:
-        postponed = unit.update["$set"]["postponed"]
-        emit(
-            Event.STEP_POSTPONED,
-            **job.names,
-            step=job.step,
-            action_type=_action_type(job),
-            due_at=postponed["until"],
-            reason=postponed["reason"],
-            times=postponed["times"],
-        )
-    elif unit.following is not None and unit.following.status is Status.WAITING and "last_error" in unit.update["$set"]:
-        emit(
-            Event.STEP_RETRIED,
-            **job.names,
-            step=job.step,
-            action_type=_action_type(job),
-            attempt=unit.following.attempt,
-            due_at=unit.following.due_at,
-            error=unit.update["$set"]["last_error"],
-        )
-    if unit.ended is Status.COMPLETED:
+    """Log what a committed unit means: the ends of steps, a retry to come, the end of the execution."""
+    job, move = unit.job, unit.move
+    for record in unit.records:
+        _report_step(job, record.document)
+    if not move.records and move.ended is None:
+        _report_wait(unit)
+    if move.ended is Status.COMPLETED:
         emit(Event.EXECUTION_COMPLETED, **job.names)
-    elif unit.ended is Status.FAILED:
-        emit(Event.EXECUTION_FAILED, **job.names, reason=unit.update["$set"].get("reason", "step failed"))
-    elif unit.ended is Status.CANCELLED:
-        emit(Event.EXECUTION_CANCELLED, **job.names, reason=unit.update["$set"].get("reason", ""))
+    elif move.ended is Status.FAILED:
+        emit(Event.EXECUTION_FAILED, **job.names, reason=move.reason or "step failed")
+    elif move.ended is Status.CANCELLED:
+        emit(Event.EXECUTION_CANCELLED, **job.names, reason=move.reason)
 
 
-def _report_step(unit: Unit) -> None:
-    job, record = unit.job, unit.record
-    step, action_type = job.step, record["action_type"]
+def _report_wait(unit: Unit) -> None:
+    job, move = unit.job, unit.move
+    where = {"step": number_of(job.node), "node": job.node, "action_type": _action_type(job)}
+    if move.postponed is not None:
+        told = move.postponed
+        again = {"due_at": move.due_at, "reason": told["reason"], "times": told["times"]}
+        emit(Event.STEP_POSTPONED, **job.names, **where, **again)
+    elif move.error and move.status is Status.WAITING:
+        tried = {"attempt": move.attempt, "due_at": move.due_at, "error": move.error}
+        emit(Event.STEP_RETRIED, **job.names, **where, **tried)
+
+
+def _report_step(job: Job, record: Mapping[str, Any]) -> None:
+    if record["status"] == StepStatus.SUCCESS:
+        return
+    node: str = record["node"]
+    where = {"step": number_of(node), "node": node, "action_type": record["action_type"]}
     match record["status"]:
         case StepStatus.FAILED:
-            emit(Event.STEP_FAILED, **job.names, step=step, action_type=action_type, error=record["error"])
+            emit(Event.STEP_FAILED, **job.names, **where, error=record["error"])
         case StepStatus.UNCERTAIN:
-            emit(Event.STEP_UNCERTAIN, **job.names, step=step, action_type=action_type, error=record["error"])
+            emit(Event.STEP_UNCERTAIN, **job.names, **where, error=record["error"])
         case StepStatus.SKIPPED:
-            reason = record["result"]["reason"]
-            emit(Event.STEP_SKIPPED, **job.names, step=step, action_type=action_type, reason=reason)
+            emit(Event.STEP_SKIPPED, **job.names, **where, reason=record["result"]["reason"])
 
 
 def _action_type(job: Job) -> str:
-    return job.workflow.steps[job.step].action_type if job.workflow is not None else ""
+    node = job.workflow.program.nodes.get(job.node) if job.workflow is not None else None
+    return node.action_type if node is not None else ""

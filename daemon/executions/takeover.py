@@ -1,17 +1,14 @@
 """Settle what a dead owner left running: at most once means uncertain, at least once means again.
 
-A takeover counts as a crash of the step, whatever its retry policy; at the fifth it fails as ``crashed`` (DESIGN
-section 4).
+The machine says which; a takeover counts as a crash of the step, whatever its retry policy.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from actions.action import Delivery
-from actions.outcome import Fail, Uncertain
 from config.error import WorkflowError
 from daemon.clock import ServerClock
 from daemon.executions.attempt import Attempt
@@ -19,12 +16,10 @@ from daemon.executions.burial import Bury
 from daemon.executions.definition import Definitions, pinned
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.lanes import Lanes
+from daemon.executions.occurrence import Died
 from daemon.executions.recorder import Recorder
 from daemon.executions.status import Status
-from daemon.executions.transition import crash
-
-MAX_CRASHES: Final = 5
-_DIED: Final = "the daemon died while the action was at work"
+from rules.program import Act
 
 
 class TakeOver:
@@ -58,7 +53,7 @@ class TakeOver:
             except CorruptExecution as error:
                 await self._bury(document, str(error))
             else:
-                queued = (job.execution_id, job.step, job.attempt - 1)
+                queued = (job.execution_id, job.node, job.attempt - 1)
                 if not self._lanes.is_running(queued) and not self._lanes.is_running(job.key):
                     await self._settle(job, document)
 
@@ -67,18 +62,11 @@ class TakeOver:
         workflow = found[pinned(job.workflow_id, job.workflow_version)]
         if isinstance(workflow, WorkflowError):
             return  # made by a newer daemon: left for a replica that knows how
-        if workflow is None or job.step >= len(workflow.steps):
-            await self._bury(document, "the workflow version it points to is gone")
+        node = workflow.program.nodes.get(job.node) if workflow is not None else None
+        if workflow is None or not isinstance(node, Act):
+            await self._bury(document, "the workflow version it points to is gone, or has no such step")
             return
         job.workflow = workflow
-        step = workflow.steps[job.step]
-        now = self._clock.now()
-        epoch = document["epoch"]
         began_at = document.get("step_started_at")
-        attempt = Attempt(job, job, workflow, step, epoch, began_at if isinstance(began_at, datetime) else now)
-        if step.action.delivery is Delivery.AT_MOST_ONCE:
-            self._recorder.record(attempt, Uncertain(f"{_DIED}: it may have taken effect"))
-        elif job.crashes + 1 >= MAX_CRASHES:
-            self._recorder.record(attempt, Fail("crashed"))
-        else:
-            self._recorder.submit(crash(job, epoch=epoch, now=now, error=_DIED), job)
+        since = began_at if isinstance(began_at, datetime) else self._clock.now()
+        self._recorder.record(Attempt(job, job, workflow, node.step, document["epoch"], since), Died())

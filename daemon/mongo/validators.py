@@ -37,6 +37,7 @@ _EXECUTION: Final[Mapping[str, Any]] = {
     "properties": {
         "status": {"enum": ["pending", "running", "waiting", "held", "completed", "failed", "cancelled"]},
         "actions_executed": {"bsonType": "array", "items": {"bsonType": "object"}},
+        "at": {"bsonType": "string"},
         "step": _WHOLE_NUMBER,
         "attempt": _WHOLE_NUMBER,
         "lane": _WHOLE_NUMBER,

@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from daemon.executions.status import Status
+from daemon.executions.machine import enter
 from daemon.mongo.heavy import HeavyDocument
 from rules.cause import Cause
 from rules.change import Change, Kind
 from rules.explain import Refusal
 from rules.identity import bson_bytes, execution_id, lane_of
+from rules.tree import number_of
 from rules.workflow import Workflow
 
 MOST_KEPT_BYTES: Final = 15 * 1024 * 1024  # of a deleted entity: the records of the steps have to fit beside it
@@ -108,8 +109,7 @@ def entrant_of(workflow: Workflow, change: Change, kept: Kept = _NOTHING_KEPT) -
 
 def execution_document(entrant: Entrant, seq: int, *, now: datetime, lanes: int, time_scale: float) -> dict[str, Any]:
     """Return the execution to store. ``now``: when an immediate first step is due; it never runs backwards."""
-    delay = entrant.workflow.steps[0].delay / time_scale
-    due_at = entrant.triggered_at + delay if delay else now
+    entered = enter(entrant.workflow.program, entrant.triggered_at, now, time_scale)
     document: dict[str, Any] = {
         "_id": entrant.execution_id,
         "seq": seq,
@@ -120,11 +120,12 @@ def execution_document(entrant: Entrant, seq: int, *, now: datetime, lanes: int,
         "triggered_by_entity_type": entrant.entity_type,
         "triggered_by_entity_id": entrant.entity_id,
         "triggered_at": entrant.triggered_at,
-        "status": Status.WAITING if delay else Status.PENDING,
+        "status": entered.status,
         "actions_executed": [],
-        "step": 0,
+        "at": entered.node,
+        "step": number_of(entered.node),
         "attempt": 0,
-        "due_at": due_at,
+        "due_at": entered.due_at,
         "lane": lane_of(entrant.entity_type, entrant.entity_id, lanes),
         "cause": {
             "depth": entrant.cause.depth,

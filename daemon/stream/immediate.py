@@ -5,6 +5,7 @@ only cost time: the execution is stored as ended, together with what it inserted
 for entities that were just created: nothing else can be due for them, so nothing is overtaken (promise 3).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +14,11 @@ from actions.outcome import Done, Insert, Skip
 from actions.services import Services
 from daemon.executions.attempt import Attempt, context_of
 from daemon.executions.job import Job
-from daemon.executions.transition import finish
+from daemon.executions.machine import advance
+from daemon.executions.unit import following_job
+from daemon.executions.update import update_of
 from daemon.stream.entrant import Entrant
+from rules.program import Act
 from rules.trigger import TriggerType
 from rules.workflow import Workflow
 
@@ -42,32 +46,34 @@ class Immediate:
 
         Return None, with ``document`` as it was, where a step ended otherwise: then it is run as any other.
         """
-        entity = entrant.entity or {}
-        ended = {**document, "actions_executed": []}
+        program, entity = entrant.workflow.program, entrant.entity or {}
+        records: list[Mapping[str, Any]] = []
         inserts: list[Insert] = []
-        following: Job | None = job
-        while following is not None:
-            workflow = entrant.workflow
-            attempt = Attempt(following, following, workflow, workflow.steps[following.step], 0, now)
+        while True:
+            node = program.nodes[job.node]
+            if not isinstance(node, Act):
+                return None
+            attempt = Attempt(job, job, entrant.workflow, node.step, 0, now)
             try:
-                outcome = await attempt.step.action.run(context_of(attempt, entity, now, self._services))
+                outcome = await node.step.action.run(context_of(attempt, entity, now, self._services))
             except Exception:
                 return None  # the executor runs it again, and reports
             if not isinstance(outcome, (Done, Skip)):
                 return None
-            unit = finish(following, outcome, epoch=0, began_at=now, now=now, time_scale=1.0)
-            ended |= unit.update["$set"]
-            ended["actions_executed"].append(unit.record)
-            inserts += unit.inserts
-            following = unit.following
-        ended.pop("due_at", None)
-        document.clear()
-        document |= ended
+            if isinstance(outcome, Done):
+                inserts += (write for write in outcome.writes if isinstance(write, Insert))
+            move = advance(program, job, outcome, now, began_at=now)
+            records += (record.document for record in move.records)
+            if move.ended is not None:
+                break
+            job = following_job(job, move, now)
+        document |= {**update_of(program, job, move)["$set"], "actions_executed": records, "started_at": now}
+        del document["due_at"]
         return tuple(inserts)
 
 
 def _only_inserts(workflow: Workflow) -> bool:
-    return all(
+    return workflow.program.is_linear and all(
         not step.delay and step.conditions is None and step.action.reach is Reach.INSIDE and step.action.only_inserts
-        for step in workflow.steps
+        for step in workflow.program.steps
     )

@@ -43,7 +43,7 @@ class Store:
 def attempt_of() -> Attempt:
     workflow = workflow_of({"type": "send_email", "template": "hello"})
     job = job_of(workflow, status="running", attempt=1)
-    return Attempt(job, job, workflow, workflow.steps[0], 1, NOW)
+    return Attempt(job, job, workflow, workflow.program.steps[0], 1, NOW)
 
 
 def context_at(port: int, attempt: Attempt, text: str = "Hello", phase: str = "") -> Context:

@@ -38,7 +38,8 @@ def statuses(run: dict[str, Any]) -> list[str]:
 async def test_a_step_is_recorded_with_its_type_status_result_attempts_and_times(bench: Bench) -> None:
     run = await run_of(bench, {"type": "local"})
     record = run["actions_executed"][0]
-    assert list(record) == ["action_type", "status", "result", "attempts", "started_at", "executed_at"]
+    assert list(record) == ["node", "action_type", "status", "result", "attempts", "started_at", "executed_at"]
+    assert record["node"] == "0"
     assert (record["action_type"], record["status"], record["result"], record["attempts"]) == (
         "local",
         "success",

@@ -8,13 +8,13 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from actions.outcome import Done, EntityUpdate, Fail, Insert, Outcome
+from actions.outcome import Done, EntityUpdate, Fail, Insert, Outcome, Write
 from config.collection_names import Collections
 from daemon.executions.group_commit import Fate, GroupCommit
-from daemon.executions.job import job_from
-from daemon.executions.status import Status
-from daemon.executions.transition import end, finish, intend
-from daemon.executions.unit import Unit
+from daemon.executions.job import Job, job_from
+from daemon.executions.machine import advance
+from daemon.executions.occurrence import Began, Occurrence, Stopped
+from daemon.executions.unit import Unit, unit_of
 from daemon.mongo.codec import CODEC
 from tests.support.jobs import NOW, execution_of, workflow_of
 from tests.support.poll import eventually
@@ -40,19 +40,25 @@ async def commit(database: Database, mongo_uri: str) -> AsyncIterator[GroupCommi
         await group_commit.stop()
 
 
-async def unit_of(database: Database, outcome: Outcome = Done({}), **changes: Any) -> Unit:  # noqa: B008
+async def stored(database: Database, outcome: Outcome = Done({}), **changes: Any) -> Unit:  # noqa: B008
     """Return the unit that ends a stored execution with ``outcome``."""
     document = execution_of(**changes)
     await database.workflow_executions.insert_one(document)
     job = job_from(document, workflow_of())
-    return finish(job, outcome, epoch=1, began_at=NOW, now=NOW, time_scale=1.0)
+    writes = outcome.writes if isinstance(outcome, Done) else ()
+    return moved(job, outcome, writes)
+
+
+def moved(job: Job, occurrence: Occurrence, writes: tuple[Write, ...] = ()) -> Unit:
+    move = advance(workflow_of().program, job, occurrence, NOW)
+    return unit_of(job, move, epoch=1, began_at=NOW, writes=writes)
 
 
 async def units_of(database: Database, count: int, outcome: Outcome) -> list[Unit]:
     """Return units of as many leads, which exist."""
     await database.leads.insert_many([{"_id": f"lead-{number}", "plain": 1} for number in range(count)])
     return [
-        await unit_of(database, outcome, triggered_by_entity_id=f"lead-{number}", seq=number) for number in range(count)
+        await stored(database, outcome, triggered_by_entity_id=f"lead-{number}", seq=number) for number in range(count)
     ]
 
 
@@ -85,7 +91,7 @@ async def fail_commands(database: Database, times: int, **data: Any) -> None:
 
 
 async def test_a_unit_that_is_committed_ends_its_execution(database: Database, commit: GroupCommit) -> None:
-    unit = await unit_of(database)
+    unit = await stored(database)
     assert await fates(commit, [unit]) == [Fate.COMMITTED]
     assert (await execution(database, unit))["status"] == "completed"
     assert await counts(database) == (1, 1, 0)
@@ -108,7 +114,7 @@ async def test_the_unit_that_the_server_refuses_is_found_and_the_others_are_comm
     database: Database, commit: GroupCommit
 ) -> None:
     units = await units_of(database, 100, Done({}, (EntityUpdate({"score": 1}),)))
-    units[57] = await unit_of(database, Done({}, (EntityUpdate({"plain.score": 1}),)), triggered_by_entity_id="ada")
+    units[57] = await stored(database, Done({}, (EntityUpdate({"plain.score": 1}),)), triggered_by_entity_id="ada")
     await database.leads.update_one({"_id": "ada"}, {"$set": {"plain": 1}})
     receipts = await asyncio.gather(*map(commit.submit, units))
     refused = [(number, each.error) for number, each in enumerate(receipts) if each.fate is not Fate.COMMITTED]
@@ -118,7 +124,7 @@ async def test_the_unit_that_the_server_refuses_is_found_and_the_others_are_comm
 
 async def test_a_value_that_bson_cannot_hold_is_refused_alone(database: Database, commit: GroupCommit) -> None:
     units = await units_of(database, 5, Done({}))
-    units[2] = await unit_of(database, Done({"value": object()}), triggered_by_entity_id="ada")
+    units[2] = await stored(database, Done({"value": object()}), triggered_by_entity_id="ada")
     assert [fate is Fate.REFUSED for fate in await fates(commit, units)] == [False, False, True, False, False]
 
 
@@ -132,19 +138,19 @@ async def test_a_unit_whose_entity_has_vanished_commits_nothing(database: Databa
 
 async def test_a_document_that_exists_already_is_not_doubled(database: Database, commit: GroupCommit) -> None:
     await database.tasks.insert_one({"_id": "task"})
-    unit = await unit_of(database, Done({}, (Insert("tasks", {"_id": "task"}),)))
+    unit = await stored(database, Done({}, (Insert("tasks", {"_id": "task"}),)))
     assert await fates(commit, [unit]) == [Fate.REFUSED]
 
 
 async def test_the_same_unit_is_not_committed_twice(database: Database, commit: GroupCommit) -> None:
-    unit = await unit_of(database, Done({}, (Insert("tasks", {"title": "x"}),)))
+    unit = await stored(database, Done({}, (Insert("tasks", {"title": "x"}),)))
     await fates(commit, [unit, unit])
     assert await database.tasks.count_documents({}) == 1
     assert await counts(database) == (1, 1, 0)
 
 
 async def test_the_cause_comes_before_its_effect_in_one_transaction(database: Database, commit: GroupCommit) -> None:
-    unit = await unit_of(database, Done({}, (EntityUpdate({"score": 1}),)))
+    unit = await stored(database, Done({}, (EntityUpdate({"score": 1}),)))
     async with await database.watch([{"$match": {"ns.coll": {"$in": ["leads", "workflow_effects"]}}}]) as stream:
         await fates(commit, [unit])
         cause, effect = [await stream.next() for _ in range(2)]
@@ -156,21 +162,21 @@ async def test_the_cause_comes_before_its_effect_in_one_transaction(database: Da
 
 
 async def test_units_without_entity_writes_leave_no_cause(database: Database, commit: GroupCommit) -> None:
-    await fates(commit, [await unit_of(database, Done({}, (Insert("tasks", {"title": "x"}),)))])
+    await fates(commit, [await stored(database, Done({}, (Insert("tasks", {"title": "x"}),)))])
     assert await database.workflow_effects.count_documents({}) == 0
 
 
 async def test_counters_tell_completed_from_failed_and_cancelled(database: Database, commit: GroupCommit) -> None:
-    done = await unit_of(database, triggered_by_entity_id="a")
-    failed = await unit_of(database, Fail("no"), triggered_by_entity_id="b")
-    stopped = end((await unit_of(database, triggered_by_entity_id="c")).job, Status.CANCELLED, "stopped", NOW)
+    done = await stored(database, triggered_by_entity_id="a")
+    failed = await stored(database, Fail("no"), triggered_by_entity_id="b")
+    stopped = moved((await stored(database, triggered_by_entity_id="c")).job, Stopped())
     await fates(commit, [done, failed, stopped])
     assert await counts(database) == (3, 1, 1)
 
 
 async def test_two_units_of_one_entity_never_share_a_transaction(database: Database, commit: GroupCommit) -> None:
     write = Done({}, (EntityUpdate({"score": 1}),))
-    units = [await unit_of(database, write) for _ in range(3)]
+    units = [await stored(database, write) for _ in range(3)]
     await fates(commit, units)
     assert await database.workflow_effects.count_documents({}) == 3
 
@@ -254,10 +260,10 @@ async def test_an_intent_is_not_committed_once_its_lease_is_in_doubt(database: D
     document = execution_of()
     await database.workflow_executions.insert_one(document)
     job = job_from(document, workflow_of())
-    other = await unit_of(database, seq=2)
+    other = await stored(database, seq=2)
     late = GroupCommit(database, Collections(), {"lead": "leads"}, Clock(), may_start=lambda lane: False)
-    intent, ended = late.submit(intend(job, 1, NOW)), late.submit(other)
+    intent, ended = late.submit(moved(job, Began())), late.submit(other)
     assert ((await intent).fate, (await ended).fate) == (Fate.LOST, Fate.COMMITTED)
-    stored = await database.workflow_executions.find_one({"_id": job.execution_id})
-    assert stored is not None
-    assert stored["status"] == document["status"]
+    found = await database.workflow_executions.find_one({"_id": job.execution_id})
+    assert found is not None
+    assert found["status"] == document["status"]

@@ -39,9 +39,9 @@ async def _stopped() -> AsyncIterator[None]:
     await RENDERER.stop()
 
 
-async def send(services: Services, entity: Mapping[str, Any] = LEAD, step: int = 0, **parameters: Any) -> Outcome:
+async def send(services: Services, entity: Mapping[str, Any] = LEAD, node: str = "0", **parameters: Any) -> Outcome:
     action = parse_action("send_email", {"template": "welcome_email", **parameters}, "actions[0]")
-    return await action.run(a_context(entity, step=step, services=services))
+    return await action.run(a_context(entity, node=node, services=services))
 
 
 async def sent(entity: Mapping[str, Any] = LEAD, behaviour: Behaviour | None = None, **parameters: Any) -> MailServer:
@@ -56,7 +56,7 @@ def refusing(where: str, answer: str) -> Behaviour:
 
 async def test_accepted_message_carries_the_template_and_comes_from_the_sender() -> None:
     async with mail_server() as server:
-        outcome = await send(services_for(server.port), step=3)
+        outcome = await send(services_for(server.port), node="3")
 
     message_id = f"<{EXECUTION_ID}.3@example.com>"
     expected = {"to": "ana@example.com", "template": "welcome_email", "language": "en", "message_id": message_id}

@@ -17,6 +17,7 @@ from daemon.api.dashboard.page import Pages
 from daemon.api.dashboard.page_route import page_route
 from daemon.executions.command import Do
 from daemon.executions.status import StepStatus
+from rules.tree import is_node
 from rules.workflow import Status
 
 
@@ -34,11 +35,11 @@ def command_router(administration: Administration, pages: Pages) -> APIRouter:
     async def command(request: Request) -> Response:
         form = await form_of(request)
         do = Do(_one_of(form, "do", list(Do)))
-        outcome, step = None, None
+        outcome, node = None, None
         if do is Do.RESOLVE:
             outcome = StepStatus(_one_of(form, "as", [StepStatus.SUCCESS, StepStatus.FAILED]))
-            step = _number(form, "step")
-        await administration.executions.command(_given(form, "which"), do, outcome, step)
+            node = _node(form, "step")
+        await administration.executions.command(_given(form, "which"), do, outcome, node)
         return _back(form)
 
     @router.post("/gap")
@@ -67,8 +68,8 @@ def _one_of(form: dict[str, str], name: str, known: list[Status] | list[Do] | li
     return value
 
 
-def _number(form: dict[str, str], name: str) -> int:
+def _node(form: dict[str, str], name: str) -> str:
     given = form.get(name, "")
-    if not (given.isascii() and given.isdigit() and len(given) < 5):
-        raise Malformed(name, f"expected the number of a step, found {found(given)}")
-    return int(given)
+    if not is_node(given):
+        raise Malformed(name, f"expected the number of a step, or its node, found {found(given)}")
+    return given

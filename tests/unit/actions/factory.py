@@ -20,7 +20,7 @@ def a_context(
     *,
     entity_type: str = "lead",
     execution_id: ObjectId = EXECUTION_ID,
-    step: int = 0,
+    node: str = "0",
     attempt: int = 1,
     services: Services | None = None,
 ) -> Context:
@@ -32,7 +32,7 @@ def a_context(
         workflow_id=WORKFLOW_ID,
         workflow_name="Welcome new leads",
         execution_id=execution_id,
-        step=step,
+        node=node,
         attempt=attempt,
         now=NOW,
         triggered_at=NOW,

@@ -15,9 +15,9 @@ from tests.unit.actions.factory import EXECUTION_ID, NOW, WORKFLOW_ID, a_context
 
 
 async def test_task_holds_what_the_crm_needs_to_show_it() -> None:
-    outcome = await CreateTask(title="Call back", priority="high").run(a_context(step=2))
+    outcome = await CreateTask(title="Call back", priority="high").run(a_context(node="2"))
 
-    task_id = document_id(EXECUTION_ID, 2)
+    task_id = document_id(EXECUTION_ID, "2")
     task = {
         "_id": task_id,
         "title": "Call back",

@@ -14,7 +14,7 @@ async def test_notification_is_unread_and_names_its_entity() -> None:
 
     outcome = await action.run(a_context({"_id": "d-1"}, entity_type="deal"))
 
-    notification_id = document_id(EXECUTION_ID, 0)
+    notification_id = document_id(EXECUTION_ID, "0")
     notification = {
         "_id": notification_id,
         "title": "",

@@ -19,7 +19,7 @@ def test_a_queued_execution_is_read() -> None:
 
 def test_a_job_is_known_by_execution_step_and_attempt() -> None:
     document = execution_of(step=1, attempt=2)
-    assert job_from(document).key == (document["_id"], 1, 2)
+    assert job_from(document).key == (document["_id"], "1", 2)
 
 
 def test_log_lines_name_a_job_by_execution_workflow_and_entity() -> None:
@@ -52,7 +52,7 @@ def test_a_running_execution_is_read_only_where_it_is_asked_for() -> None:
         ({"cause": 7}, "cause: expected an object, found 7"),
         ({"cause": {"depth": 0}}, "chain: expected a value, found nothing"),
         ({"status": "odd"}, "status: expected one of pending, .*; found 'odd'"),
-        ({"redo": True}, "expected a list, found true"),
+        ({"at": True}, "at: expected a node, found true"),
         ({"trigger": None}, "trigger: expected an object, found null"),
         ({"started_at": []}, "started_at: expected a date or null, found an empty list"),
     ],
@@ -103,9 +103,10 @@ def test_a_running_execution_without_an_epoch_that_somebody_can_have_had_is_corr
         {"triggered_by_entity_type": ["lead"]},
         {"started_at": "today"},
         {"entity": "Ada"},
-        {"redo": "1"},
-        {"redo": [1, "x"]},
-        {"redo": [0]},
+        {"at": 5},
+        {"at": "0.cases"},
+        {"ran": [{}]},
+        {"ran": "x"},
     ],
     ids=lambda changes: str(changes)[:60],
 )
@@ -114,7 +115,9 @@ def test_a_document_that_the_daemon_cannot_have_written_is_corrupt(changes: dict
         job_from(execution_of(**changes))
 
 
-@pytest.mark.parametrize("name", sorted({*PROJECTION} & {*execution_of()} - {"started_at", "completed_at", "epoch"}))
+@pytest.mark.parametrize(
+    "name", sorted({*PROJECTION} & {*execution_of()} - {"at", "started_at", "completed_at", "epoch"})
+)
 def test_a_document_without_one_of_its_fields_is_corrupt(name: str) -> None:
     document = execution_of()
     del document[name]

@@ -26,6 +26,8 @@ def job() -> Job:
         entity_key=("lead", "e"),
         triggered_at=NOW,
         status=Status.PENDING,
+        node="0",
+        at="0",
         step=0,
         attempt=0,
         due_at=NOW,
@@ -34,6 +36,9 @@ def job() -> Job:
         failed_steps=0,
         started_at=None,
         last_entity=None,
+        crashes=0,
+        postponed=None,
+        ran={},
     )
 
 

@@ -8,10 +8,10 @@ import pytest
 from loguru import logger
 
 from actions.outcome import Done, Fail, Outcome, Postpone, Retry, Skip, Uncertain
+from daemon.executions.machine import advance
+from daemon.executions.occurrence import HandedBack, Occurrence, Stopped
 from daemon.executions.report import report
-from daemon.executions.status import Status
-from daemon.executions.transition import end, finish, hand_back
-from daemon.executions.unit import Unit
+from daemon.executions.unit import Unit, unit_of
 from tests.support.jobs import NOW, TASK, job_of, workflow_of
 
 
@@ -26,8 +26,10 @@ def lines() -> Iterator[list[dict[str, Any]]]:
     logger.remove(sink)
 
 
-def unit_of(outcome: Outcome, *more: dict[str, Any]) -> Unit:
-    return finish(job_of(workflow_of(TASK, *more)), outcome, epoch=1, began_at=NOW, now=NOW, time_scale=1.0)
+def unit(occurrence: Occurrence, *more: dict[str, Any], **changes: Any) -> Unit:
+    workflow = workflow_of(TASK, *more)
+    job = job_of(workflow, **changes)
+    return unit_of(job, advance(workflow.program, job, occurrence, NOW), epoch=1, began_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -44,39 +46,39 @@ def unit_of(outcome: Outcome, *more: dict[str, Any]) -> Unit:
 def test_the_log_tells_how_a_step_and_its_execution_ended(
     lines: list[dict[str, Any]], outcome: Outcome, events: list[str]
 ) -> None:
-    report(unit_of(outcome))
+    report(unit(outcome))
     assert [line["event"] for line in lines] == events
 
 
 def test_a_step_in_the_middle_ends_nothing(lines: list[dict[str, Any]]) -> None:
-    report(unit_of(Done({}), TASK))
+    report(unit(Done({}), TASK))
     assert lines == []
 
 
 def test_a_retry_tells_when_and_why(lines: list[dict[str, Any]]) -> None:
-    unit = unit_of(Retry("busy"))
-    report(unit)
+    busy = unit(Retry("busy"))
+    report(busy)
     assert (lines[0]["attempt"], lines[0]["error"]) == (1, "busy")
-    assert lines[0]["due_at"] == unit.update["$set"]["due_at"]
+    assert lines[0]["due_at"] == busy.update["$set"]["due_at"]
 
 
 def test_a_postponement_tells_until_when_why_and_how_often(lines: list[dict[str, Any]]) -> None:
     until = NOW + timedelta(minutes=30)
-    report(unit_of(Postpone(until, "the line is full")))
+    report(unit(Postpone(until, "the line is full")))
     assert (lines[0]["due_at"], lines[0]["reason"], lines[0]["times"]) == (until, "the line is full", 1)
 
 
 def test_every_line_names_execution_workflow_and_entity(lines: list[dict[str, Any]]) -> None:
-    unit = unit_of(Fail("no"))
-    report(unit)
-    assert all({**line, **unit.job.names} == line for line in lines)
+    failed = unit(Fail("no"))
+    report(failed)
+    assert all({**line, **failed.job.names} == line for line in lines)
 
 
 def test_a_cancelled_execution_tells_its_reason(lines: list[dict[str, Any]]) -> None:
-    report(end(job_of(), Status.CANCELLED, "stopped", NOW))
+    report(unit(Stopped()))
     assert [(line["event"], line["reason"]) for line in lines] == [("execution.cancelled", "stopped")]
 
 
 def test_what_is_handed_back_is_not_told_as_a_retry(lines: list[dict[str, Any]]) -> None:
-    report(hand_back(job_of(status="running", attempt=1), epoch=1))
+    report(unit(HandedBack(), status="running", attempt=1))
     assert lines == []

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from rules.due import LONGEST_ASKED, first_due, next_due, released_due, retry_due
+from rules.due import first_due, next_due, released_due, retry_due
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 BEFORE = NOW - timedelta(hours=3)
@@ -21,17 +21,12 @@ def test_a_later_delay_counts_from_the_end_of_the_node_before() -> None:
     assert next_due(HOUR, NOW, 1.0) == NOW + HOUR
 
 
-def test_a_retry_waits_as_its_policy_says_unless_the_host_asked_for_something_else() -> None:
-    assert retry_due(HOUR, None, NOW, 1.0) == NOW + HOUR
-    assert retry_due(HOUR, timedelta(seconds=5), NOW, 1.0) == NOW + timedelta(seconds=5)
-
-
-def test_a_host_cannot_put_a_retry_off_for_longer_than_an_hour() -> None:
-    assert retry_due(HOUR, timedelta(days=9), NOW, 1.0) == NOW + LONGEST_ASKED
+def test_a_retry_waits_from_the_end_of_the_attempt() -> None:
+    assert retry_due(HOUR, NOW, 1.0) == NOW + HOUR
 
 
 def test_every_wait_is_divided_in_a_demonstration() -> None:
-    waits = (first_due(HOUR, NOW, NOW, 60), next_due(HOUR, NOW, 60), retry_due(HOUR, None, NOW, 60))
+    waits = (first_due(HOUR, NOW, NOW, 60), next_due(HOUR, NOW, 60), retry_due(HOUR, NOW, 60))
     assert set(waits) == {NOW + timedelta(minutes=1)}
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from config.error import WorkflowError
 from rules.pattern import PatternBudget
-from rules.program import Act, Branch, End, Program, outline, parse_program
+from rules.program import NO_PROGRAM, Act, Branch, End, Program, outline, parse_program
 from rules.step import OnFailure
-from rules.tree import DEEPEST, check_tree, is_within, number_of
+from rules.tree import DEEPEST, check_tree, is_node, node_of, number_of
 
 TASK = {"type": "create_task"}
 HOT = [{"field": "score", "operator": "greater_than", "value": 80}]
@@ -157,9 +157,20 @@ def test_an_outline_has_the_order_and_the_delays_and_asks_for_no_known_action() 
     }
     assert program.nodes["0"].delay == timedelta(minutes=5)
     assert program.nodes["1.cases.0.0"].delay == timedelta(days=2)
+    assert outline(None).nodes == NO_PROGRAM.nodes
 
 
 def test_a_node_tells_the_step_of_the_workflow_it_lies_in() -> None:
     assert [number_of(node) for node in ("7", "12.cases.0.3")] == [7, 12]
-    assert is_within("1.cases.0.0", "1")
-    assert not is_within("12", "1")
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "0.cases", "0.cases.0", "1.otherwise.x", "1.5", "0\n", "٣", "1" * 99])
+def test_what_cannot_be_a_node_is_told_from_what_can(text: str) -> None:
+    assert not is_node(text)
+    assert is_node("12.cases.3.0.otherwise.7")
+
+
+def test_the_step_that_the_version_before_has_moved_is_believed() -> None:
+    assert node_of(None, 2) == "2"
+    assert node_of("2.cases.0.1", 2) == "2.cases.0.1"
+    assert node_of("2", 3) == "3"
