@@ -48,7 +48,8 @@ The names of the collections, in the TOML file under `[collections]`:
 """
 _LIMITS: Final = """
 Limits on steps that reach outside MongoDB, each in one replica; in the TOML file under `[limits]`. A step for which a
-limit is full waits for its turn, one workflow after another, and no attempt is counted:
+limit is full waits for its turn, one workflow after another, and no attempt is counted. Of each workflow 1,000 wait in
+memory; while one has more, what is due is found by looking, so steps may begin some seconds late:
 
 | variable | default | meaning |
 |---|---|---|
