@@ -169,10 +169,8 @@ class Bisection:
             # Perhaps a document that an action inserts is refused: a queued execution delays no other entity.
             self._enroller.start_over()
             return [replace(portion, events=[*deferred, *portion.events], at_once=False)]
-        is_smallest = portion.most_writes == _ONE_WORKFLOW
-        if is_transient(error):
-            raise error
-        if not is_smallest and self._trials.is_worth_another(self._committer.checkpoint.commit, error):
+        commit, is_smallest = self._committer.checkpoint.commit, portion.most_writes == _ONE_WORKFLOW
+        if is_transient(error) or (not is_smallest and self._trials.is_worth_another(commit, error)):
             raise error
         self._enroller.start_over()
         planned = len(portion.events) if plan is None else max(plan.consumed, 1)
@@ -186,13 +184,8 @@ class Bisection:
         workflow = candidates[checkpoint.done] if checkpoint.done < len(candidates) else None
         text = refusal_text(problem) if isinstance(problem, PyMongoError) else type(problem).__name__
         entity_type = event.change.entity_type if event.change is not None else event.collection
-        emit(
-            Event.INTAKE_ERROR,
-            entity_type=entity_type,
-            entity_id=event.document_id,
-            workflow_id=workflow.id if workflow is not None else None,
-            error=problem,
-        )
+        names = {"workflow_id": workflow.id if workflow is not None else None, "entity_type": entity_type}
+        emit(Event.INTAKE_ERROR, **names, entity_id=event.document_id, error=problem)
         is_last = checkpoint.done + 1 >= len(candidates)
         moved = replace(checkpoint, done=checkpoint.done + 1, causes=checkpoint.causes.within(event.transaction))
         if is_last:

@@ -7,6 +7,7 @@ falls between the two. Changes of entities before T are not read: a first start 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from bson.timestamp import Timestamp
@@ -75,12 +76,7 @@ class FirstStart:
             lost_since = await _last_run(self._executions)
             await record_gap(self._state, lost_since, now, "began anew", "there was no checkpoint any more", at)
 
-        async def store(session: AsyncClientSession) -> None:
-            await _put(self._state, checkpoint, replaces, now, session)
-            writes = version_writes([head for _, head in edits], commit, now)
-            if writes:
-                await self._versions.bulk_write(writes, session=session)
-
+        store = partial(self._store, checkpoint, replaces, [head for _, head in edits], now)
         try:
             await in_transaction(self._database.client, store, timeout_s=_TIMEOUT_S)
             if CRASH_AT is not None:
@@ -89,6 +85,24 @@ class FirstStart:
             return  # another replica was first
         log_edits(edits)
 
+    async def _store(
+        self,
+        checkpoint: Checkpoint,
+        replaces: Checkpoint | None,
+        heads: Sequence[Head],
+        now: datetime,
+        session: AsyncClientSession,
+    ) -> None:
+        document = checkpoint.to_document(now)
+        if replaces is None:
+            await self._state.insert_one(document, session=session)
+        else:
+            expected = {"_id": CHECKPOINT_ID, "commit": replaces.commit}
+            if (await self._state.replace_one(expected, document, session=session)).matched_count != 1:
+                raise LeaseLost("another reader has moved the checkpoint")
+        if writes := version_writes(heads, checkpoint.commit, now):
+            await self._versions.bulk_write(writes, session=session)
+
     async def _edits(self, at: Timestamp, seq: int, now: datetime) -> list[tuple[Head | None, Head]]:
         """Return the workflows as they were at ``at``, each with its newest stored version."""
         known = WorkflowIndex(self._parse)
@@ -96,22 +110,6 @@ class FirstStart:
         pages = snapshot(self._database, self._workflows, at)
         documents = [readable(document) async for page in pages for document in page]
         return known.edits(replace(head.at(seq), since=now) for head in await _heads(known, documents))
-
-
-async def _put(
-    state: AsyncCollection[dict[str, Any]],
-    checkpoint: Checkpoint,
-    replaces: Checkpoint | None,
-    now: datetime,
-    session: AsyncClientSession,
-) -> None:
-    document = checkpoint.to_document(now)
-    if replaces is None:
-        await state.insert_one(document, session=session)
-        return
-    expected = {"_id": CHECKPOINT_ID, "commit": replaces.commit}
-    if (await state.replace_one(expected, document, session=session)).matched_count != 1:
-        raise LeaseLost("another reader has moved the checkpoint")
 
 
 async def _heads(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]]) -> list[Head]:
