@@ -16,16 +16,9 @@ CONSTRUCTOR_PARAMETERS = 8
 
 STILL_TOO_LARGE = frozenset(
     {
-        "daemon/app.py",
         "daemon/app.py:Daemon.__init__",
         "daemon/executions/executor.py:Executor.__init__",
-        "daemon/executions/hand_edit.py:HandEdits.__init__",
-        "daemon/executions/inspector.py:Inspector.__init__",
         "daemon/executions/job.py:job_from",
-        "daemon/executions/loader.py:Loader.__init__",
-        "daemon/lease/keeper.py:LeaseKeeper.__init__",
-        "daemon/schedule/scheduler.py:Scheduler.__init__",
-        "daemon/status.py:StatusReporter.__init__",
         "rules/workflow.py:parse_workflow",
     }
 )

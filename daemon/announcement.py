@@ -1,12 +1,12 @@
-"""Tell the other replicas at once what they would otherwise have to ask for: queued work, switches, free leases.
+"""Carry signals from one replica to the others: there is queued work, a switched workflow or a free lease.
 
-A small capped collection that every replica follows with one waiting cursor, so that a replica which has nothing to do
-asks nothing. An announcement has no content: it says "look". It promises nothing either: who does not hear (a failover
-cut the cursor, somebody dropped the collection or may not create it) looks as often as it would without.
+Every replica follows a small capped collection with one waiting cursor, so that a replica without work asks nothing.
+An announcement has no content: it says "look". Nothing rests on it: a replica that does not hear (a failover cut the
+cursor, somebody dropped the collection or may not create it) polls as often as it would without.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bson.int64 import Int64
@@ -17,6 +17,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from daemon.event import Event
 from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_forbidden
+from daemon.poll import Signal
 from daemon.service import Background
 from daemon.telemetry import emit
 
@@ -39,45 +40,46 @@ class Announcements:
         collection: str,
         replica: str,
         *,
-        on_heard: Callable[[], None],
-        on_death: Callable[[str], None],
+        told: Signal,
+        heard: Sequence[Signal],
     ) -> None:
-        """``on_heard`` is called when others announce."""
+        """``told`` is sent here and reaches the other replicas; ``heard`` are sent when another one announces."""
         self._database = database
         self._name = collection
         # Acknowledged by one node: it is no loss when a failover takes it back.
         self._collection = database.get_collection(collection, write_concern=WriteConcern(w=1))
         self._find: dict[str, Any] = {"find": collection, "tailable": True, "awaitData": True}
         self._replica = replica
-        self._on_heard = on_heard
-        self._untold = asyncio.Event()
-        self._teller = Background("announcements", self._tell_all, on_death)
-        self._listener = Background("listener", self._listen, on_death)
+        self._told = told
+        self._heard = heard
+        self._teller = Background("announcements", self._tell_all)
+        self._listener = Background("listener", self._listen)
         self.is_heard = False
+
+    @property
+    def tasks(self) -> Sequence[Background]:
+        """One that tells, one that listens."""
+        return self._teller, self._listener
 
     async def start(self) -> None:
         """Tell and hear from now on."""
-        self._teller.start()
-        self._listener.start()
+        await self._teller.start()
+        await self._listener.start()
 
     async def stop(self) -> None:
         """Tell what has not been told yet, and hear nothing more."""
         await self._teller.stop()
-        if self._untold.is_set():
+        if self._told.take():
             await self._tell()
         await self._listener.stop()
 
-    def tell(self) -> None:
-        """Have the other replicas look; what comes while one announcement is on its way is told by the next."""
-        self._untold.set()
-
     async def _tell_all(self) -> None:
         while True:
-            await self._untold.wait()
+            await self._told.wait()
+            self._told.take()
             await self._tell()
 
     async def _tell(self) -> None:
-        self._untold.clear()
         if not self.is_heard:
             return  # nobody can be sure to hear it, and an insert would create a collection that is not capped
         try:
@@ -86,7 +88,7 @@ class Announcements:
         except (PyMongoError, TimeoutError) as error:
             emit(Event.STORE_UNAVAILABLE, during="announcements to other replicas", error=error)
         except asyncio.CancelledError:
-            self._untold.set()
+            self._told.send()
             raise
 
     async def _listen(self) -> None:
@@ -117,7 +119,8 @@ class Announcements:
             while cursor["id"]:
                 self.is_heard = True
                 if any(each.get("replica") != self._replica for each in batch):
-                    self._on_heard()
+                    for signal in self._heard:
+                        signal.send()
                 command = {"getMore": Int64(cursor["id"]), "collection": self._name, "maxTimeMS": _AWAIT_MS}
                 async with asyncio.timeout(_ANSWER_S):
                     cursor = (await self._database.command(command, session=session))["cursor"]

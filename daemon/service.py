@@ -1,11 +1,11 @@
-"""The contract of everything that runs, and the supervised task that most of them are made of.
+"""The contract of everything that runs, the supervised task, and the group of services that run together.
 
 ``start()`` returns once the service runs; ``stop()`` waits, and tolerates not-started and twice. A side task that
-dies stops the whole and says why.
+dies stops the whole and says why: ``tasks`` names all that a service will ever run, and whoever starts it watches them.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from daemon.event import Event
@@ -15,7 +15,11 @@ CANCEL_AGAIN_S: Final = 1.0
 
 
 class Service(Protocol):
-    """What the app starts in order and stops in reverse order."""
+    """What a group starts in order and stops in reverse order."""
+
+    @property
+    def tasks(self) -> "Sequence[Background]":
+        """The tasks that the service runs between start and stop."""
 
     async def start(self) -> None:
         """Return once the service runs."""
@@ -25,19 +29,25 @@ class Service(Protocol):
 
 
 class Background:
-    """One named task that is expected to run until it is stopped."""
+    """One named task that is expected to run until it is stopped: the smallest service."""
 
-    def __init__(
-        self, name: str, run: Callable[[], Coroutine[Any, Any, None]], on_death: Callable[[str], None]
-    ) -> None:
-        """``on_death`` is told the name when the task ends by itself, whether by an error or not."""
+    def __init__(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.name = name
         self._run = run
-        self._on_death = on_death
+        self._on_death: Callable[[str], None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
 
-    def start(self) -> None:
+    @property
+    def tasks(self) -> "Sequence[Background]":
+        """This one."""
+        return (self,)
+
+    def watch(self, on_death: Callable[[str], None]) -> None:
+        """Tell ``on_death`` the name when the task ends by itself, whether by an error or not."""
+        self._on_death = on_death
+
+    async def start(self) -> None:
         """Start the task; nothing happens if it runs already."""
         if self._task is None:
             self._is_stopping = False
@@ -48,17 +58,60 @@ class Background:
         """Cancel the task and wait until it has ended."""
         self._is_stopping = True
         task, self._task = self._task, None
-        if task is None:
-            return
-        await cancelled(task)
+        if task is not None:
+            await cancelled(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if self._is_stopping and error is None:
             return
         emit(Event.SERVICE_FAILED, service=self.name, error=error if error is not None else "ended by itself")
-        if not self._is_stopping:
+        if not self._is_stopping and self._on_death is not None:
             self._on_death(self.name)
+
+
+class Ending:
+    """What has nothing to start and something to do at the end."""
+
+    tasks: Sequence[Background] = ()
+
+    def __init__(self, end: Callable[[], Awaitable[None]]) -> None:
+        self._end = end
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def stop(self) -> None:
+        """Do what is to be done."""
+        await self._end()
+
+
+class Group:
+    """Services that start in order and stop in reverse order, as one."""
+
+    def __init__(self, *services: Service) -> None:
+        self.services = services
+
+    @property
+    def tasks(self) -> Sequence[Background]:
+        """Those of all services."""
+        return [task for service in self.services for task in service.tasks]
+
+    async def start(self) -> None:
+        """Start one after another."""
+        for service in self.services:
+            await service.start()
+
+    async def stop(self) -> None:
+        """Stop one after another, also those that were not started."""
+        interrupted: asyncio.CancelledError | None = None
+        for service in reversed(self.services):
+            try:
+                await service.stop()
+            except asyncio.CancelledError as error:  # the others would run for ever
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
 
 async def cancelled(*tasks: asyncio.Task[Any], again_s: float = CANCEL_AGAIN_S) -> None:

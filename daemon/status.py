@@ -3,26 +3,33 @@
 It also keeps the server's clock in step: the offset is sampled anew before every line at the latest.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import PyMongoError
 
 from daemon.clock import ServerClock
 from daemon.event import Event
 from daemon.metrics import Metrics
-from daemon.mongo.failure import may_pass
-from daemon.service import Background
+from daemon.poll import Pause
 from daemon.stream.cursor import AWAIT_S
 from daemon.telemetry import emit
 
 CLOCK_SAMPLE_S: Final = 10.0
 BEHIND: Final = timedelta(seconds=60)  # a stream that lags more is said, and not ready
 _MOST_COUNTED: Final = 100_000  # a deeper queue is told as this number
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a replica does now: steps at work, lanes owned, and whether it reads the stream."""
+
+    running: int
+    lanes: int
+    is_reader: bool
 
 
 class StatusReporter:
@@ -36,48 +43,33 @@ class StatusReporter:
         *,
         interval_s: float,
         all_lanes: int,
-        running: Callable[[], int],
-        lanes: Callable[[], int],
-        is_reader: Callable[[], bool],
-        on_death: Callable[[str], None],
+        activity: Callable[[], Activity],
     ) -> None:
         """``interval_s``: seconds between two lines; ``all_lanes``: how many lanes there are, here and elsewhere.
 
-        The functions tell what the other services do now.
+        ``activity`` tells what the other services do now.
         """
         self._all_lanes = all_lanes
         self._executions = executions
         self._clock = clock
         self._metrics = metrics
         self._interval_s = interval_s
-        self._running = running
-        self._lanes = lanes
-        self._is_reader = is_reader
+        self._activity = activity
         self._before = (time.monotonic(), 0, 0)
-        self._task = Background("status", self._run, on_death)
+        self._report_at = 0.0
 
-    async def start(self) -> None:
-        """Report from now on."""
+    def begin(self) -> None:
+        """Report in an interval from now."""
         self._before = (time.monotonic(), 0, 0)
-        self._task.start()
+        self._report_at = time.monotonic() + self._interval_s
 
-    async def stop(self) -> None:
-        """Stop reporting."""
-        await self._task.stop()
-
-    async def _run(self) -> None:
-        report_at = time.monotonic() + self._interval_s
-        while True:
-            await asyncio.sleep(max(min(CLOCK_SAMPLE_S, report_at - time.monotonic()), 0.01))
-            try:
-                await self._clock.sample()
-                if time.monotonic() >= report_at:
-                    report_at += self._interval_s
-                    await self._report()
-            except PyMongoError as error:
-                if not may_pass(error):
-                    raise
-                emit(Event.STORE_UNAVAILABLE, during="status", error=error)
+    async def poll(self) -> Pause:
+        """Sample the clock, and report when it is time; raise the driver's error."""
+        await self._clock.sample()
+        if time.monotonic() >= self._report_at:
+            self._report_at += self._interval_s
+            await self._report()
+        return Pause(max(min(CLOCK_SAMPLE_S, self._report_at - time.monotonic()), 0.01))
 
     async def _report(self) -> None:
         metrics, now, lag_s = self._metrics, self._clock.now(), self.lag_s()
@@ -88,6 +80,7 @@ class StatusReporter:
         oldest = await self._executions.find(due, {"due_at": 1}).sort("due_at", 1).limit(1).to_list()
         at, changes, steps = self._before
         seconds = max(time.monotonic() - at, 0.001)
+        activity = self._activity()
         self._before = (time.monotonic(), metrics.changes, metrics.steps)
         emit(
             Event.STATUS,
@@ -97,9 +90,9 @@ class StatusReporter:
             due=overdue,
             oldest_due_s=round((now - oldest[0]["due_at"]).total_seconds(), 3) if oldest else 0.0,
             waiting=waiting - overdue,
-            running=self._running(),
-            lanes=self._lanes(),
-            is_reader=self._is_reader(),
+            running=activity.running,
+            lanes=activity.lanes,
+            is_reader=activity.is_reader,
             executions=metrics.executions,
             completed=metrics.completed,
             failed=metrics.failed,
@@ -113,7 +106,7 @@ class StatusReporter:
 
         While there is nothing to read, the server keeps its answer back: silence for so long is no lag.
         """
-        if not self._is_reader():
+        if not self._activity().is_reader:
             return None
         last_change_at, caught_up_at = self._metrics.last_change_at, self._metrics.caught_up_at
         if caught_up_at is not None and (last_change_at is None or caught_up_at >= last_change_at):

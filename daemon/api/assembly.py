@@ -28,7 +28,6 @@ def api_server(
     *,
     lag_s: Callable[[], float | None],
     gauges: Gauges,
-    on_death: Callable[[str], None],
 ) -> ApiServer:
     """Return the server of one daemon; ``lag_s`` speaks of its reader."""
 
@@ -50,4 +49,4 @@ def api_server(
 
         return Served(app, end_streams=dashboard.close, close=close)
 
-    return ApiServer(settings, assemble, on_death=on_death)
+    return ApiServer(settings, assemble)

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Generator
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
@@ -14,8 +15,8 @@ from fastapi import FastAPI
 from config.error import ConfigError
 from config.settings import Settings
 from daemon.api.connection import LARGEST_HEAD, Connection, Connections
-from daemon.beat import is_set_within, until_beat
 from daemon.event import Event
+from daemon.poll import is_set_within, until_common
 from daemon.service import Background
 from daemon.telemetry import emit
 
@@ -35,15 +36,20 @@ class Served:
 class ApiServer:
     """Listens while it is started. ``address`` is where, None while it does not."""
 
-    def __init__(self, settings: Settings, assemble: Callable[[], Served], *, on_death: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, assemble: Callable[[], Served]) -> None:
         """``assemble`` makes the application at every start that may listen."""
         self._assemble = assemble
         self._settings = settings
         self._served: Served | None = None
         self._server: _Server | None = None
         self._socket: socket.socket | None = None
-        self._task = Background("api", self._run, on_death)
+        self._task = Background("api", self._run)
         self.address: tuple[str, int] | None = None
+
+    @property
+    def tasks(self) -> Sequence[Background]:
+        """The one that serves."""
+        return (self._task,)
 
     async def start(self) -> None:
         """Return once requests are answered; raise ConfigError where it cannot listen on a configured address.
@@ -74,7 +80,7 @@ class ApiServer:
             timeout_graceful_shutdown=int(_STOP_S) - 1,
         )
         self._server = _Server(config)
-        self._task.start()
+        await self._task.start()
         await self._server.listens.wait()
         host, port = self._socket.getsockname()[:2]
         self.address = (host, port)
@@ -122,7 +128,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Renew the header with the time once a second; uvicorn's own loop wakes ten times as often."""
         while not await self.on_tick(0):
-            await is_set_within(self._is_ending, until_beat(_TICK_S))
+            await is_set_within(self._is_ending, until_common(_TICK_S, time.monotonic()))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say when requests are answered."""

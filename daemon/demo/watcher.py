@@ -47,8 +47,9 @@ class Watcher:
         pipeline = [{"$match": {"ns.coll": {"$in": watched}, "operationType": {"$in": ["insert", "update"]}}}]
         async with self._database.watch(pipeline, full_document="updateLookup") as stream:
             await stream.try_next()  # opens the stream: from here on nothing is missed
-            following = Background("demo watcher", partial(self._follow, stream), self._on_death)
-            following.start()
+            following = Background("demo watcher", partial(self._follow, stream))
+            following.watch(self._on_death)
+            await following.start()
             try:
                 yield
             finally:

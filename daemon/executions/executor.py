@@ -16,7 +16,6 @@ from typing import Any, Final
 from pymongo.errors import PyMongoError
 
 from actions.services import Services
-from daemon.beat import is_set_within
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
@@ -30,7 +29,9 @@ from daemon.executions.outside import OutsideRunner
 from daemon.executions.recorder import Recorder
 from daemon.executions.slot_queue import SlotQueue
 from daemon.executions.slots import Key, Slots, Taken
+from daemon.lease.holds import Holds
 from daemon.mongo.failure import may_pass
+from daemon.poll import Signal
 from daemon.service import Background
 from daemon.slice import TimeSlice
 from daemon.telemetry import emit
@@ -60,11 +61,14 @@ class Executor:
         clock: ServerClock,
         services: Services,
         *,
-        epoch_of: Callable[[int], int],
-        on_room: Callable[[], None],
-        on_death: Callable[[str], None],
+        holds: Holds,
+        signal: Signal,
+        grace: timedelta,
     ) -> None:
-        """``epoch_of`` tells the epoch of a lane's lease; ``on_room`` is called when jobs have ended."""
+        """``signal`` is sent when something may start.
+
+        ``grace`` is how long steps in flight may go on when the executor stops.
+        """
         self._lanes = lanes
         self._judge = judge
         self._entities = entities
@@ -74,45 +78,45 @@ class Executor:
         self._queue = queue
         self._clock = clock
         self._services = services
-        self._epoch_of = epoch_of
-        self._on_room = on_room
-        self._wake = asyncio.Event()
+        self._holds = holds
+        self._signal = signal
+        self._grace = grace
         self._heavy: asyncio.Queue[Job] = asyncio.Queue()  # taken, and bounded as what the lanes hold
-        self._task = Background("executor", self._run, on_death)
-        self._heavy_task = Background("executor of large entities", self._run_heavy, on_death)
+        self._task = Background("executor", self._run)
+        self._heavy_task = Background("executor of large entities", self._run_heavy)
+
+    @property
+    def tasks(self) -> Sequence[Background]:
+        """One that takes what is due, one for those that need a large entity."""
+        return self._task, self._heavy_task
 
     async def start(self) -> None:
         """Start taking due steps."""
         await self._outside.start()
-        self._task.start()
-        self._heavy_task.start()
+        await self._task.start()
+        await self._heavy_task.start()
 
-    async def stop(self, grace: timedelta = timedelta(0)) -> None:
+    async def stop(self) -> None:
         """Take nothing new; give the steps in flight their grace."""
         await self._task.stop()
         await self._heavy_task.stop()
         self.drop()
-        await self._outside.stop(grace)
+        await self._outside.stop(self._grace)
 
     def drop(self, lane: int | None = None) -> None:
         """Leave the steps of a lane, or of all, that wait for a slot to the lane's next owner."""
         for job in self._queue.drop(lane):
             self._lanes.release(job)
 
-    def wake(self) -> None:
-        """Look again: something may be due, or may start now."""
-        self._wake.set()
-
     async def _run(self) -> None:
         while True:
-            self._wake.clear()
+            self._signal.take()
             room = min(TAKE, IN_FLIGHT - self._recorder.in_flight)
             jobs = self._lanes.take(self._clock.now(), room) if room > 0 else []
             if jobs or (room > 0 and self._queue.has_turn(time.monotonic())):
                 await self._start_all(jobs)
                 await asyncio.sleep(0)
             else:
-                self._on_room()
                 await self._wait()
 
     async def _wait(self) -> None:
@@ -125,7 +129,7 @@ class Executor:
                 pause = min(pause, self._clock.monotonic_at(due_at) - time.monotonic())
                 if pause <= 0 and due_at <= self._clock.now():
                     return
-        await is_set_within(self._wake, max(pause, 0.0005))
+        await self._signal.within(max(pause, 0.0005))
 
     async def _start_all(self, jobs: Sequence[Job]) -> None:
         """Start the jobs that need no slot, and all that get one now; the others wait for one."""
@@ -181,7 +185,7 @@ class Executor:
         """Give back the slots of a step that has not begun."""
         if taken is not None:
             self._slots.release(taken, has_begun=False)
-            self._wake.set()
+            self._signal.send()
 
     async def _put_off(self, turns: Sequence[tuple[Job, Taken | None]], error: PyMongoError) -> None:
         """Leave jobs in MongoDB for a while that could not be read whole; raise an error that will not pass."""
@@ -241,7 +245,7 @@ class Executor:
         node = workflow.program.nodes[job.node] if job is not None else None
         if job is None or not isinstance(node, Act):
             return
-        attempt = Attempt(queued, job, workflow, node.step, self._epoch_of(job.lane), now)
+        attempt = Attempt(queued, job, workflow, node.step, self._holds.epoch_of(job.lane), now)
         outcome = refusal(node.step, known, now)
         if outcome is None and known is not None:
             if job is not queued and self._judge.needs_intent(job, workflow):

@@ -1,8 +1,9 @@
-"""Group commit: what finished while the last flush was in flight is committed next, as one transaction.
+"""Commit the ends of many steps in one transaction: while one commit is under way, the units for the next gather.
 
-If fewer executions match than were sent, the lost ones are found and left out, and those that an earlier try had
-committed after all. A failing batch is split until the bad unit stands alone. A unit that somebody else's open
-transaction is in the way of is tried again later, by itself.
+Where fewer executions match than were sent, two kinds of units are left out of the next try: those whose execution
+somebody else has moved, and those that an earlier try committed although its answer was lost. A batch that fails is
+split until the unit at fault stands alone. A unit that conflicts with another open transaction is tried again later,
+by itself.
 """
 
 import asyncio

@@ -5,8 +5,8 @@ cancelled by the reader's replica. Edits of many executions at once are settled 
 at the queue, which pass over what was edited: nobody's work waits for it.
 """
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bson.errors import BSONError
@@ -14,15 +14,15 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from config.found import found
-from daemon.beat import Beat
 from daemon.event import Event
 from daemon.executions.burial import Bury
 from daemon.executions.intervention import Interventions, is_edited
+from daemon.executions.lanes import Lanes
 from daemon.executions.status import Status
-from daemon.mongo.failure import is_transient, may_pass
+from daemon.mongo.failure import is_transient
 from daemon.mongo.indexes import REQUEUED
-from daemon.pace import AS_SHIPPED, Pace
-from daemon.service import Background
+from daemon.pace import Pace
+from daemon.poll import Pause, Signal, regular
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
@@ -43,64 +43,47 @@ class HandEdits:
         executions: AsyncCollection[dict[str, Any]],
         interventions: Interventions,
         bury: Bury,
+        lanes: Lanes,
         *,
-        beat: Beat,
-        owned: Callable[[], Collection[int]],
-        is_reader: Callable[[], bool],
-        on_settled: Callable[[], None],
-        on_death: Callable[[str], None],
-        pace: Pace = AS_SHIPPED,
+        queue: Signal,
+        pace: Pace,
     ) -> None:
-        """``owned`` tells the lanes owned here. ``on_settled`` is called when some were settled: they may be due."""
+        """``queue`` has the loader look: what is settled may be due."""
         self._executions = executions
         self._interventions = interventions
         self._bury = bury
-        self._beat = beat
+        self._lanes = lanes
+        self.signal = Signal()  # there is something queued again
+        self._queue = queue
         self._pace = pace
-        self._owned = owned
-        self._is_reader = is_reader
-        self._on_settled = on_settled
         self._met: dict[bytes, Any] = {}
-        self._nudge = asyncio.Event()
-        self._task = Background("hand edits", self._run, on_death)
-
-    async def start(self) -> None:
-        """Look from now on."""
-        self._task.start()
-
-    async def stop(self) -> None:
-        """Stop looking; what was edited meanwhile is settled by the next owner."""
-        await self._task.stop()
 
     def note(self, execution_id: Any) -> None:
         """Settle an edited execution that somebody met in the queue, soon."""
         self._met[bson_bytes(execution_id)] = execution_id
-        self._nudge.set()
+        self.signal.send()
 
-    async def _run(self) -> None:
-        while True:
-            await self._beat.next(self._pace.hand_edits_s, self._nudge)
-            self._nudge.clear()
-            try:
-                await self._settle_all()
-            except PyMongoError as error:
-                if not may_pass(error):
-                    raise
-                emit(Event.STORE_UNAVAILABLE, during="look for edited executions", error=error)
-
-    async def _settle_all(self) -> None:
+    async def poll_queued_again(self) -> Pause:
+        """Settle what was met in the queue, and what was queued again in lanes owned here; raise the driver's error."""
         met, self._met = list(self._met.values()), {}
         await self._settle(met)
-        for query in (REQUEUED, *([_CANCELLED] if self._is_reader() else [])):
-            while await self._settle_page(query):
-                pass
+        return await self._settle_found(REQUEUED)
+
+    async def poll_cancelled(self) -> Pause:
+        """Settle what was cancelled, in whatever lane; raise the driver's error."""
+        return await self._settle_found(_CANCELLED)
+
+    async def _settle_found(self, query: Mapping[str, Any]) -> Pause:
+        while await self._settle_page(query):
+            pass
+        return regular(self._pace.hand_edits_s, time.monotonic())
 
     async def _settle_page(self, query: Mapping[str, Any]) -> bool:
         """Settle some of what ``query`` finds, in the order it is due; return whether there may be more."""
         fields = {"status": 1, "completed_at": 1, "lane": 1}
         cursor = self._executions.find(query, fields).sort([("due_at", 1), ("seq", 1)]).limit(PAGE)
         page = await cursor.to_list()
-        owned = self._owned()
+        owned = self._lanes.owned
         ours = [each for each in page if query is _CANCELLED or each.get("lane") in owned]
         for document in ours:
             if not is_edited(document):
@@ -115,7 +98,7 @@ class HandEdits:
         for start in range(0, len(execution_ids), BATCH):
             count += await self._settle_batch(execution_ids[start : start + BATCH])
         if count:
-            self._on_settled()
+            self._queue.send()
         return count
 
     async def _settle_batch(self, execution_ids: Sequence[Any]) -> int:

@@ -1,93 +1,58 @@
-"""Look every few seconds for executions that nothing else would ever find.
+"""End executions that no poll of the queue would ever find, and those that can never run.
 
-These are documents whose ``due_at`` is no date or is missing, or whose lane does not exist, so that no poll meets
-them, and documents that say ``running`` in a lane of ours though nobody here is at work on them. All are looked up in
-indexes that hold next to nothing, or step over what is in order. What waits for a later time is read through, a page
-at a look: what can never run need not wait for its time to be told so. A person who edits a document may need
-several writes for it: what is merely incomplete is given time.
+The inspector looks every few seconds, on the replica that reads. It finds executions whose ``due_at`` is missing or is
+no date, and those whose lane does not exist, by indexes that hold next to nothing. It also reads the executions that
+wait, some at each look, so that one which can never run ends long before its time. A person may need several writes
+to edit a document: an incomplete one is given time.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from bson import DatetimeMS
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import PyMongoError
 
 from config.error import WorkflowError
 from config.found import found
-from daemon.beat import Beat
-from daemon.event import Event
 from daemon.executions.burial import Bury
 from daemon.executions.definition import Definitions, pinned
 from daemon.executions.job import PROJECTION, CorruptExecution, job_from
-from daemon.executions.lanes import Lanes
-from daemon.executions.takeover import TakeOver
-from daemon.mongo.failure import may_pass
 from daemon.mongo.indexes import NOT_A_DATE, UNQUEUED
-from daemon.pace import AS_SHIPPED, Pace
-from daemon.service import Background
-from daemon.telemetry import emit
+from daemon.pace import Pace
+from daemon.poll import Pause, regular
 
 _PAGE: Final = 100
 _RECORDS: Final = {"$cond": [{"$isArray": ["$actions_executed"]}, {"$size": "$actions_executed"}, 0]}
 
 
 class Inspector:
-    """Buries what can never become due, and settles what nobody runs."""
+    """Ends what can never become due, and what can never run."""
 
     def __init__(
         self,
         executions: AsyncCollection[dict[str, Any]],
-        lanes: Lanes,
-        take_over: TakeOver,
         definitions: Definitions,
         bury: Bury,
         *,
         all_lanes: int,
-        beat: Beat,
-        is_reader: Callable[[], bool],
-        on_death: Callable[[str], None],
-        pace: Pace = AS_SHIPPED,
+        pace: Pace,
     ) -> None:
         """``all_lanes``: how many lanes there are, here and elsewhere."""
         self._executions = executions
-        self._lanes = lanes
-        self._take_over = take_over
         self._definitions = definitions
         self._bury = bury
         self._all_lanes = list(range(all_lanes))
-        self._beat = beat
         self._pace = pace
-        self._is_reader = is_reader
         self._incomplete: dict[Any, float] = {}  # execution: monotonic time in seconds when it was first met
         self._read_until: Any = None  # what is due until then was read through; None to begin anew
-        self._task = Background("inspector", self._run, on_death)
 
-    async def start(self) -> None:
-        """Look from now on."""
-        self._task.start()
+    async def poll(self) -> Pause:
+        """Bury what is due at something that is no date, and, once nobody has mended it for a while, all the rest.
 
-    async def stop(self) -> None:
-        """Stop looking."""
-        await self._task.stop()
-
-    async def _run(self) -> None:
-        while True:
-            await self._beat.next(self._pace.inspection_s)
-            try:
-                if self._is_reader():
-                    await self._bury_unreachable()
-                await self._take_over.settle(sorted(self._lanes.owned))
-            except PyMongoError as error:
-                if not may_pass(error):
-                    raise
-                emit(Event.STORE_UNAVAILABLE, during="inspection of executions", error=error)
-
-    async def _bury_unreachable(self) -> None:
-        """Bury what is due at something that is no date, and, once nobody has mended it for a while, all the rest."""
+        Raise the driver's error.
+        """
         misqueued, lost = await self._astray()
         for document in misqueued:
             await self._bury(document, f"due_at: expected a date, found {found(document['due_at'])}")
@@ -97,6 +62,7 @@ class Inspector:
             if time.monotonic() - since >= self._pace.incomplete_s:
                 await self._bury(document, problem)
         self._incomplete = met
+        return regular(self._pace.inspection_s, time.monotonic())
 
     async def _astray(self) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], str]]]:
         """Return some of what is due at something that is no date, and of what else no poll finds, with the reason.

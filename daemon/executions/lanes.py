@@ -31,6 +31,7 @@ class Lanes:
         self._running: dict[Key, Job] = {}
         self._owned: set[int] = set()
         self._direct: set[int] = set()
+        self._is_handed_over = False  # whether the reader is in this process
         self._aside: dict[Key, Job] = {}
         self._arriving: dict[int, list[Job]] = {}
         self._forgotten: set[int] = set()  # lanes given back while a poll is under way: the next one is for them
@@ -89,8 +90,18 @@ class Lanes:
         """Return whether no step of the lane is running."""
         return not any(job.lane == lane for job in self._running.values())
 
-    def make_polling(self) -> None:
+    def begin_hand_over(self) -> None:
+        """Let lanes become direct from the next poll on: the reader in this process hands over what it commits."""
+        self._is_handed_over = True
+        self._arriving.clear()
+
+    def end_hand_over(self) -> None:
         """Let every lane poll: what another reader commits is not handed over here."""
+        self._is_handed_over = False
+        self.make_polling()
+
+    def make_polling(self) -> None:
+        """Let every lane poll until the next poll has caught up."""
         self._direct.clear()
         self._arriving.clear()
 
@@ -111,9 +122,7 @@ class Lanes:
         self._gone = set()
         self._forgotten.clear()
 
-    def end_poll(
-        self, jobs: Iterable[Job], *, preferred: Iterable[Job] = (), is_complete: bool, is_reader: bool
-    ) -> None:
+    def end_poll(self, jobs: Iterable[Job], *, preferred: Iterable[Job] = (), is_complete: bool) -> None:
         """Take what a poll found; lanes it caught up with become direct if the reader is in this process.
 
         ``preferred`` are due by now, and among them is all that is due earlier of their entities.
@@ -129,7 +138,7 @@ class Lanes:
             self.add(job)
         arrived, self._arriving = self._arriving, {}
         for lane, late in arrived.items():
-            if is_complete and is_reader and lane in self._owned and not self.is_full:
+            if is_complete and self._is_handed_over and lane in self._owned and not self.is_full:
                 self._direct.add(lane)
                 self.hand_over(late)
 

@@ -3,6 +3,7 @@
 The machine says which; a takeover counts as a crash of the step, whatever its retry policy.
 """
 
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ from daemon.executions.lanes import Lanes
 from daemon.executions.occurrence import Died
 from daemon.executions.recorder import Recorder
 from daemon.executions.status import Status
+from daemon.pace import Pace
+from daemon.poll import Pause, regular
 from rules.program import Act
 
 
@@ -33,6 +36,7 @@ class TakeOver:
         lanes: Lanes,
         bury: Bury,
         clock: ServerClock,
+        pace: Pace,
     ) -> None:
         self._executions = executions
         self._definitions = definitions
@@ -40,6 +44,12 @@ class TakeOver:
         self._lanes = lanes
         self._bury = bury
         self._clock = clock
+        self._pace = pace
+
+    async def poll(self) -> Pause:
+        """Settle what says ``running`` in any lane owned here; raise the driver's error."""
+        await self.settle(sorted(self._lanes.owned))
+        return regular(self._pace.inspection_s, time.monotonic())
 
     async def settle(self, lanes: list[int]) -> None:
         """Settle the running executions of ``lanes`` that nobody here is at work on; raise the driver's error.

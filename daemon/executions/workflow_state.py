@@ -1,6 +1,7 @@
-"""The switches of workflows as the executor sees them: status, and up to which execution everything is cancelled.
+"""The switches of workflows as the executor sees them: status, and the number up to which executions are cancelled.
 
-The reader in this process puts what it committed; other replicas look at workflow_versions by its change number.
+The reader in this process puts the switches that it committed; every replica also reads those that are new in
+workflow_versions, by their change numbers.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class WorkflowStates:
         self._versions = versions
         self._states: dict[bytes, WorkflowState] = {}
         self._going: dict[bytes, Any] = {}  # the ids of those whose steps run
-        self._seen = -1  # not moved by put: what a reader before us committed may not have been read yet
+        self._seen = -1  # change number of the last refresh; put leaves it: commits of an earlier reader may be unread
 
     def get(self, workflow_id: Any) -> WorkflowState:
         """Return the switch of a workflow; of one nobody has heard of, active."""
@@ -56,7 +57,7 @@ class WorkflowStates:
             self._take(head.workflow_id, WorkflowState(head.status, head.stopped_seq, changed_seq))
 
     async def refresh(self) -> None:
-        """Read what has changed since the last look; raise the driver's error if the database does not answer."""
+        """Read the switches that are new since the last refresh; raise the driver's error if nobody answers."""
         fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1, "changed_seq": 1}
         changed = await self._versions.find({"changed_seq": {"$gt": self._seen}, "latest": True}, fields).to_list()
         for version in changed:
@@ -65,7 +66,7 @@ class WorkflowStates:
             self._seen = max(self._seen, state.changed_seq)
 
     def _take(self, workflow_id: Any, state: WorkflowState) -> None:
-        """Keep ``state`` unless a newer one is known: what was read may have been overtaken by the reader here."""
+        """Keep ``state`` unless a newer one is known: the reader here may have put one during the read."""
         key = bson_bytes(workflow_id)
         if state.changed_seq < self.get(workflow_id).changed_seq:
             return

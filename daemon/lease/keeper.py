@@ -7,36 +7,38 @@ starting effects before anybody else may take over, whatever its wall clock says
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import pymongo
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
-from daemon.beat import until_beat
 from daemon.event import Event
+from daemon.lease.holds import Hold, Holds
 from daemon.lease.share import lanes_to_claim, lanes_to_release
 from daemon.lease.store import READER, Holdings, Lease, LeaseStore
 from daemon.mongo.failure import may_pass
 from daemon.mongo.patience import patiently
+from daemon.poll import Signal, until_common
 from daemon.service import Background
 from daemon.telemetry import emit
 
-_BEAT_S: Final = 0.5  # how often it is asked whether there is anything to do
+_LOOK_S: Final = 0.5  # how often the keeper looks whether something is to be done
 _TRUST: Final = 0.85  # the part of a lease that its owner trusts: what is left pays for a late look at the clock
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """A lease held here: its epoch, and the monotonic time in seconds until which it may be trusted."""
+class LeaseSignals:
+    """``free`` is sent when leases were given up here, ``freed`` when others have done so, if ``is_told``."""
 
-    epoch: int
-    trusted_until: float
+    free: Signal = field(default_factory=Signal)
+    freed: Signal = field(default_factory=Signal)
+    is_told: Callable[[], bool] = bool
 
 
 class LeaseUser(Protocol):
-    """What the keeper tells of its leases. Nothing here may wait."""
+    """Learns what becomes of the leases of this replica. No method may wait."""
 
     def lease_gained(self, name: str, epoch: int, *, after_crash: bool) -> None:
         """The lease is ours from now on. ``after_crash``: its last holder did not give it up."""
@@ -61,16 +63,15 @@ class LeaseKeeper:
         *,
         lanes: int,
         lease_s: float,
+        holds: Holds,
         users: Iterable[LeaseUser],
-        on_death: Callable[[str], None],
+        signals: LeaseSignals,
         sessions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
-        is_told: Callable[[], bool] = bool,
-        on_freed: Callable[[], None] = lambda: None,
     ) -> None:
         """``replica`` must be unique among all daemons, ``lease_s`` is how long an unrenewed lease lasts.
 
-        ``sessions`` are those of this replica's transactions: whoever takes over ends them. ``on_freed`` is called
-        when leases were given up here, ``is_told`` whether ``hear`` is called when others have done so.
+        ``holds`` tells others what is held. ``sessions`` are those of this replica's transactions: another replica
+        that takes over ends them.
         """
         self._users = tuple(users)
         self._store = LeaseStore(state, replica, lanes=lanes, lease_s=lease_s)
@@ -78,43 +79,26 @@ class LeaseKeeper:
         self._lanes = lanes
         self._lease_s = lease_s
         self._sessions = sessions
-        self._is_told = is_told
-        self._on_freed = on_freed
-        self._has_heard = False
+        self._signals = signals
         self._next_end = 0.0  # see Holdings
-        self._held: dict[str, Hold] = {}
+        self._held = holds
         self._retiring: set[str] = set()
         self._declined: dict[str, float] = {}  # the monotonic time in seconds until which a lease is not wanted
         self._renewed_at = 0.0
         self._lock = asyncio.Lock()
-        self._task = Background("lease keeper", self._run, on_death)
+        self._task = Background("lease keeper", self._run)
 
     @property
-    def replica(self) -> str:
-        """The name of this replica."""
-        return self._replica
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of the leases held now."""
-        return frozenset(self._held)
-
-    def epoch(self, name: str) -> int:
-        """Return the epoch of a held lease, -1 if it is not held."""
-        hold = self._held.get(name)
-        return -1 if hold is None else hold.epoch
-
-    def is_trusted(self, name: str) -> bool:
-        """Return whether an effect may start now under this lease."""
-        hold = self._held.get(name)
-        return hold is not None and time.monotonic() < hold.trusted_until
+    def tasks(self) -> Sequence[Background]:
+        """The one that renews."""
+        return (self._task,)
 
     async def start(self) -> None:
         """Write the leases that do not exist yet, claim what is free, and keep at it."""
         await patiently(self._store.put_missing)
         await patiently(self._store.tidy)
-        await patiently(self._beat)
-        self._task.start()
+        await patiently(self._look)
+        await self._task.start()
 
     async def stop(self) -> None:
         """Give up everything held, at once, so that others need not wait for the lease to run out."""
@@ -127,14 +111,14 @@ class LeaseKeeper:
                 with pymongo.timeout(self._lease_s):
                     await self._store.forget_replica()
                     await self._store.free()
-                    self._on_freed()
+                    self._signals.free.send()
             except PyMongoError as error:
                 emit(Event.STORE_UNAVAILABLE, during="release of leases", error=error)
         if names:
             emit(Event.LEASE_RELEASED, count=len(names))
 
     def give_up(self, name: str, for_s: float) -> None:
-        """Free a lease with the next beat, and do not claim it for so many seconds: others may do what we cannot."""
+        """Free a lease at the next look, and do not claim it for so many seconds: another replica may succeed."""
         self._declined[name] = time.monotonic() + for_s
         if name in self._held:
             self._retiring.add(name)
@@ -142,25 +126,21 @@ class LeaseKeeper:
     def _wants(self, name: str) -> bool:
         return time.monotonic() >= self._declined.get(name, 0.0)
 
-    def hear(self) -> None:
-        """Look with the next beat: others may have given up leases."""
-        self._has_heard = True
-
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(until_beat(_BEAT_S))
+            await asyncio.sleep(until_common(_LOOK_S, time.monotonic()))
             try:
-                await self._beat()
+                await self._look()
             except PyMongoError as error:
                 if not may_pass(error):
                     raise
                 emit(Event.STORE_UNAVAILABLE, during="renewal of leases", error=error)
                 self._drop_untrusted()
 
-    async def _beat(self) -> None:
+    async def _look(self) -> None:
         async with self._lock:
             with pymongo.timeout(self._lease_s / 2):
-                if time.monotonic() - self._renewed_at >= self._lease_s / 3 - _BEAT_S / 2:
+                if time.monotonic() - self._renewed_at >= self._lease_s / 3 - _LOOK_S / 2:
                     await self._rebalance(await self._renew())
                 elif READER in self._retiring:
                     await self._give_up_idle()
@@ -168,15 +148,14 @@ class LeaseKeeper:
                     await self._rebalance(None)
 
     async def _may_have_more(self) -> bool:
-        """Return whether there may be a lease that is not held here: a short look between two renewals.
+        """Return whether there may be a lease that is not held here; MongoDB is asked only where nobody signals.
 
-        Who is told when leases are given up need not ask; when one may end by itself was seen at the last look.
+        When the first lease of another replica ends, unless that one renews it, was seen at the last look.
         """
         if time.monotonic() >= self._next_end:
             return True
-        if self._is_told() and not self._has_heard:
+        if self._signals.is_told() and not self._signals.freed.take():
             return False
-        self._has_heard = False
         return await self._store.is_any_free()
 
     async def _renew(self) -> float:
@@ -258,7 +237,7 @@ class LeaseKeeper:
             self._lose(name)
         if idle:
             await self._store.free(idle)
-            self._on_freed()
+            self._signals.free.send()
 
     def _lose(self, name: str) -> None:
         self._retiring.discard(name)

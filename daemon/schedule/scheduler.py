@@ -18,13 +18,12 @@ from pymongo.errors import PyMongoError
 
 from config.error import LeaseLost
 from config.settings import Collections
-from daemon.beat import is_set_within
 from daemon.clock import ServerClock
 from daemon.event import Event
-from daemon.mongo.failure import is_transient, may_pass
+from daemon.mongo.failure import is_transient
 from daemon.mongo.refusal import problem_of
+from daemon.poll import Pause, Signal
 from daemon.schedule.sweep import Progress, Sweep, progress_from, schedule_id
-from daemon.service import Background
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
 from rules.head import Head
@@ -33,7 +32,6 @@ from rules.schedule import Schedule
 from rules.workflow import Status, Workflow
 
 _LONGEST_S: Final = 30.0
-_BACK_OFF_S: Final = 1.0
 Version = Callable[[Any, int], Awaitable[Workflow | None]]  # of a workflow id and a version's number; None: gone
 
 
@@ -52,7 +50,7 @@ class _Entry:
 
 
 class Scheduler:
-    """Fires the scheduled workflows of the index while this replica is the reader."""
+    """Fires the scheduled workflows of the index."""
 
     def __init__(
         self,
@@ -64,10 +62,12 @@ class Scheduler:
         clock: ServerClock,
         *,
         grace: timedelta,
-        is_reader: Callable[[], bool],
-        on_death: Callable[[str], None],
+        may_fire: Callable[[], bool],
     ) -> None:
-        """``grace``: for how long a missed run is still made up for. ``version`` finds the version a sweep is of."""
+        """``grace``: for how long a missed run is still made up for. ``version`` finds the version a sweep is of.
+
+        ``may_fire`` tells whether schedules do not rest.
+        """
         self._state = database[names.state]
         self._decisions = database[names.decisions]
         self._index = index
@@ -75,51 +75,38 @@ class Scheduler:
         self._version = version
         self._clock = clock
         self._grace = grace
-        self._is_reader = is_reader
+        self._may_fire = may_fire
         self._entries: dict[bytes, _Entry] = {}
         self._due: list[tuple[datetime, bytes]] = []  # a heap; what is not its schedule's next_at any more is void
         self._edited: dict[bytes, Any] = {}  # the ids of workflows to look at
         self._must_load = True
-        self._nudge = asyncio.Event()
-        self._task = Background("scheduler", self._run, on_death)
-
-    async def start(self) -> None:
-        """Fire from now on."""
-        self._task.start()
-
-    async def stop(self) -> None:
-        """Stop; a sweep in progress goes on where it was, at the next reader."""
-        await self._task.stop()
+        self.signal = Signal()  # something was edited, or the positions are to be read again
 
     def reload(self) -> None:
-        """Read the positions again: this replica has become the reader, or lost its place."""
+        """Read the positions again: this replica has become the reader, or reads what is new again."""
         self._must_load = True
-        self._nudge.set()
+        self.signal.send()
 
     def note(self, workflow_ids: Iterable[Any]) -> None:
         """Look at workflows again: they were edited or switched."""
         self._edited |= {bson_bytes(workflow_id): workflow_id for workflow_id in workflow_ids}
-        self._nudge.set()
+        self.signal.send()
 
-    async def _run(self) -> None:
-        while True:
-            pause = _LONGEST_S
-            try:
-                if self._is_reader():
-                    if self._must_load:
-                        await self._load()
-                    await self._arrange_edited()
-                    pause = await self._fire_due()
-            except LeaseLost:
-                self._must_load = True
-            except PyMongoError as error:
-                if not may_pass(error):
-                    raise
-                emit(Event.STORE_UNAVAILABLE, during="schedule", error=error)
-                self._must_load = True
-                pause = _BACK_OFF_S
-            await is_set_within(self._nudge, max(pause, 0.001))
-            self._nudge.clear()
+    async def poll(self) -> Pause:
+        """Fire what is due; raise the driver's error: then the next poll reads the positions again."""
+        if not self._may_fire():
+            return Pause(_LONGEST_S)
+        try:
+            if self._must_load:
+                await self._load()
+            await self._arrange_edited()
+            return Pause(max(await self._fire_due(), 0.001))
+        except LeaseLost:
+            self._must_load = True
+            return Pause(_LONGEST_S)
+        except PyMongoError:
+            self._must_load = True
+            raise
 
     async def _load(self) -> None:
         self._must_load = False
@@ -136,7 +123,7 @@ class Scheduler:
 
     async def _arrange_edited(self) -> None:
         """Finish what was cut off, and compute when edited schedules are due: one in a turn of the event loop."""
-        while self._edited and self._is_reader():
+        while self._edited:
             key, workflow_id = next(iter(self._edited.items()))
             del self._edited[key]
             await self._arrange(key, workflow_id)
@@ -161,7 +148,7 @@ class Scheduler:
 
     async def _fire_due(self) -> float:
         """Fire what is due; return the seconds until something else will be."""
-        while self._due and not self._edited and self._is_reader():
+        while self._due and not self._edited:
             at, key = self._due[0]
             if at > self._clock.now():
                 return min(self._clock.monotonic_at(at) - time.monotonic(), _LONGEST_S)

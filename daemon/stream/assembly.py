@@ -1,19 +1,14 @@
 """Put the room together, from the change stream to the commit of executions."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from actions.services import Services
-from config.settings import Settings
-from daemon.clock import ServerClock
 from daemon.executions.entity import EntityReader
 from daemon.executions.intervention import Interventions
-from daemon.metrics import Metrics
+from daemon.foundation import Foundation
 from daemon.mongo.codec import raw_collection
-from daemon.pace import Pace
 from daemon.stream.admission import Admission
 from daemon.stream.bisection import Bisection
 from daemon.stream.commit import Committer
@@ -38,21 +33,6 @@ from daemon.stream.throttle import Throttle
 from daemon.stream.trial import Trials
 from daemon.stream.user import StreamUser
 from daemon.stream.workflow_index import WorkflowIndex
-from rules.head import Parse
-
-
-@dataclass(frozen=True, slots=True)
-class Foundation:
-    """The parts that the room is built on. ``look`` is called before workflow documents are parsed."""
-
-    settings: Settings
-    database: AsyncDatabase[dict[str, Any]]
-    clock: ServerClock
-    metrics: Metrics
-    parse: Parse
-    look: Callable[[], Awaitable[None]]
-    services: Services
-    pace: Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +48,6 @@ def stream_room(
     base: Foundation,
     reader_database: AsyncDatabase[dict[str, Any]],
     user: StreamUser,
-    on_death: Callable[[str], None],
 ) -> StreamRoom:
     """Return the room; ``reader_database`` has a client of its own: the open getMore occupies a connection."""
     settings, database, clock = base.settings, base.database, base.clock
@@ -85,7 +64,7 @@ def stream_room(
     recovery = Recovery(state, intake, clock, first_start, rescan, late_requests, settings.history_lost_policy)
     follower = Follower(source, intake, placement, recovery, clock, base.metrics, base.pace, user)
     halt = Halt(state, clock, base.pace.halt_s)
-    return StreamRoom(Reader(follower, intake, placement, trials, halt, base.metrics, user, on_death), intake, index)
+    return StreamRoom(Reader(follower, intake, placement, trials, halt, base.metrics, user), intake, index)
 
 
 def _intake(base: Foundation, index: WorkflowIndex, trials: Trials, user: StreamUser) -> Intake:

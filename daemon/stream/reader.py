@@ -7,7 +7,7 @@ to decide, the reader halts: it gives the role back and tries again later; the q
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -43,7 +43,6 @@ class Reader:
         halt: Halt,
         metrics: Metrics,
         user: StreamUser,
-        on_death: Callable[[str], None],
     ) -> None:
         self._follower = follower
         self._intake = intake
@@ -54,7 +53,7 @@ class Reader:
         self._user = user
         self._may_read = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
-        self._task = Background("reader", self._run, on_death)
+        self._task = Background("reader", self._run)
         self._untold_epoch: int | None = None  # of a lease under which the stream was not opened yet
         self.is_reading = False
 
@@ -63,13 +62,18 @@ class Reader:
         """Why this reader has halted, None while it has not."""
         return self._halt.error
 
+    @property
+    def tasks(self) -> Sequence[Background]:
+        """The one that reads."""
+        return (self._task,)
+
     async def start(self) -> None:
         """Place the first checkpoint if there is none: a first start begins now. Then wait for the lease, and read.
 
         Raise the driver's error if the database does not answer.
         """
         await self._placement.placed()
-        self._task.start()
+        await self._task.start()
 
     async def stop(self) -> None:
         """Stop reading; the next reader reads uncommitted events again."""
@@ -102,7 +106,6 @@ class Reader:
             await self._may_read.wait()
             began, changes = time.monotonic(), self._metrics.changes
             error = await self._read_once()
-            self.is_reading = False
             if isinstance(error, (HistoryLost, CheckpointCorrupt)):
                 await self._give_back(error)
                 continue
@@ -128,7 +131,11 @@ class Reader:
         try:
             await asyncio.wait([self._following])
         finally:
-            await cancelled(self._following)
+            self.is_reading = False
+            try:
+                await cancelled(self._following)
+            finally:
+                await self._user.reading_ended()
         # Retrieved in any case, otherwise asyncio warns that it was not.
         error = None if self._following.cancelled() else self._following.exception()
         if not self._may_read.is_set():
@@ -145,7 +152,7 @@ class Reader:
             position = checkpoint.cluster_time.as_datetime()
             emit(Event.READER_STARTED, epoch=self._untold_epoch, position=position)
             self._untold_epoch = None
-        self._user.reader_started()
+        await self._user.reading_began()
 
     async def _give_back(self, error: Exception) -> None:
         """Halt, and give the role back: a person has to decide.

@@ -21,13 +21,16 @@ class Committed:
 
 
 class StreamUser(Protocol):
-    """The parts that the reader informs and queries. No method may wait."""
+    """The parts that the reader informs and queries. Only the first two methods may wait."""
+
+    async def reading_began(self) -> None:
+        """Start what runs beside the reader: the workflows are loaded, and the stream is read from there."""
+
+    async def reading_ended(self) -> None:
+        """Stop what runs beside the reader: the stream is not read any more, or was not opened."""
 
     def committed(self, committed: Committed) -> None:
         """Pass on the contents of a transaction; called for every one, in order."""
-
-    def reader_started(self) -> None:
-        """Load everything anew: the reader has loaded the workflows, and reads on from there."""
 
     def replayed(self) -> None:
         """Load the workflows anew: after a reset into the past, the stream has reached its former position."""

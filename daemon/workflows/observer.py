@@ -4,24 +4,23 @@
 workflow_versions, and reconciled when this replica becomes the reader. Counters are mirrored at most once a second.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError
 
 from config.settings import Collections
-from daemon.beat import Beat
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
-from daemon.mongo.failure import is_transient, may_pass
-from daemon.service import Background
+from daemon.mongo.failure import is_transient
+from daemon.poll import Pause, Signal, regular
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 from rules.other_key import MOST_KEYS, other_keys
@@ -55,9 +54,6 @@ class Observer:
         metrics: Metrics,
         *,
         lanes: int,
-        beat: Beat,
-        is_reader: Callable[[], bool],
-        on_death: Callable[[str], None],
     ) -> None:
         self._workflows = database[names.workflows]
         self._versions = database[names.versions]
@@ -68,46 +64,27 @@ class Observer:
         self._mirrored_ends = -1
         self._looked_at = 0.0
         self._lanes = lanes
-        self._beat = beat
-        self._is_reader = is_reader
         self._changed: dict[bytes, Any] = {}
         self._must_reconcile = True
         self._mirrored_at: datetime | None = None
-        self._nudge = asyncio.Event()
-        self._task = Background("observer", self._run, on_death)
-
-    async def start(self) -> None:
-        """Write back from now on."""
-        self._task.start()
-
-    async def stop(self) -> None:
-        """Stop; the next reader reconciles."""
-        await self._task.stop()
+        self.signal = Signal()  # there is something to be answered
 
     def note(self, workflow_ids: Iterable[Any], *, at_once: bool = True) -> None:
         """Answer back for these workflows, at once or within a second: a program may save a document all the time."""
         for workflow_id in workflow_ids:
             self._changed[bson_bytes(workflow_id)] = workflow_id
         if at_once:
-            self._nudge.set()
+            self.signal.send()
 
     def reconcile(self) -> None:
-        """Compare all documents with the versions: an answer may have been lost with the reader before us."""
+        """Compare all documents with the versions at the next poll: an answer may have been lost with a reader."""
         self._must_reconcile = True
-        self._nudge.set()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                if self._is_reader():
-                    await self._answer()
-                    await self._mirror_if_needed()
-            except PyMongoError as error:
-                if not may_pass(error):
-                    raise
-                emit(Event.STORE_UNAVAILABLE, during="answer to admins", error=error)
-            await self._beat.next(_PAUSE_S, self._nudge)
-            self._nudge.clear()
+    async def poll(self) -> Pause:
+        """Answer what is to be answered, and mirror the counters; raise the driver's error."""
+        await self._answer()
+        await self._mirror_if_needed()
+        return regular(_PAUSE_S, time.monotonic())
 
     async def _answer(self) -> None:
         if self._must_reconcile:
@@ -164,7 +141,7 @@ class Observer:
     async def _mirror_if_needed(self) -> None:
         """Mirror once something has ended here, or after a while: it may have ended on another replica."""
         ended = self._metrics.completed + self._metrics.failed + self._metrics.cancelled
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         if ended != self._mirrored_ends or now - self._looked_at >= _ELSEWHERE_S:
             await self._mirror()
             self._mirrored_ends, self._looked_at = ended, now

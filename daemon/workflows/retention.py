@@ -6,22 +6,17 @@ came). Of a workflow that was deleted that long ago, and of which no execution i
 whoever has entered it has entered it.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
 
 from config.settings import Settings
 from daemon.clock import ServerClock
-from daemon.event import Event
-from daemon.mongo.failure import may_pass
 from daemon.pace import Pace
-from daemon.service import Background
-from daemon.telemetry import emit
+from daemon.poll import Pause
 
 Document = dict[str, Any]
 
@@ -32,16 +27,13 @@ _FIELDS: Final = {"version": 1, "at": 1, "latest": 1, "transition": 1}
 
 
 class Retention:
-    """Removes old versions, while this replica is the reader: at once when it becomes it, then once a day."""
+    """Removes old versions."""
 
     def __init__(
         self,
         database: AsyncDatabase[Document],
         settings: Settings,
         clock: ServerClock,
-        *,
-        is_reader: Callable[[], bool],
-        on_death: Callable[[str], None],
         pace: Pace,
     ) -> None:
         names = settings.collections
@@ -50,39 +42,18 @@ class Retention:
         self._state = database[names.state]
         self._kept_for = timedelta(days=settings.version_retention_days)
         self._clock = clock
-        self._is_reader = is_reader
         self._pace = pace
-        self._looked_at: datetime | None = None  # None: this replica was not the reader
-        self._task = Background("retention", self._run, on_death)
+        self._next_at: datetime | None = None  # however often this replica becomes the reader
 
-    async def start(self) -> None:
-        """Look from now on."""
-        self._task.start()
-
-    async def stop(self) -> None:
-        """Stop looking; the next reader goes on."""
-        await self._task.stop()
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._pace.upkeep_s)
-            try:
-                if self._is_due():
-                    await self._look()
-            except PyMongoError as error:
-                if not may_pass(error):
-                    raise
-                emit(Event.STORE_UNAVAILABLE, during="removal of old versions", error=error)
-
-    def _is_due(self) -> bool:
-        if not self._is_reader():
-            self._looked_at = None
-            return False
-        pause = min(self._kept_for, _LONGEST_PAUSE)
-        return self._looked_at is None or self._clock.now() - self._looked_at >= pause
-
-    async def _look(self) -> None:
+    async def poll(self) -> Pause:
+        """Remove what may go, once a day; raise the driver's error."""
         now = self._clock.now()
+        if self._next_at is None or now >= self._next_at:
+            await self._remove(now)
+            self._next_at = now + min(self._kept_for, _LONGEST_PAUSE)
+        return Pause(max((self._next_at - now).total_seconds(), self._pace.upkeep_s))
+
+    async def _remove(self, now: datetime) -> None:
         before = now - self._kept_for
         old = {"at": {"$lt": before}, "latest": {"$ne": True}}
         group = {"$group": {"_id": "$workflow_id"}}
@@ -91,7 +62,6 @@ class Retention:
         deleted = {"latest": True, "is_deleted": True, "at": {"$lt": before}, "transition": {"$exists": False}}
         async for version in self._versions.find(deleted, {"workflow_id": 1}):
             await self._remove_deleted(version, before)
-        self._looked_at = now
 
     async def _remove_versions(self, workflow_id: Any, before: datetime) -> None:
         """Remove the versions of one workflow that were followed by another ``before``, and that nobody needs."""

@@ -5,28 +5,23 @@ numbered up to its position, page by page, and again a little later: an executor
 meanwhile. What a step that took longer leaves behind is brought in line with the switches once a minute.
 """
 
-import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
 
 from config.settings import Collections
-from daemon.beat import is_set_within
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
-from daemon.event import Event
 from daemon.executions.counter import counter_id, counter_update
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
-from daemon.mongo.failure import may_pass
 from daemon.mongo.transaction import Transactions
-from daemon.service import Background
+from daemon.poll import Pause, Signal
 from daemon.stream.checkpoint import CHECKPOINT_ID
-from daemon.telemetry import emit
 from rules.head import Transition
 from rules.identity import bson_bytes
 from rules.workflow import Status as WorkflowStatus
@@ -58,9 +53,7 @@ class Switcher:
         metrics: Metrics,
         *,
         lanes: int,
-        is_reader: Callable[[], bool],
         on_applied: Callable[[Any], None],
-        on_death: Callable[[str], None],
     ) -> None:
         """``lanes``: how many there are in all. ``on_applied`` is told the workflow when a transition was applied."""
         self.transactions = Transactions(database.client)
@@ -70,43 +63,21 @@ class Switcher:
         self._clock = clock
         self._metrics = metrics
         self._lanes = lanes
-        self._is_reader = is_reader
         self._on_applied = on_applied
-        self._nudge = asyncio.Event()
+        self.signal = Signal()  # a switch was committed
         self._again: list[tuple[float, Mapping[str, Any]]] = []
-        self._in_line_until = 0.0  # the event loop's time when everything is compared with the switches again
-        self._task = Background("switcher", self._run, on_death)
+        self._in_line_until = 0.0  # monotonic time in seconds when everything is compared with the switches again
 
-    async def start(self) -> None:
-        """Apply what is still to be done, then wait for more."""
-        self._nudge.set()
-        self._task.start()
+    def begin(self) -> None:
+        """Compare everything with the switches at the next poll: this replica has become the reader."""
+        self._in_line_until = 0.0
 
-    async def stop(self) -> None:
-        """Stop; what is not applied yet is applied by the next reader."""
-        await self._task.stop()
-
-    def nudge(self) -> None:
-        """Look at once: a switch was committed."""
-        self._nudge.set()
-
-    async def _run(self) -> None:
-        while True:
-            pause = _LOOK_S
-            try:
-                if not self._is_reader():
-                    self._in_line_until = 0.0
-                else:
-                    await self._apply_all()
-                    pause = await self._apply_again()
-                    await self._bring_in_line()
-            except PyMongoError as error:
-                if not may_pass(error):
-                    raise
-                emit(Event.STORE_UNAVAILABLE, during="switching of workflows", error=error)
-                pause = 1.0
-            await is_set_within(self._nudge, pause)
-            self._nudge.clear()
+    async def poll(self) -> Pause:
+        """Apply what is still to be done; raise the driver's error: what is not applied is applied by the next poll."""
+        await self._apply_all()
+        pause = Pause(await self._apply_again())
+        await self._bring_in_line()
+        return pause
 
     async def _apply_all(self) -> None:
         while pending := await self._pending_page():
@@ -121,7 +92,7 @@ class Switcher:
         if overtaken:
             ids = [version["_id"] for version in overtaken]
             await self._versions.update_many({"_id": {"$in": ids}}, {"$unset": {"transition": ""}})
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         for version in needed:
             await self._apply(version)
             if CRASH_AT is not None:
@@ -132,7 +103,7 @@ class Switcher:
 
     async def _apply_again(self) -> float:
         """Apply once more what is due for it; return the seconds until the next one is."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         due = [version for at, version in self._again if at <= now]
         self._again = [(at, version) for at, version in self._again if at > now]
         ids = [version["_id"] for version in due]
@@ -145,7 +116,7 @@ class Switcher:
 
     async def _bring_in_line(self) -> None:
         """Hold, release and cancel what no transition has met: every minute, and whenever this replica takes over."""
-        if asyncio.get_running_loop().time() < self._in_line_until:
+        if time.monotonic() < self._in_line_until:
             return
         # First, or what is made right after an activation that the heads do not show yet would be held too.
         checkpoint = await self._state.find_one({"_id": CHECKPOINT_ID}, {"seq": 1}) or {}
@@ -163,7 +134,7 @@ class Switcher:
         stopped = [head for head in heads if head["stopped_seq"] >= 0]
         for start in range(0, len(stopped), PAGE):
             await self._cancel_stopped(stopped[start : start + PAGE])
-        self._in_line_until = asyncio.get_running_loop().time() + _LOOK_S
+        self._in_line_until = time.monotonic() + _LOOK_S
 
     async def _cancel_stopped(self, heads: Sequence[Mapping[str, Any]]) -> None:
         """Cancel what waits of workflows that were stopped at or after its number; one query where nothing does."""

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import random
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -12,12 +13,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from daemon.app import Daemon
 from daemon.mongo.client import open_client
 from daemon.mongo.initialise import initialise
-from daemon.service import Background, Service
+from daemon.service import Background, Ending, Group, Service
 from tests.support.poll import PATIENCE_S, eventually
 from tests.support.settings import settings_for
 
 Database = AsyncDatabase[dict[str, Any]]
-FEWEST: Final = 10  # services that a daemon has at the least: the search for them must not come to nothing
+FEWEST: Final = 20  # services that a daemon has at the least: the search for them must not come to nothing
 
 # A connection that the driver is cancelled in the midst of opening is closed by the garbage collector only.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -40,12 +41,15 @@ async def services(mongo_uri: str, database: Database, deaths: Deaths) -> AsyncI
     async with open_client(settings, "test") as client, open_client(settings, "test-reader") as reader_client:
         daemon = Daemon(settings, client, reader_client, on_death=deaths.append)
         await daemon.clock.sample()
-        yield {
-            name.removeprefix("_"): value
-            for name, value in vars(daemon).items()
-            if hasattr(value, "start") and hasattr(value, "stop")
-        }
+        services = [*every(daemon.services), *every(daemon.beside_reader)]
+        yield {f"{number}: {type(service).__name__}": service for number, service in enumerate(services)}
     gc.collect()
+
+
+def every(service: Service) -> list[Service]:
+    """Return a service and, of a group, all that is in it."""
+    within = service.services if isinstance(service, Group) else ()
+    return [service, *(each for one in within for each in every(one))]
 
 
 def tasks() -> set["asyncio.Task[Any]"]:
@@ -92,14 +96,61 @@ async def test_a_start_that_is_cancelled_leaves_a_service_that_can_be_stopped(
                 await eventually(lambda before=before: tasks() <= before)  # type: ignore[misc]
 
 
+def has_told(deaths: Deaths, name: str) -> bool:
+    return deaths == [name]
+
+
+async def test_the_death_of_any_task_of_any_service_is_told(services: Mapping[str, Service], deaths: Deaths) -> None:
+    for service in services.values():
+        for task in service.tasks:
+            await task.start()
+            running = next(each for each in asyncio.all_tasks() if each.get_name() == task.name)
+            running.cancel()
+            await eventually(partial(has_told, deaths, task.name))
+            await task.stop()
+            deaths.clear()
+
+
+async def test_the_other_services_of_a_group_stop_where_its_stop_is_cancelled() -> None:
+    calm, slow = Background("calm", asyncio.Event().wait), Background("slow", asyncio.Event().wait)  # type: ignore[arg-type]
+    before, group = tasks(), Group(calm, slow)
+    await group.start()
+    stop = asyncio.create_task(group.stop())
+    await asyncio.sleep(0)
+    stop.cancel()
+    await asyncio.wait([stop])
+    assert stop.cancelled()
+    assert tasks() <= before
+
+
+async def test_services_start_in_order_and_stop_in_reverse_order() -> None:
+    order: list[str] = []
+
+    class Noted(Ending):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def start(self) -> None:
+            order.append(f"start {self.name}")
+
+        async def stop(self) -> None:
+            order.append(f"stop {self.name}")
+
+    group = Group(Noted("a"), Noted("b"))
+    await group.start()
+    await group.stop()
+    assert order == ["start a", "start b", "stop b", "stop a"]
+
+
 async def test_a_task_that_dies_is_told_by_name() -> None:
     dead: list[str] = []
 
     async def die() -> None:
         raise RuntimeError("broken")
 
-    background = Background("frail", die, dead.append)
-    background.start()
+    background = Background("frail", die)
+    background.watch(dead.append)
+    await background.start()
     await eventually(lambda: dead == ["frail"])
     await background.stop()
 
@@ -110,15 +161,17 @@ async def test_a_task_that_ends_by_itself_counts_as_dead() -> None:
     async def end() -> None:
         return
 
-    background = Background("brief", end, dead.append)
-    background.start()
+    background = Background("brief", end)
+    background.watch(dead.append)
+    await background.start()
     await eventually(lambda: dead == ["brief"])
 
 
 async def test_a_task_that_is_stopped_is_not_dead() -> None:
     dead: list[str] = []
-    background = Background("steady", asyncio.Event().wait, dead.append)  # type: ignore[arg-type]
-    background.start()
+    background = Background("steady", asyncio.Event().wait)  # type: ignore[arg-type]
+    background.watch(dead.append)
+    await background.start()
     await background.stop()
     assert dead == []
 
@@ -130,8 +183,8 @@ async def test_a_task_that_missed_the_request_to_end_is_asked_again() -> None:
         except asyncio.CancelledError:
             await asyncio.Event().wait()
 
-    background = Background("deaf", deaf_once, lambda name: None)
-    background.start()
+    background = Background("deaf", deaf_once)
+    await background.start()
     await asyncio.sleep(0)
     async with asyncio.timeout(PATIENCE_S):
         await background.stop()

@@ -1,12 +1,13 @@
 """What one replica announces reaches the others at once, and nothing depends on it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from daemon import poll
 from daemon.announcement import Announcements
 from daemon.app import Daemon
 from daemon.pace import AS_SHIPPED
@@ -21,6 +22,14 @@ NAME = "workflow_announcements"
 ON_ITS_OWN = {**TASK, "conditions": [{"field": "name", "operator": "not_exists"}]}
 
 
+class Heard(poll.Signal):
+    """Tells at once that it was sent."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        super().__init__()
+        self.send = then  # type: ignore[method-assign]
+
+
 class Side:
     """One replica's announcements, and how often it was told to look."""
 
@@ -28,7 +37,10 @@ class Side:
         self.heard = 0
         self.signal = Signal()
         self.deaths: list[str] = []
-        self.announcements = Announcements(database, NAME, name, on_heard=self._hear, on_death=self.deaths.append)
+        self.told = poll.Signal()
+        self.announcements = Announcements(database, NAME, name, told=self.told, heard=[Heard(self._hear)])
+        for task in self.announcements.tasks:
+            task.watch(self.deaths.append)
 
     def _hear(self) -> None:
         self.heard += 1
@@ -58,9 +70,9 @@ async def test_what_one_tells_the_other_hears_and_not_itself(database: Database)
     async with listening(database, "a") as a, listening(database, "b") as b:
         await a.signal.until(lambda: a.heard > 0)  # that b listens
         before, own = a.heard, b.heard
-        b.announcements.tell()
+        b.told.send()
         await a.signal.until(lambda: a.heard > before)
-        a.announcements.tell()
+        a.told.send()
         await b.signal.until(lambda: b.heard > own)
         assert b.heard == own + 1
 
@@ -79,7 +91,7 @@ async def test_what_is_told_right_before_the_end_is_heard(database: Database) ->
         async with listening(database, "b") as b:
             await a.signal.until(lambda: a.heard > 0)
             before = a.heard
-            b.announcements.tell()
+            b.told.send()
         await a.signal.until(lambda: a.heard > before)
 
 
@@ -92,11 +104,11 @@ async def test_a_collection_that_is_not_capped_becomes_so(database: Database) ->
 async def test_a_collection_that_is_dropped_is_made_again(database: Database) -> None:
     async with listening(database, "a") as a, listening(database, "b") as b:
         await database[NAME].drop()
-        b.announcements.tell()
+        b.told.send()
 
         async def reaches() -> bool:
             before = a.heard
-            b.announcements.tell()
+            b.told.send()
             await a.signal.until(lambda: a.heard > before, within_s=0.5)
             return True
 

@@ -9,7 +9,8 @@ from bson import Binary
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.event import Event
-from daemon.lease.keeper import LeaseKeeper
+from daemon.lease.holds import Holds
+from daemon.lease.keeper import LeaseKeeper, LeaseSignals
 from daemon.lease.store import READER, lane_name
 from tests.support.events import Events
 from tests.support.signal import Signal
@@ -23,6 +24,7 @@ class User:
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
+        self.holds = Holds()
         self.held: dict[str, int] = {}
         self.lost: list[str] = []
         self.retiring: list[str] = []
@@ -57,7 +59,17 @@ async def start(database: Database) -> AsyncIterator[Start]:
 
         async def start_one(replica: str) -> tuple[LeaseKeeper, User]:
             user = User(signal)
-            keeper = LeaseKeeper(database.state, replica, lanes=LANES, lease_s=1.5, users=(user,), on_death=dead.append)
+            keeper = LeaseKeeper(
+                database.state,
+                replica,
+                lanes=LANES,
+                lease_s=1.5,
+                holds=user.holds,
+                users=(user,),
+                signals=LeaseSignals(),
+            )
+            for task in keeper.tasks:
+                task.watch(dead.append)
             await keeper.start()
             stack.push_async_callback(keeper.stop)
             return keeper, user
@@ -71,9 +83,9 @@ def lanes_of(user: User) -> set[str]:
 
 
 async def test_a_single_replica_gets_every_lease_before_its_start_returns(start: Start) -> None:
-    keeper, user = await start("a")
+    _, user = await start("a")
     assert set(user.held) == {READER, *map(lane_name, range(LANES))}
-    assert all(keeper.is_trusted(name) and keeper.epoch(name) == epoch for name, epoch in user.held.items())
+    assert all(user.holds.is_trusted(name) and user.holds[name].epoch == epoch for name, epoch in user.held.items())
 
 
 async def test_two_replicas_share_the_lanes_evenly_and_no_lane_has_two_owners(start: Start) -> None:
@@ -109,11 +121,11 @@ async def test_the_epoch_grows_with_every_owner(start: Start) -> None:
 
 
 async def test_a_lease_that_others_have_taken_is_lost_here(start: Start, database: Database) -> None:
-    keeper, a = await start("a")
+    _, a = await start("a")
     name = lane_name(3)
     await database.state.update_one({"_id": f"lease/{name}"}, {"$set": {"holder": "b"}, "$inc": {"epoch": 1}})
     await a.signal.until(lambda: name in a.lost)
-    assert not keeper.is_trusted(name)
+    assert not a.holds.is_trusted(name)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +193,14 @@ async def test_a_second_life_under_the_same_name_names_its_own_sessions(database
     async def sessions_of(life: bytes) -> object:
         sessions = [{"id": Binary(life * 16, 4)}]
         keeper = LeaseKeeper(
-            database.state, "a", lanes=1, lease_s=60, users=(), on_death=print, sessions=lambda: sessions
+            database.state,
+            "a",
+            lanes=1,
+            lease_s=60,
+            holds=Holds(),
+            users=(),
+            signals=LeaseSignals(),
+            sessions=lambda: sessions,
         )
         await keeper.start()
         await keeper._task.stop()  # it dies without a word

@@ -79,11 +79,11 @@ async def test_another_pipeline_reads_on_from_where_the_last_one_was(mongo_uri: 
 async def test_two_readers_at_once_make_one_execution_for_each_change(mongo_uri: str, bench: Bench) -> None:
     workflow = await bench.add(created(), actions=LATER)
     async with running_daemon(mongo_uri, bench.database.name) as second:
-        second.lease_gained(READER, 99, after_crash=False)
+        second.reader_role.lease_gained(READER, 99, after_crash=False)
         for first in range(0, 200, 10):
             await bench.leads.insert_many([{"_id": lead} for lead in range(first, first + 10)])
         assert await bench.ran_for(workflow) == list(range(200))
-        second.lease_lost(READER)
+        second.reader_role.lease_lost(READER)
     seqs = [run["seq"] for run in await bench.executions.find().to_list()]
     assert len(seqs) == len(set(seqs))
 

@@ -12,7 +12,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pymongo.errors import PyMongoError
 from starlette.types import Receive, Scope, Send
 
-from daemon.beat import is_set_within
+from daemon.poll import is_set_within
 
 LOOK_S: Final = 1.0
 MOST_STREAMS: Final = 50

@@ -25,6 +25,7 @@ def job(entity: str = "ada", *, due: float = 0, seq: int = 1, lane: int = 0, ste
 def lanes_with(*jobs: Job, capacity: int = 100) -> Lanes:
     lanes = Lanes(capacity=capacity)
     lanes.open(0)
+    lanes.begin_hand_over()
     for each in jobs:
         lanes.add(each)
     return lanes
@@ -34,7 +35,7 @@ def caught_up(capacity: int = 100) -> Lanes:
     """Lanes of which lane 0 is direct."""
     lanes = lanes_with(capacity=capacity)
     lanes.begin_poll()
-    lanes.end_poll([], is_complete=True, is_reader=True)
+    lanes.end_poll([], is_complete=True)
     return lanes
 
 
@@ -45,7 +46,7 @@ def test_due_jobs_of_different_entities_start_together_in_order_of_due_time_and_
 
 def preferring(lanes: Lanes, *preferred: Job) -> None:
     lanes.begin_poll()
-    lanes.end_poll([], preferred=preferred, is_complete=False, is_reader=True)
+    lanes.end_poll([], preferred=preferred, is_complete=False)
 
 
 def test_what_is_preferred_goes_before_a_crowd_that_was_due_earlier() -> None:
@@ -95,7 +96,7 @@ def test_what_is_given_back_is_not_overtaken_by_what_comes_after_it() -> None:
     lanes.give_back(first)
     assert lanes.take(NOW, 10) == []
     lanes.begin_poll()
-    lanes.end_poll([job(seq=1), job(seq=2)], is_complete=True, is_reader=True)
+    lanes.end_poll([job(seq=1), job(seq=2)], is_complete=True)
     assert [each.seq for each in lanes.take(NOW, 10)] == [1]
 
 
@@ -105,7 +106,7 @@ def test_a_poll_that_was_under_way_brings_nothing_of_a_lane_that_was_given_back(
     lanes.take(NOW, 10)
     lanes.begin_poll()
     lanes.give_back(first)
-    lanes.end_poll([job(seq=1), job(seq=2)], is_complete=True, is_reader=True)
+    lanes.end_poll([job(seq=1), job(seq=2)], is_complete=True)
     assert lanes.take(NOW, 10) == []
     assert lanes.polling == {0}
 
@@ -191,15 +192,24 @@ def test_a_lane_is_direct_once_a_poll_has_caught_up() -> None:
 
 def test_a_lane_goes_on_polling_while_the_reader_is_elsewhere() -> None:
     lanes = lanes_with()
+    lanes.end_hand_over()
     lanes.begin_poll()
-    lanes.end_poll([], is_complete=True, is_reader=False)
+    lanes.end_poll([], is_complete=True)
+    assert lanes.polling == {0}
+
+
+def test_a_reader_that_came_during_a_poll_leaves_the_lane_polling() -> None:
+    lanes = lanes_with()
+    lanes.begin_poll()
+    lanes.begin_hand_over()
+    lanes.end_poll([], is_complete=True)
     assert lanes.polling == {0}
 
 
 def test_a_lane_goes_on_polling_while_more_is_due_than_a_poll_brought() -> None:
     lanes = lanes_with()
     lanes.begin_poll()
-    lanes.end_poll([job()], is_complete=False, is_reader=True)
+    lanes.end_poll([job()], is_complete=False)
     assert lanes.polling == {0}
 
 
@@ -207,15 +217,15 @@ def test_what_is_committed_while_a_poll_is_under_way_is_not_missed() -> None:
     lanes = lanes_with()
     lanes.begin_poll()
     lanes.hand_over([late := job()])
-    lanes.end_poll([], is_complete=True, is_reader=True)
+    lanes.end_poll([], is_complete=True)
     assert lanes.take(NOW, 10) == [late]
 
 
 def test_a_reader_that_was_lost_during_a_poll_leaves_the_lane_polling() -> None:
     lanes = lanes_with()
     lanes.begin_poll()
-    lanes.make_polling()
-    lanes.end_poll([], is_complete=True, is_reader=True)
+    lanes.end_hand_over()
+    lanes.end_poll([], is_complete=True)
     assert lanes.polling == {0}
 
 
@@ -269,16 +279,19 @@ class Queue(RuleBasedStateMachine):
         self.preferred = [each for each in self.stored.values() if each.entity_id == preferred]
 
     @precondition(lambda self: self.found is not None)
-    @rule(is_reader=st.booleans())
-    def end_poll(self, is_reader: bool) -> None:
+    @rule()
+    def end_poll(self) -> None:
         assert self.found is not None
         is_complete = len(self.found) < 6
-        self.lanes.end_poll(self.found, preferred=self.preferred, is_complete=is_complete, is_reader=is_reader)
+        self.lanes.end_poll(self.found, preferred=self.preferred, is_complete=is_complete)
         self.found = None
 
-    @rule()
-    def lose_reader(self) -> None:
-        self.lanes.make_polling()
+    @rule(is_here=st.booleans())
+    def move_reader(self, is_here: bool) -> None:
+        if is_here:
+            self.lanes.begin_hand_over()
+        else:
+            self.lanes.end_hand_over()
 
     @rule(limit=st.integers(1, 5))
     def take(self, limit: int) -> None:
@@ -306,9 +319,10 @@ class Queue(RuleBasedStateMachine):
     def teardown(self) -> None:
         """However it went, polling alone brings everything that is still stored."""
         self.found = None
+        self.lanes.end_hand_over()
         for _ in range(3 * len(self.stored) + 3):
             self.begin_poll()
-            self.end_poll(is_reader=False)
+            self.end_poll()
             self.take(5)
             for each in self.running:
                 del self.stored[each.seq]

@@ -50,7 +50,7 @@ def test_a_step_that_ended_during_a_poll_is_not_queued_again() -> None:
     [taken] = lanes.take(NOW, 10)
     lanes.begin_poll()
     lanes.release(taken)
-    lanes.end_poll([waiting], is_complete=True, is_reader=True)
+    lanes.end_poll([waiting], is_complete=True)
     assert lanes.take(NOW, 10) == []
 
 
@@ -62,5 +62,5 @@ def test_a_step_that_was_handed_back_before_a_poll_is_found_by_it() -> None:
     [taken] = lanes.take(NOW, 10)
     lanes.release(taken)
     lanes.begin_poll()
-    lanes.end_poll([waiting], is_complete=True, is_reader=True)
+    lanes.end_poll([waiting], is_complete=True)
     assert lanes.take(NOW, 10) == [waiting]

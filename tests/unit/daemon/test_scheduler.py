@@ -74,8 +74,7 @@ class Setup:
             cast(Any, None),
             cast(ServerClock, self.clock),
             grace=timedelta(hours=1),
-            is_reader=lambda: True,
-            on_death=lambda name: None,
+            may_fire=lambda: True,
         )
 
     def edit(self, number: int, schedule: str) -> None:

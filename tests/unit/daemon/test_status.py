@@ -7,7 +7,7 @@ import pytest
 
 from daemon.event import Event
 from daemon.metrics import Metrics
-from daemon.status import StatusReporter
+from daemon.status import Activity, StatusReporter
 from daemon.stream.cursor import AWAIT_S
 from tests.support.events import Events
 from tests.support.jobs import NOW
@@ -52,10 +52,7 @@ def reporter(last_change_s: float | None, caught_up_s: float | None, *, is_reade
         metrics,
         interval_s=60,
         all_lanes=32,
-        running=lambda: 0,
-        lanes=lambda: 32,
-        is_reader=lambda: is_reader,
-        on_death=lambda name: None,
+        activity=lambda: Activity(0, 32, is_reader),
     )
 
 

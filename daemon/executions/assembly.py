@@ -1,0 +1,168 @@
+"""Put the room together: what brings a due execution to its recorded end."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from daemon.crash_point import CRASH_AT, CrashPoint, reach
+from daemon.event import Event
+from daemon.executions.burial import Burial
+from daemon.executions.definition import Definitions
+from daemon.executions.demand import limits_of
+from daemon.executions.due_queue import DueQueue
+from daemon.executions.entity import EntityReader
+from daemon.executions.executor import Executor
+from daemon.executions.group_commit import GroupCommit
+from daemon.executions.hand_edit import HandEdits
+from daemon.executions.hand_over import HandOver
+from daemon.executions.inspector import Inspector
+from daemon.executions.intervention import Interventions
+from daemon.executions.judge import Judge
+from daemon.executions.lane_owner import LaneOwner
+from daemon.executions.lanes import Lanes
+from daemon.executions.loader import Loader
+from daemon.executions.outside import OutsideRunner
+from daemon.executions.recorder import Recorder
+from daemon.executions.slot_queue import SlotQueue
+from daemon.executions.slots import Slots
+from daemon.executions.takeover import TakeOver
+from daemon.executions.workflow_state import WorkflowStates
+from daemon.foundation import Foundation
+from daemon.lease.holds import Holds
+from daemon.poll import is_due_soon
+from daemon.poller import Poller
+from daemon.service import Ending, Group
+from daemon.telemetry import emit
+
+MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What runs steps and records their ends."""
+
+    lanes: Lanes
+    states: WorkflowStates
+    definitions: Definitions
+    commit: GroupCommit
+    recorder: Recorder
+    outside: OutsideRunner
+    slot_queue: SlotQueue
+    judge: Judge
+    executor: Executor
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionsRoom:
+    """What others see of the room.
+
+    ``services`` run on every replica for the lanes it owns, ``beside_reader`` where the stream is read.
+    """
+
+    run: _Run
+    owner: LaneOwner
+    hand_over: HandOver
+    services: Group
+    beside_reader: Group
+
+    @property
+    def active(self) -> int:
+        """How many actions are at work outside MongoDB."""
+        return self.run.outside.active
+
+    @property
+    def waiting(self) -> int:
+        """How many steps wait in memory to begin outside MongoDB."""
+        return self.run.slot_queue.waiting
+
+    @property
+    def at_work(self) -> int:
+        """How many steps are at work or wait for their commit."""
+        return self.active + self.run.recorder.in_flight
+
+    def is_busy(self, now: datetime) -> bool:
+        """Return whether a step waits for its commit or is due in a moment."""
+        return self.run.recorder.in_flight > 0 or is_due_soon(self.run.lanes.next_due_at(), now)
+
+
+def executions_room(base: Foundation, holds: Holds, is_told: Callable[[], bool]) -> ExecutionsRoom:
+    """Return the room. ``is_told`` tells whether the loader is surely signalled when others queue something."""
+    settings, database, pace, queue = base.settings, base.database, base.pace, base.signals.queue
+    executions, clock = database[settings.collections.executions], base.clock
+    run = _run(base, holds)
+    lanes, definitions = run.lanes, run.definitions
+    bury = Burial(database, settings.collections, clock).bury
+    take_over = TakeOver(executions, definitions, run.recorder, lanes, bury, clock, pace)
+    interventions = Interventions(database, settings.collections, clock.now)
+    edits = HandEdits(executions, interventions, bury, lanes, queue=queue, pace=pace)
+    inspector = Inspector(executions, definitions, bury, all_lanes=settings.lanes, pace=pace)
+    due_queue = DueQueue(executions, run.states, take_over, bury, edits.note)
+    loader = Loader(due_queue, lanes, run.slot_queue, clock, signals=base.signals, is_told=is_told, pace=pace)
+    hand_over = HandOver(lanes, run.states, clock, base.metrics, base.signals)
+    poller = partial(Poller, is_busy=base.is_busy)
+    services = Group(
+        Ending(partial(_store_results, run.commit, settings.lease_s)),
+        Ending(base.services.renderer.stop),
+        run.executor,
+        poller("loader", loader.poll, signal=queue),
+        poller("take-over", take_over.poll, first_s=pace.inspection_s),
+        poller("queued by hand", edits.poll_queued_again, signal=edits.signal, first_s=pace.hand_edits_s),
+    )
+    beside_reader = Group(
+        hand_over,
+        poller("cancelled by hand", edits.poll_cancelled, first_s=pace.hand_edits_s),
+        poller("inspector", inspector.poll, first_s=pace.inspection_s),
+    )
+    return ExecutionsRoom(run, LaneOwner(lanes, loader, run.executor, run.judge), hand_over, services, beside_reader)
+
+
+def _run(base: Foundation, holds: Holds) -> _Run:
+    settings, database, clock, due = base.settings, base.database, base.clock, base.signals.due
+    names, entities = settings.collections, settings.entities
+    lanes, states = Lanes(capacity=MEMORY_JOBS), WorkflowStates(database[names.versions])
+    definitions = Definitions(database[names.versions], base.parse)
+    commit = GroupCommit(database, names, entities, clock, may_start=holds.may_start)
+    recorder = Recorder(commit, lanes, clock, base.metrics, on_settled=due.send, time_scale=settings.time_scale)
+    slots = Slots(settings.concurrency, limits_of(settings.limits))
+    queue = SlotQueue(slots)
+    judge = Judge(lanes, definitions, states, recorder, clock, may_start=holds.may_start)
+    outside = OutsideRunner(
+        commit,
+        recorder,
+        lanes,
+        clock,
+        base.services,
+        slots,
+        may_start=holds.may_start,
+        on_free=due.send,
+    )
+    executor = Executor(
+        lanes,
+        judge,
+        EntityReader(database, entities, names.executions),
+        recorder,
+        outside,
+        slots,
+        queue,
+        clock,
+        base.services,
+        holds=holds,
+        signal=due,
+        grace=timedelta(seconds=settings.grace_s),
+    )
+    return _Run(lanes, states, definitions, commit, recorder, outside, queue, judge, executor)
+
+
+async def _store_results(commit: GroupCommit, lease_s: float) -> None:
+    """Store what ended, for as long as the leases last; give up the rest."""
+    try:
+        async with asyncio.timeout(lease_s):
+            await commit.drain()
+    except TimeoutError:
+        emit(Event.STORE_UNAVAILABLE, during="stop", error="results could not be stored in time")
+    await commit.stop()
+    if CRASH_AT is not None:
+        reach(CrashPoint.BEFORE_HANDOVER)
