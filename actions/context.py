@@ -11,7 +11,7 @@ from actions.effect import Effect
 from actions.services import Services
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """One attempt of one step.
 

@@ -36,7 +36,7 @@ class JudgedOn(StrEnum):
     CURRENT = "current"  # the entity as it was found when the change was read: no after-image was stored
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """A change of one entity.
 

@@ -27,7 +27,7 @@ KEYS: Final = ("field", "operator", "value")
 Verdict = bool | None  # None: cannot be known
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subject:
     """The entity and the change that conditions are judged on.
 

@@ -46,6 +46,11 @@ class Enrollment:
     cooldown: timedelta = timedelta()
     field: str = ""
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is stored who entered: where everybody always may, nobody asks."""
+        return self.mode is not Mode.ALWAYS
+
     def key(self, entity: Mapping[str, Any] | None, budget: Budget | None = None) -> Any:
         """Return the key that tells the enrollments of one entity apart: a BSON value, or None where none is kept.
 

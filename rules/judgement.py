@@ -76,12 +76,14 @@ def _findings(conditions: Conditions | None, subject: Subject, explains: bool) -
 
 def _loop(workflow: Workflow, change: Change, max_depth: int) -> Refusal | None:
     cause = change.cause
-    detail = {"depth": cause.depth, "chain": [*cause.chain, workflow.id], "caused_by": cause.execution_id}
     if workflow.id in cause.chain:
-        return _refusal(workflow, Reason.REENTRY, detail=detail)
-    if cause.depth >= max_depth:
-        return _refusal(workflow, Reason.DEPTH, detail=detail)
-    return None
+        reason = Reason.REENTRY
+    elif cause.depth >= max_depth:
+        reason = Reason.DEPTH
+    else:
+        return None
+    detail = {"depth": cause.depth, "chain": [*cause.chain, workflow.id], "caused_by": cause.execution_id}
+    return _refusal(workflow, reason, detail=detail)
 
 
 def _refusal(

@@ -19,7 +19,7 @@ from daemon.telemetry import emit
 from rules.workflow import Step, Workflow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """``queued`` is the job as it was taken from the lanes, ``job`` as it runs: the same for steps inside MongoDB,
     after its intent for those that reach outside. ``epoch`` is that of the lane's lease when it began.

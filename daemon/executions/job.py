@@ -159,7 +159,7 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
             Cause(cause["depth"], _listed(cause["chain"])),
             document.get("failed_steps", 0),
             document.get("started_at"),
-            LEFT_IN_MONGODB if isinstance(document.get("entity"), HeavyDocument) else document.get("entity"),
+            LEFT_IN_MONGODB if type(document.get("entity")) is HeavyDocument else document.get("entity"),
             document.get("crashes", 0),
             document.get("postponed"),
             ran_in(document["ran"]) if "ran" in document else NOTHING,

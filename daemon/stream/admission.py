@@ -48,6 +48,8 @@ class Admission:
         turn = TimeSlice()
         wanted: list[Id] = []
         for entrant in entrants:
+            if not entrant.workflow.enrollment.is_kept:
+                continue
             found = self._ids[entrant.execution_id] = _enrollment_ids(entrant)
             wanted += () if isinstance(found, Refusal) else found
             if turn.is_over:
@@ -62,7 +64,7 @@ class Admission:
         if entrant.is_forced:
             return None
         workflow = entrant.workflow
-        ids = entrant.problem or self._ids[entrant.execution_id]
+        ids = entrant.problem or (self._ids[entrant.execution_id] if workflow.enrollment.is_kept else ())
         if isinstance(ids, Refusal):
             return ids
         places = list(map(_place, ids))

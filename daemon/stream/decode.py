@@ -32,7 +32,7 @@ class EventSubject(StrEnum):
     STRUCTURE = "structure"  # a collection or the database was dropped or renamed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamEvent:
     """One event of the stream.
 

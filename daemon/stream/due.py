@@ -3,7 +3,7 @@
 An entity that was just created may have due steps, too: it may have been deleted and created again under the same id.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,12 +21,15 @@ class DueEntities:
         self._executions = executions
         self._is_idle = is_idle
 
-    async def among(self, entities: Sequence[tuple[str, Any]], now: datetime) -> set[tuple[str, Any]]:
+    async def among(self, entities: Iterable[tuple[str, Any]], now: datetime) -> set[tuple[str, Any]]:
         """Return the keys of those of ``entities`` (type, id) for which a step is due or at work.
 
         Raise the driver's error if the database does not answer.
         """
-        if not entities or self._is_idle():
+        if self._is_idle():
+            return set()
+        entities = list(entities)
+        if not entities:
             return set()
         found = {entity_key(*entity) for entity in entities if not can_be_id(entity[1])}
         ids = [entity_id for _, entity_id in entities if can_be_id(entity_id)]

@@ -4,7 +4,7 @@ This is the second half of intake. It follows the order of the plan, so the numb
 (promise 3), and the switch of a workflow knows the last number before it (promise 5).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -79,14 +79,12 @@ class Enroller:
         writes.enrollments = self._admission.writes()
         return writes
 
-    def _new_entities(self, plan: Plan) -> list[tuple[str, Any]]:
-        """Return the type and id of every entity whose execution could end in the transaction that makes it."""
-        return [
-            (entrant.entity_type, entrant.entity_id)
-            for item in plan.items
-            for entrant in _entrants(item)
-            if self._immediate.may_end(entrant)
-        ]
+    def _new_entities(self, plan: Plan) -> Iterator[tuple[str, Any]]:
+        """Yield the type and id of every entity whose execution could end in the transaction that makes it."""
+        for item in plan.items:
+            for entrant in _entrants(item):
+                if self._immediate.may_end(entrant):
+                    yield entrant.entity_type, entrant.entity_id
 
     async def enrol_page(self, entrants: Sequence[Entrant], checkpoint: Checkpoint) -> tuple[Writes, list[Refusal]]:
         """Return the writes of one page of a sweep, and the refusals.

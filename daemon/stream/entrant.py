@@ -33,7 +33,7 @@ class Kept:
 _NOTHING_KEPT: Final = Kept()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entrant:
     """One entity about to enter one workflow. ``entity`` is what enrollment looks at; ``kept`` is stored with the
     execution because nobody can read it later: the last image of a deleted entity. ``problem``: the refusal

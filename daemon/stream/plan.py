@@ -31,7 +31,7 @@ BYTES_AN_EDIT: Final = 1_024  # a larger workflow counts as several writes, so t
 BYTES_A_WRITE: Final = 4_096  # a larger document counts as several writes, so that a transaction stays near 8 MB
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
     """One change and the verdicts of its workflows; ``chunk`` is above 0 where a change spans transactions."""
 
