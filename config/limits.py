@@ -1,4 +1,4 @@
-"""How much the steps of one replica may ask of what lies outside MongoDB."""
+"""The limits on steps of one replica that work outside MongoDB."""
 
 from typing import Annotated
 

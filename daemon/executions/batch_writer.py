@@ -1,6 +1,6 @@
 """Write the units of one transaction: executions first, then one cause record, the effects and the counters.
 
-So the reader meets the causes before their effects.
+In this order the reader reads the causes before their effects.
 """
 
 from collections import defaultdict
@@ -25,15 +25,15 @@ class Clock(Protocol):
     """Tells the server's time."""
 
     def now(self) -> datetime:
-        """Return it, UTC-aware."""
+        """Return the server's time, UTC-aware."""
 
 
 class Lost(Exception):
-    """An execution is not in the state it was expected in."""
+    """An execution is not in the expected state."""
 
 
 class Vanished(Exception):
-    """Fewer entities matched than were to be written."""
+    """An entity to be written no longer exists."""
 
 
 class BatchWriter:
@@ -53,7 +53,7 @@ class BatchWriter:
         self._clock = clock
 
     async def write(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
-        """Write ``units``; raise Lost or Vanished, or the driver's error: then the transaction is to be aborted."""
+        """Write ``units``; raise Lost or Vanished, or the driver's error: then the caller aborts the transaction."""
         await self._move(units, session)
         await self._write_entities(units, session)
         inserts: defaultdict[str, list[InsertOne[dict[str, Any]]]] = defaultdict(list)
@@ -69,9 +69,9 @@ class BatchWriter:
     async def _move(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
         """Compare and set; raise Lost unless every execution is in the state it is expected in.
 
-        Few are written where they are in that state. Many are read in the transaction's snapshot and then written by
-        id alone, as exact, because whoever moves one of them after the snapshot makes a write conflict: the server
-        plans an update with a longer filter anew each time, and for many that takes longer than another round trip.
+        Few executions are updated by a filter with that state. Many are read in the transaction's snapshot and then
+        updated by id alone, which is as exact: a move after the snapshot causes a write conflict. The server plans
+        every update with a longer filter anew, and for many that takes longer than another round trip.
         """
         executions = self._database[self._names.executions]
         if len(units) <= _FEW:
@@ -132,7 +132,7 @@ class BatchWriter:
 
 
 def _cause_of(unit: Unit) -> dict[str, Any]:
-    """Return what the reader needs to know of the changes that this unit makes."""
+    """Return the cause records of the changes that this unit makes."""
     job = unit.job
     cause = job.cause.then(job.workflow_id, job.execution_id)
     return {

@@ -38,10 +38,10 @@ class Definitions:
         self._bytes = 0
 
     async def load(self, wanted: Iterable[tuple[Any, int]]) -> Mapping[Pinned, Compiled]:
-        """Return the wanted versions by :func:`pinned`: compiled, or why this daemon cannot compile it, or None if
-        there is no such version."""
+        """Return the wanted versions by :func:`pinned`: compiled, or the error of compiling it, or None if there is no
+        such version."""
         keys = {pinned(workflow_id, version): (workflow_id, version) for workflow_id, version in wanted}
-        # Taken before anything is awaited: another load may drop from memory what this one was about to use.
+        # Taken before the first await: another load may drop versions from memory that this one is about to use.
         found = {key: self._known[key] for key in keys if key in self._known}
         missing = {key: value for key, value in keys.items() if key not in found}
         if missing:
@@ -54,7 +54,7 @@ class Definitions:
         return {key: compiled for key, (compiled, _) in found.items()}
 
     async def one(self, workflow_id: Any, version: int) -> Workflow | None:
-        """Return one version, None if it is gone or cannot be compiled here."""
+        """Return one version, None if it no longer exists or cannot be compiled here."""
         found = (await self.load([(workflow_id, version)]))[pinned(workflow_id, version)]
         return found if isinstance(found, Workflow) else None
 

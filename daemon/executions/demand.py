@@ -1,4 +1,4 @@
-"""What a step needs a slot of: its workflow, the channel and the host that it uses, and one among its like."""
+"""Compute the slots that a step needs: of its workflow, its channel, its host, and of suspects of a crash."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ from rules.step import Step
 
 _WORKFLOW: Final = "workflow"
 _CRASHED: Final = "crashed"
-_CRASHES: Final = 2  # from then on a step may be what ends the process: others must not be counted as crashed with it
+_CRASHES: Final = 2  # from then on the step may be the cause: others must not crash along with it
 
 
 def limits_of(limits: Limits) -> dict[str, Limit]:
-    """Return the limits by name: those of the settings, and one at once of the steps whose owners died with them."""
+    """Return the limits by name: those of the settings, and one at a time of the steps that crashed repeatedly."""
     told = {
         _WORKFLOW: Limit(limits.workflow_at_once, limits.workflow_per_second),
         "host": Limit(limits.host_at_once, limits.host_per_second),

@@ -1,4 +1,4 @@
-"""Read entities as they are now, many in one round trip; the large ones apart, so that the others do not wait."""
+"""Read entities as they are now, many in one round trip; large ones separately, so that the others need not wait."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from rules.identity import can_be_id, entity_key
 
 Key = tuple[str, Any]  # see ``entity_key``
 
-# The server itself leaves a large document out, and tells its id in a row that has no ``_id``.
+# The server leaves large documents out, and returns their ids in rows without ``_id``.
 _LIGHT: Final = {"$cond": [{"$lte": [{"$bsonSize": "$$ROOT"}, HEAVY]}, "$$ROOT", {"heavy": "$_id"}]}
 
 
@@ -36,7 +36,7 @@ class EntityReader:
         self._entities = entities
 
     async def read(self, wanted: Iterable[tuple[str, Any]]) -> dict[Key, Mapping[str, Any]]:
-        """Return the entities that exist, by ``entity_key``, however large they are."""
+        """Return the entities that exist, of any size, by ``entity_key``."""
         return (await self.read_all(wanted)).found
 
     async def read_all(self, wanted: Iterable[tuple[str, Any]]) -> Entities:
@@ -50,12 +50,12 @@ class EntityReader:
         return entities
 
     async def _read_one(self, entity_type: str, entity_id: Any) -> Mapping[str, Any] | None:
-        """Return an entity however large it is, None if there is none."""
+        """Return an entity of any size, None if there is none."""
         raw = await raw_collection(self._database, self._entities[entity_type]).find_one({"_id": {"$eq": entity_id}})
         return None if raw is None else opened(raw.raw)
 
     async def image(self, execution_id: ObjectId) -> Mapping[str, Any] | None:
-        """Return what an execution keeps of its deleted entity, None if it keeps nothing."""
+        """Return the deleted entity as its execution keeps it, None if it keeps none."""
         executions = raw_collection(self._database, self._executions)
         raw = await executions.find_one({"_id": execution_id}, {"_id": 0, "entity": 1})
         found = opened(raw.raw).get("entity") if raw is not None else None

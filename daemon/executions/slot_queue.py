@@ -1,8 +1,8 @@
-"""Steps that wait for a slot: a line for each workflow and what its steps need, and the lines take turns.
+"""Queue the steps that wait for slots: one line for each workflow and set of slots, and the lines take turns.
 
-So a slow host of one workflow does not keep the steps of another waiting, nor those of the same one that go to another
-host. Of one workflow only so many wait in memory; the rest stays in MongoDB until half of them are gone. Pure: told the
-time, in seconds of a monotonic clock.
+So a slow host of one workflow delays neither other workflows nor steps of the same workflow that use another host. A
+limited number of steps of a workflow wait in memory; the rest stays in MongoDB until half of them have left. Pure: the
+caller passes the time, in seconds of a monotonic clock.
 """
 
 import math
@@ -13,7 +13,7 @@ from daemon.executions.job import Job
 from daemon.executions.slots import Key, Slots, Taken
 
 MOST_WAITING: Final = 1_000  # steps of one workflow
-_Keys = tuple[Key, ...]  # what all jobs of a line need; the first key is that of their workflow
+_Keys = tuple[Key, ...]  # the slots that all jobs of a line need; the first key is that of their workflow
 
 
 class SlotQueue:
@@ -21,11 +21,11 @@ class SlotQueue:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._lines: OrderedDict[_Keys, deque[Job]] = OrderedDict()  # the next turn is the first one's
+        self._lines: OrderedDict[_Keys, deque[Job]] = OrderedDict()  # the first line has the next turn
         self._counts: Counter[Key] = Counter()  # of the jobs of a workflow
         self._saturated: dict[Key, Any] = {}
         self._next_at = math.inf
-        self._seen = 0  # releases of slots at the last look
+        self._seen = 0  # the count of released slots at the last check
         self._has_new = False
 
     @property
@@ -35,18 +35,19 @@ class SlotQueue:
 
     @property
     def saturated(self) -> list[Any]:
-        """The ids of the workflows of which no more may wait here."""
+        """The ids of the workflows that may have no more steps waiting here."""
         return list(self._saturated.values())
 
     @property
     def next_at(self) -> float:
-        """When the next job may get a slot though none is released."""
+        """The time at which the next job may get a slot even if none is released."""
         return self._next_at if self._lines and not self._slots.is_full else math.inf
 
     def put(self, job: Job, keys: _Keys) -> bool:
         """Let a job wait for slots of ``keys``; return False where too many of its workflow wait.
 
-        Once one was refused, all are until half of those that wait are gone: they have to come in order again.
+        After a refusal all further jobs of the workflow are refused until half of its waiting jobs have left, so that
+        they return in order.
         """
         workflow = keys[0]
         if self._counts[workflow] >= MOST_WAITING:

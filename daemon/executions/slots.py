@@ -1,7 +1,8 @@
-"""How many steps may be at work outside MongoDB at once, and how many may begin a second.
+"""Limit how many steps work outside MongoDB at once, and how many begin in a second.
 
-There is one limit for all of them, and more for what they have in common: a workflow, a host, a channel such as e-mail.
-Pure: told the time, in seconds of a monotonic clock. A step gets a slot of everything that it needs, or none.
+There is one limit for all steps, and further limits for steps of one workflow, host or channel (such as e-mail). A step
+gets a slot of each limit that applies to it, or none. Pure: the caller passes the time, in seconds of a monotonic
+clock.
 """
 
 import math
@@ -10,14 +11,14 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-Key = tuple[str, Hashable]  # the name of a limit, such as "host", and what it is applied to, such as the host's name
+Key = tuple[str, Hashable]  # the name of a limit, such as "host", and its subject, such as the host's name
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
     """``at_once``: steps at work at the same time. ``per_second``: steps that begin within a second. None: any number.
 
-    A fraction is kept over a longer time: 0.1 a second is one in ten seconds, and 2.5 are three in 1.2 seconds.
+    A fraction is applied over a longer time: 0.1 a second is one in ten seconds, and 2.5 are three in 1.2 seconds.
     """
 
     at_once: int | None = None
@@ -36,20 +37,20 @@ class Slots:
     """Gives slots out and takes them back."""
 
     def __init__(self, at_once: int, limits: Mapping[str, Limit]) -> None:
-        """``at_once`` is for all steps together; ``limits`` by name, a name without one is not limited."""
+        """``at_once`` is for all steps together; ``limits`` are by name, other names are not limited."""
         self._at_once = at_once
         self._limits = limits
         self._uses: dict[Key, _Use] = {}
         self._taken: set[Taken] = set()
-        self.released = 0  # how often a slot was given back
+        self.released = 0  # how often slots were released
 
     @property
     def is_full(self) -> bool:
-        """Whether as many steps are at work as may be at once, whatever they need."""
+        """Whether as many steps are at work as all steps together may be."""
         return len(self._taken) >= self._at_once
 
     def take(self, keys: Iterable[Key], now: float) -> Taken | float:
-        """Return the slots of a step that needs ``keys``, or when it may ask again: after a release if infinite."""
+        """Return the slots of a step that needs ``keys``, or the time to try again: infinite means after a release."""
         if self.is_full:
             return math.inf
         uses = [self._use(key) for key in keys if key[0] in self._limits]
@@ -64,7 +65,7 @@ class Slots:
         return taken
 
     def release(self, taken: Taken, *, has_begun: bool = True) -> None:
-        """Take slots back; those of a step that has not begun count for nothing. Raise KeyError the second time."""
+        """Release slots; those of a step that has not begun do not count for the rate. Twice raises KeyError."""
         self._taken.remove(taken)
         self.released += 1
         for use in taken.uses:
@@ -77,7 +78,7 @@ class Slots:
 
 
 class _Use:
-    """What is in use of one key."""
+    """The use of one key."""
 
     def __init__(self, key: Key, limit: Limit) -> None:
         self.key: Final = key
@@ -85,7 +86,7 @@ class _Use:
         self._count = math.ceil(limit.per_second or 0)
         self._span_s = self._count / limit.per_second if limit.per_second else 0.0
         self._active = 0
-        self._begun: deque[float] = deque()  # when those began that count by now, if the rate is limited
+        self._begun: deque[float] = deque()  # the times of begins that count for the rate, if it is limited
 
     @property
     def is_idle(self) -> bool:
