@@ -8,6 +8,7 @@ turns the same conditions into a Mongo filter.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -171,39 +172,18 @@ def _refuse_unknown_keys(raw: Mapping[Any, Any], path: str, known: Sequence[str]
 Member = Condition | Group
 
 
-def _judge_all(members: Sequence[Member]) -> Judge:
+def _judge_until(stop: bool, members: Sequence[Member]) -> Judge:
+    """Return the judge that ends at the first member whose verdict is ``stop``; without one it is the opposite."""
     judges = [member.judge for member in members]
 
     def judge(subject: Subject) -> Verdict:
-        verdict: Verdict = True
+        verdict: Verdict = not stop
         at = 0
         try:
             for member in judges:
                 met = member(subject)
-                if met is False:
-                    return False
-                if met is None:
-                    verdict = None
-                at += 1
-        except TooCostly as error:
-            _name(error, members[at])
-            raise
-        return verdict
-
-    return judges[0] if len(judges) == 1 else judge
-
-
-def _judge_any(members: Sequence[Member]) -> Judge:
-    judges = [member.judge for member in members]
-
-    def judge(subject: Subject) -> Verdict:
-        verdict: Verdict = False
-        at = 0
-        try:
-            for member in judges:
-                met = member(subject)
-                if met:
-                    return True
+                if met is stop:
+                    return stop
                 if met is None:
                     verdict = None
                 at += 1
@@ -216,7 +196,7 @@ def _judge_any(members: Sequence[Member]) -> Judge:
 
 
 def _judge_none(members: Sequence[Member]) -> Judge:
-    judge_any = _judge_any(members)
+    judge_any = _judge_until(True, members)
 
     def judge(subject: Subject) -> Verdict:
         met = judge_any(subject)
@@ -234,8 +214,8 @@ def _name(error: TooCostly, member: Member) -> None:
 
 
 _JUDGES: Final[Mapping[Combination, Callable[[Sequence[Member]], Judge]]] = {
-    Combination.ALL: _judge_all,
-    Combination.ANY: _judge_any,
+    Combination.ALL: partial(_judge_until, False),
+    Combination.ANY: partial(_judge_until, True),
     Combination.NONE: _judge_none,
 }
 

@@ -90,12 +90,7 @@ def parse_workflow(
     ``unwatched`` the types whose changes nobody can follow, with the kind of their collection. The
     document's status is not looked at: a valid one takes effect even where the rest is invalid.
     """
-    if not isinstance(document, Mapping):
-        raise WorkflowError("", f"expected an object, found {found(document)}")
-    raw = definition_of(document)
-    if len(document) > MOST_KEYS:
-        raise WorkflowError("", f"expected at most {MOST_KEYS} keys, found {len(document)}")
-    check_limits(raw)
+    raw = _within_limits(document)
     problems = Problems()
     _check_keys(raw, problems)
     defining = {key: value for key, value in raw.items() if key in DEFINING_KEYS}
@@ -105,14 +100,8 @@ def parse_workflow(
     )
     if trigger is not None:
         problems.attempt(_check_watched, trigger, unwatched)
-    # While the trigger is not known, changed_to and its like get the benefit of the doubt.
-    with_changes = trigger is None or trigger.type.follows_change
     patterns = PatternBudget()
-    conditions = problems.attempt(
-        parse_conditions, raw.get("conditions", []), with_changes=with_changes, patterns=patterns
-    )
-    if trigger is not None and conditions is not None:
-        problems.attempt(_check_change, trigger, conditions)
+    conditions = _parse_conditions(raw, trigger, patterns, problems)
     enrollment = problems.attempt(parse_enrollment, raw.get("enrollment", "always"))
     program = problems.attempt(parse_program, raw.get("actions"), parse_action, patterns)
     problems.raise_first()
@@ -121,16 +110,31 @@ def parse_workflow(
     assert conditions is not None
     assert enrollment is not None
     assert program is not None
-    return Workflow(
-        id=workflow_id,
-        version=version,
-        name=definition.name,
-        description=definition.description,
-        trigger=trigger,
-        conditions=conditions,
-        enrollment=enrollment,
-        program=program,
-    )
+    name, description = definition.name, definition.description
+    return Workflow(workflow_id, version, name, description, trigger, conditions, enrollment, program)
+
+
+def _within_limits(document: object) -> dict[str, Any]:
+    """Return the definition in a document; raise WorkflowError if it passes a limit."""
+    if not isinstance(document, Mapping):
+        raise WorkflowError("", f"expected an object, found {found(document)}")
+    if len(document) > MOST_KEYS:
+        raise WorkflowError("", f"expected at most {MOST_KEYS} keys, found {len(document)}")
+    raw = definition_of(document)
+    check_limits(raw)
+    return raw
+
+
+def _parse_conditions(
+    raw: Mapping[str, Any], trigger: Trigger | None, patterns: PatternBudget, problems: Problems
+) -> Conditions | None:
+    # While the trigger is not known, operators such as changed_to are accepted.
+    with_changes = trigger is None or trigger.type.follows_change
+    given = raw.get("conditions", [])
+    conditions = problems.attempt(parse_conditions, given, with_changes=with_changes, patterns=patterns)
+    if trigger is not None and conditions is not None:
+        problems.attempt(_check_change, trigger, conditions)
+    return conditions
 
 
 def _check_keys(raw: Mapping[Any, Any], problems: Problems) -> None:

@@ -131,12 +131,11 @@ class Job:
 def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, is_running: bool = False) -> Job:
     """Return the job of an execution document, of a queued one unless ``is_running``.
 
-    One that comes with its workflow was made in this process just now: its values are not looked at. Raise
-    CorruptExecution, naming the field, if the document cannot be what the daemon wrote.
+    A document that comes with its workflow was just made in this process and is not checked. Raise CorruptExecution,
+    naming the field, if the daemon cannot have written the document.
     """
     try:
-        cause = document["cause"]
-        at, step = document.get("at"), document["step"]
+        cause, at, step = document["cause"], document.get("at"), document["step"]
         job = Job(
             document["_id"],
             document["seq"],
@@ -166,12 +165,7 @@ def job_from(document: Mapping[str, Any], workflow: Workflow | None = None, *, i
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptExecution(_why(error, document)) from error
-    if not is_running and job.status not in QUEUED:
-        raise CorruptExecution(f"status: expected one that is queued, found '{job.status}'")
-    if is_running and not _is_count(document.get("epoch")):
-        raise CorruptExecution(f"epoch: expected that of its owner, found {found(document.get('epoch'))}")
-    if workflow is None:
-        _check(job)
+    _check(job, document.get("epoch"), is_running=is_running)
     return job
 
 
@@ -187,7 +181,16 @@ def _why(error: Exception, document: Mapping[str, Any]) -> str:
     return str(error)[:_MESSAGE_CHARACTERS]
 
 
-def _check(job: Job) -> None:
+def _check(job: Job, epoch: object, *, is_running: bool) -> None:
+    if not is_running and job.status not in QUEUED:
+        raise CorruptExecution(f"status: expected one that is queued, found '{job.status}'")
+    if is_running and not _is_count(epoch):
+        raise CorruptExecution(f"epoch: expected that of its owner, found {found(epoch)}")
+    if job.workflow is None:
+        _check_values(job)
+
+
+def _check_values(job: Job) -> None:
     for name in ("seq", "step", "attempt", "lane", "failed_steps", "crashes", "workflow_version"):
         if not _is_count(getattr(job, name)):
             raise CorruptExecution(f"{name}: expected a whole number, 0 or more, found {found(getattr(job, name))}")

@@ -206,7 +206,7 @@ async def test_every_attempt_makes_the_same_documents(action_type: str) -> None:
 async def test_other_steps_and_executions_make_other_documents(action_type: str) -> None:
     outcomes = [
         await run(action_type),
-        await run(action_type, step=1),
+        await run(action_type, node="1"),
         await run(action_type, execution_id=ObjectId(b"\0" * 4 + EXECUTION_ID.binary[4:])),
     ]
 
