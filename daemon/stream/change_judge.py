@@ -33,23 +33,51 @@ class _Costly:
     judged: int
 
 
+class CostlyWorkflows:
+    """The workflows whose judgement was given up at all its steps, and how often they were judged since."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Costly] = {}
+
+    def forget(self, workflow_id: Any) -> None:
+        """Forget a workflow that was deleted."""
+        self._known.pop(bson_bytes(workflow_id), None)
+
+    def has_turn(self, workflow: Workflow) -> bool:
+        """Return whether the next judgement of a workflow may take all steps."""
+        known = self._known.get(bson_bytes(workflow.id)) if self._known else None
+        if known is None or known.version != workflow.version:
+            return True
+        known.judged += 1
+        return known.judged % len(self._known) == 0
+
+    @property
+    def share(self) -> int:
+        """How many steps each has where it is not its turn."""
+        return max(STEPS_OF_COSTLY // len(self._known), FEWEST_STEPS)
+
+    def note(self, workflow: Workflow, *, is_too_costly: bool) -> None:
+        """Note that all steps were too few for a workflow, or enough."""
+        if not is_too_costly and not self._known:
+            return
+        key = bson_bytes(workflow.id)
+        if not is_too_costly:
+            self._known.pop(key, None)
+        elif key not in self._known or self._known[key].version != workflow.version:
+            self._known[key] = _Costly(workflow.version, len(self._known))
+
+
 class ChangeJudge:
-    """Judges changes. Not for use by more than one task at a time."""
+    """Judges one change, by one workflow after the other."""
 
-    def __init__(self, max_depth: int) -> None:
+    def __init__(self, change: Change, costly: CostlyWorkflows, max_depth: int) -> None:
         """``max_depth``: how many workflows may set off one another in a chain."""
-        self._max_depth = max_depth
-        self._budget = Budget()
-        self._change: Change
-        self._heavy: list[HeavyDocument] = []
-        self._left = MOST_STEPS_OF_CHANGE
-        self._costly: dict[bytes, _Costly] = {}
-
-    def begin(self, change: Change) -> None:
-        """Begin with another change."""
         self._change = change
+        self._costly = costly
+        self._max_depth = max_depth
         # An isinstance of an abstract class costs ten times as much.
         self._heavy = [image for image in (change.before, change.after) if type(image) is HeavyDocument]
+        self._budget = Budget()
         self._left = MOST_STEPS_OF_CHANGE
 
     def judge(self, workflow: Workflow, status: Status, *, explains: bool = True) -> Refusal | NotConcerned | None:
@@ -67,29 +95,13 @@ class ChangeJudge:
         if self._heavy:
             self._left -= max(image.steps_taken for image in self._heavy)
         refusal = verdict if isinstance(verdict, Refusal) and verdict.reason is Reason.TOO_COSTLY else None
-        if steps == MOST_STEPS and (refusal is not None or self._costly):
-            self._note(workflow, is_too_costly=refusal is not None)
-        if refusal is not None and why:
+        if steps == MOST_STEPS:
+            self._costly.note(workflow, is_too_costly=refusal is not None)
+        elif refusal is not None:
             return replace(refusal, detail={**(refusal.detail or {}), "limit": f"{steps:,} steps{why}"})
         return verdict
 
-    def forget(self, workflow_id: Any) -> None:
-        """Forget a workflow that was deleted."""
-        self._costly.pop(bson_bytes(workflow_id), None)
-
     def _steps_of(self, workflow: Workflow) -> tuple[int, str]:
-        if self._costly:
-            known = self._costly.get(bson_bytes(workflow.id))
-            if known is not None and known.version == workflow.version:
-                known.judged += 1
-                if known.judged % len(self._costly):
-                    return max(STEPS_OF_COSTLY // len(self._costly), FEWEST_STEPS), _COSTLY_BEFORE
+        if not self._costly.has_turn(workflow):
+            return self._costly.share, _COSTLY_BEFORE
         return (MOST_STEPS, "") if self._left >= MOST_STEPS else (max(self._left, FEW_STEPS), _USED_UP)
-
-    def _note(self, workflow: Workflow, *, is_too_costly: bool) -> None:
-        """Note whether all steps were enough for a workflow."""
-        key = bson_bytes(workflow.id)
-        if not is_too_costly:
-            self._costly.pop(key, None)
-        elif key not in self._costly or self._costly[key].version != workflow.version:
-            self._costly[key] = _Costly(workflow.version, len(self._costly))

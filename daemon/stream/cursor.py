@@ -22,6 +22,7 @@ from daemon.mongo.codec import RAW_CODEC
 
 REPLY_EVENTS: Final = 500
 AWAIT_S: Final = 5.0  # how long the server waits for an event before it answers without one
+_MOST_BYTES: Final = 16 * 1024 * 1024  # of what an event holds beside its ids and times, which have 16 KB
 _STRUCTURE_OPERATIONS: Final = ["drop", "rename", "dropDatabase", "invalidate"]
 
 
@@ -65,6 +66,19 @@ def pipeline_hash(pipeline: Sequence[Mapping[str, Any]]) -> str:
     return blake2b(bson.encode({"pipeline": list(pipeline)}), digest_size=8).hexdigest()
 
 
+def _kept_while_it_fits(image: str, *beside: str) -> dict[str, Any]:
+    """Return the stage that leaves an image out where it is too large together with the fields ``beside`` it."""
+    sizes = [{"$ifNull": [{"$bsonSize": f"${name}"}, 0]} for name in (image, *beside)]
+    return {"$set": {image: {"$cond": [{"$lte": [{"$add": sizes}, _MOST_BYTES]}, f"${image}", "$$REMOVE"]}}}
+
+
+# The stages hide no event, so they may come and go with the same tokens. The image before the change goes first.
+_CUTTING: Final = (
+    _kept_while_it_fits("fullDocumentBeforeChange", "fullDocument", "updateDescription"),
+    _kept_while_it_fits("fullDocument", "updateDescription"),
+)
+
+
 class ChangeCursor:
     """A change stream over one database. Not for use by more than one task."""
 
@@ -82,18 +96,14 @@ class ChangeCursor:
         self._pipeline = pipeline
         self._await_ms = await_ms
         self._id = Int64(0)
-        self._most_events = REPLY_EVENTS
 
-    async def open(self, position: Position, *, events: int = REPLY_EVENTS, with_images: bool = True) -> Reply:
+    async def open(self, position: Position, *, cuts_images: bool = False) -> Reply:
         """Open the stream at ``position`` and return its first reply, often empty.
 
-        ``events``: how many a reply may hold. Raise the driver's OperationFailure when the position cannot be used:
-        see daemon.mongo.failure.
+        ``cuts_images``: the server leaves images out of events that would be over 16 MB. Raise the driver's
+        OperationFailure when the position cannot be used: see daemon.mongo.failure.
         """
-        self._most_events = events
-        options: dict[str, Any] = {}
-        if with_images:
-            options |= {"fullDocument": "whenAvailable", "fullDocumentBeforeChange": "whenAvailable"}
+        options: dict[str, Any] = {"fullDocument": "whenAvailable", "fullDocumentBeforeChange": "whenAvailable"}
         if position.token is not None:
             options["startAfter"] = dict(position.token)
         else:
@@ -101,8 +111,8 @@ class ChangeCursor:
         return await self._run(
             {
                 "aggregate": 1,
-                "pipeline": [{"$changeStream": options}, *self._pipeline],
-                "cursor": {"batchSize": events},
+                "pipeline": [{"$changeStream": options}, *self._pipeline, *(_CUTTING if cuts_images else ())],
+                "cursor": {"batchSize": REPLY_EVENTS},
             },
             "firstBatch",
         )
@@ -113,7 +123,7 @@ class ChangeCursor:
             {
                 "getMore": self._id,
                 "collection": "$cmd.aggregate",
-                "batchSize": self._most_events,
+                "batchSize": REPLY_EVENTS,
                 "maxTimeMS": self._await_ms,
             },
             "nextBatch",

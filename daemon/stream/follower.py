@@ -25,10 +25,10 @@ from daemon.stream.cursor import AWAIT_S, ChangeCursor, Reply
 from daemon.stream.decode import StreamEvent
 from daemon.stream.downtime import note_downtime
 from daemon.stream.intake import Intake
-from daemon.stream.opening import ReadMode, ReadOtherwise, explained, open_stream
+from daemon.stream.opening import EventTooLarge, explained, open_stream
 from daemon.stream.origin import present_origin
 from daemon.stream.placement import Placement
-from daemon.stream.read_ahead import ReadAhead
+from daemon.stream.read_ahead import Batch, ReadAhead
 from daemon.stream.recovery import Recovery, Resumed
 from daemon.stream.source import Source
 from daemon.stream.user import StreamUser
@@ -64,18 +64,18 @@ class Follower:
         self._pace = pace
         self._user = user
         self._saved_at = 0.0
-        self._mode = ReadMode.TOGETHER
+        self._cuts_images = False  # set by the first event over 16 MB
 
     async def follow(self, on_open: Callable[[Checkpoint], Awaitable[None]]) -> None:
         """Read and commit; ``on_open`` is called with the checkpoint once the stream is open.
 
-        Raise the error that ends it: ReadOtherwise or Resumed where the stream is to be opened anew, HistoryLost or
+        Raise the error that ends it: EventTooLarge or Resumed where the stream is to be opened anew, HistoryLost or
         CheckpointCorrupt where a person has to decide, LeaseLost or the driver's error otherwise.
         """
         try:
             await self._follow(on_open)
-        except ReadOtherwise as error:
-            self._mode = error.mode
+        except EventTooLarge:
+            self._cuts_images = True
             raise
         except HistoryLost as error:
             await self._recovery.recover(error)
@@ -87,13 +87,15 @@ class Follower:
         async with self._source.database.client.start_session() as session:
             cursor = ChangeCursor(self._source.database, session, self._source.pipeline, await_ms=int(AWAIT_S * 1000))
             try:
-                first, seen = await open_stream(cursor, checkpoint, self._source.pipeline_hash, self._mode)
+                first, seen = await open_stream(
+                    cursor, checkpoint, self._source.pipeline_hash, cuts_images=self._cuts_images
+                )
             except OperationFailure as error:
                 raise self._explained(error) from error
             await on_open(checkpoint)
             ahead = ReadAhead(self._source.decoder)
             await first_failure(
-                asyncio.create_task(self._read_ahead(cursor, first, ahead, seen), name="read ahead"),
+                asyncio.create_task(self._read_ahead(cursor, first, ahead), name="read ahead"),
                 asyncio.create_task(self._commit_all(ahead, seen), name="intake"),
                 asyncio.create_task(self._flush_in_time(), name="deferred decisions"),
             )
@@ -112,17 +114,12 @@ class Follower:
         return checkpoint
 
     def _explained(self, error: OperationFailure) -> Exception:
-        return explained(error, self._mode, self._intake.checkpoint)
+        return explained(error, self._intake.checkpoint, cuts_images=self._cuts_images)
 
-    async def _read_ahead(self, cursor: ChangeCursor, reply: Reply, ahead: ReadAhead, seen: str) -> None:
+    async def _read_ahead(self, cursor: ChangeCursor, reply: Reply, ahead: ReadAhead) -> None:
         """Read ``reply`` and those that follow; commit them, and raise the error that ended the stream."""
-        events = 0
         while True:
             await ahead.put(reply)
-            events += len(reply.events) if str(reply.token["_data"]) > seen else 0
-            if self._mode.has_served(events):
-                await ahead.all_done()
-                raise ReadOtherwise(ReadMode.TOGETHER)
             if not cursor.is_open:
                 await ahead.all_done()
                 raise LeaseLost("the stream ended: the database was dropped")
@@ -135,18 +132,20 @@ class Follower:
                 raise self._explained(error) from error
 
     async def _commit_all(self, ahead: ReadAhead, seen: str) -> None:
-        while True:
-            batch = await ahead.next_batch()
-            events = [event for event in batch.events if event.token > seen] if seen else batch.events
-            if events and CRASH_AT is not None:
-                reach(CrashPoint.AFTER_READ)
-            if events:
-                await self._take(events, batch.token)
-            elif batch.token is not None and self._is_save_due(batch.token):
-                await self._intake.save(batch.token)
-                self._saved_at = time.monotonic()
-            self._metrics.caught_up_at = self._clock.now() if ahead.is_empty else self._metrics.caught_up_at
-            ahead.done(batch)
+        while True:  # each batch in a call, so that nothing keeps it while the next one is waited for
+            await self._commit(await ahead.next_batch(), ahead, seen)
+
+    async def _commit(self, batch: Batch, ahead: ReadAhead, seen: str) -> None:
+        events = [event for event in batch.events if event.token > seen] if seen else batch.events
+        if events and CRASH_AT is not None:
+            reach(CrashPoint.AFTER_READ)
+        if events:
+            await self._take(events, batch.token)
+        elif batch.token is not None and self._is_save_due(batch.token):
+            await self._intake.save(batch.token)
+            self._saved_at = time.monotonic()
+        self._metrics.caught_up_at = self._clock.now() if ahead.is_empty else self._metrics.caught_up_at
+        ahead.done(batch)
 
     async def _flush_in_time(self) -> None:
         """Commit deferred decisions when their time is over."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from config.error import ReflexdError
 from daemon.slice import TimeSlice
-from daemon.stream.change_judge import ChangeJudge
+from daemon.stream.change_judge import ChangeJudge, CostlyWorkflows
 from daemon.stream.current import Current
 from daemon.stream.decision import MAX_ENTRIES
 from daemon.stream.decode import EventSubject, StreamEvent
@@ -66,7 +66,8 @@ class Planner:
     def __init__(self, index: WorkflowIndex, manual: Manual, *, max_depth: int) -> None:
         self._index = index
         self._manual = manual
-        self._judge = ChangeJudge(max_depth)
+        self._max_depth = max_depth
+        self._costly = CostlyWorkflows()
 
     async def plan(
         self,
@@ -126,14 +127,14 @@ class Planner:
         start, room = plan.done, max((plan.most_writes - plan.writes) // weight, 1)
         entrants: list[Entrant] = []
         refusals: list[Refusal] = []
-        self._judge.begin(change)
+        judge = ChangeJudge(change, self._costly, self._max_depth)
         end, told = start, 0
         for workflow, head in candidates[start : start + room]:
             if plan.judged >= MOST_JUDGED and end > start:
                 break
             end += 1
             plan.judged += 1 + workflow.conditions.count
-            verdict = self._judge.judge(workflow, head.status, explains=len(refusals) < MAX_ENTRIES)
+            verdict = judge.judge(workflow, head.status, explains=len(refusals) < MAX_ENTRIES)
             if turn.is_over:
                 await turn.give_way()
             if verdict is None:
@@ -155,7 +156,7 @@ class Planner:
         if document is None and event.operation != "delete":
             return  # deleted since: that event follows
         if document is None:
-            self._judge.forget(event.document_id)
+            self._costly.forget(event.document_id)
         head = self._index.edit(event.document_id, document)
         if head is not None:
             plan.items.append(replace(head, since=event.at))

@@ -67,9 +67,15 @@ class ReadAhead:
         *parts, last = _parts(reply.events, self._bytes_at_once)
         self._is_amid_reply = True
         for part, size in parts:
-            await self._queue.put(_Read(part, (), None, size))
+            await self._put_heavy(_Read(part, (), None, size))
         self._is_amid_reply = False
-        await self._queue.put(_Read(last[0], (), reply.token, last[1]))
+        await self._put_heavy(_Read(last[0], (), reply.token, last[1]))
+
+    async def _put_heavy(self, read: _Read) -> None:
+        """Add a part; a large event only when the parts before are committed, so that no more than two are held."""
+        if read.size > self._bytes_at_once:
+            await self._queue.join()
+        await self._queue.put(read)
 
     async def next_batch(self) -> Batch:
         """Return the gathered replies, at least one or a part, bounded by events and bytes; then call ``done``."""

@@ -21,7 +21,7 @@ from daemon.stream.checkpoint import Checkpoint
 from daemon.stream.follower import Follower
 from daemon.stream.halt import Halt
 from daemon.stream.intake import Intake
-from daemon.stream.opening import ReadOtherwise
+from daemon.stream.opening import EventTooLarge
 from daemon.stream.placement import Placement
 from daemon.stream.trial import Trials
 from daemon.stream.user import StreamUser
@@ -113,7 +113,7 @@ class Reader:
                 await self._placement.keep()
             if error is None:
                 continue
-            if isinstance(error, ReadOtherwise):
+            if isinstance(error, EventTooLarge):
                 emit(Event.READER_REOPENED, attempt=1, delay_s=0, error=error)
                 continue
             # It read for a while or committed something: earlier failures no longer count.

@@ -20,7 +20,7 @@ from daemon.mongo.codec import raw_collection
 from daemon.mongo.heavy import opened
 from daemon.mongo.snapshot import SNAPSHOT_GONE, snapshot
 from daemon.slice import TimeSlice
-from daemon.stream.change_judge import ChangeJudge
+from daemon.stream.change_judge import ChangeJudge, CostlyWorkflows
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.intake import Intake
 from daemon.stream.workflow_index import WorkflowIndex
@@ -54,7 +54,8 @@ class Rescan:
         self._entities = dict(sorted(entities.items()))
         self._index = index
         self._intake = intake
-        self._judge = ChangeJudge(max_depth)
+        self._max_depth = max_depth
+        self._costly = CostlyWorkflows()
 
     async def finish(self, gap: Mapping[str, Any]) -> None:
         """Take in the lost creations of ``gap``, from where the search was cut off."""
@@ -110,21 +111,12 @@ class Rescan:
         turn = TimeSlice()
         for entity in page:
             change = _creation(entity_type, entity)
-            self._judge.begin(change)
+            judge = ChangeJudge(change, self._costly, self._max_depth)
             for workflow, head in self._index.candidates(change):
                 if (bson_bytes(workflow.id), bson_bytes(entity["_id"])) not in ran:
-                    entrants += self._judged(workflow, head.status, change)
+                    entrants += _judged(workflow, head.status, change, judge)
                     await turn.give_way()
         return entrants
-
-    def _judged(self, workflow: Workflow, status: Status, change: Change) -> list[Entrant]:
-        """Return the entrant that a creation makes, if any; a defect keeps out its own entity only (promise 8)."""
-        verdict = self._judge.judge(workflow, status, explains=False)
-        if verdict is None:
-            return [entrant_of(workflow, change)]
-        if isinstance(verdict, Refusal) and verdict.reason in GIVEN_UP:
-            return [replace(entrant_of(workflow, change), problem=verdict)]
-        return []
 
     async def _enqueue(self, gap: str, entrants: Sequence[Entrant], rescan: dict[str, Any]) -> None:
         """Commit entrants, and the progress with the last of them."""
@@ -165,3 +157,13 @@ def unbegun(at: Timestamp) -> dict[str, Any]:
     """Return the progress of a search that has not begun, for the entities at the operation time ``at``."""
     counts = {"found": 0, "enqueued": 0, "not_recoverable": 0}
     return {"at": at, "entity_type": None, "after": None, **counts, "is_done": False}
+
+
+def _judged(workflow: Workflow, status: Status, change: Change, judge: ChangeJudge) -> list[Entrant]:
+    """Return the entrant that a creation makes, if any; a defect keeps out its own entity only (promise 8)."""
+    verdict = judge.judge(workflow, status, explains=False)
+    if verdict is None:
+        return [entrant_of(workflow, change)]
+    if isinstance(verdict, Refusal) and verdict.reason in GIVEN_UP:
+        return [replace(entrant_of(workflow, change), problem=verdict)]
+    return []

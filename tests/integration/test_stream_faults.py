@@ -43,7 +43,7 @@ async def test_an_update_over_16_mb_is_matched_on_the_paths_it_touched(bench: Be
         await bench.leads.update_one({"_id": "big"}, {"$set": {"name": name}})
     runs = await bench.runs(on_name)
     assert [run["triggered_by_entity_id"] for run in runs] == ["big", "big"]
-    assert {run["trigger"]["judged_on"] for run in runs} == {"current"}
+    assert {run["trigger"].get("judged_on", "event") for run in runs} == {"event"}
     assert await bench.runs(on_other) == []
 
 

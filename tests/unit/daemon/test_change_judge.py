@@ -5,7 +5,7 @@ from typing import Any, Final
 import bson
 
 from daemon.mongo.heavy import opened
-from daemon.stream.change_judge import FEW_STEPS, MOST_STEPS_OF_CHANGE, ChangeJudge
+from daemon.stream.change_judge import FEW_STEPS, MOST_STEPS_OF_CHANGE, ChangeJudge, CostlyWorkflows
 from rules.budget import MOST_STEPS
 from rules.change import Change
 from rules.explain import Reason, Refusal
@@ -26,9 +26,9 @@ def workflow(workflow_id: str, conditions: list[dict[str, Any]], version: int = 
 COSTLY: Final = [workflow(f"costly {n}", SCANS) for n in range(MANY)]
 
 
-def refusals(judge: ChangeJudge, change: Change, workflows: list[Workflow]) -> list[Refusal]:
+def refusals(costly: CostlyWorkflows, change: Change, workflows: list[Workflow]) -> list[Refusal]:
     """Return the refusals of those workflows for which judging a change was too costly."""
-    judge.begin(change)
+    judge = ChangeJudge(change, costly, max_depth=5)
     verdicts = [judge.judge(each, Status.ACTIVE) for each in workflows]
     return [each for each in verdicts if isinstance(each, Refusal) and each.reason is Reason.TOO_COSTLY]
 
@@ -38,8 +38,8 @@ def limits(found: list[Refusal]) -> list[int]:
 
 
 def test_what_is_left_of_a_change_is_enough_for_most_workflows() -> None:
-    judge = ChangeJudge(5)
-    found = refusals(judge, a_creation({"a": ARRAY}), COSTLY)
+    costly = CostlyWorkflows()
+    found = refusals(costly, a_creation({"a": ARRAY}), COSTLY)
     assert len(found) == MANY
     assert limits(found)[0] == MOST_STEPS
     assert FEW_STEPS <= limits(found)[-1] < MOST_STEPS // 10
@@ -47,12 +47,12 @@ def test_what_is_left_of_a_change_is_enough_for_most_workflows() -> None:
 
 
 def test_workflows_that_were_too_costly_share_few_steps_and_have_all_of_them_in_turn() -> None:
-    judge = ChangeJudge(5)
+    costly = CostlyWorkflows()
     for _ in range(2):
-        refusals(judge, a_creation({"a": ARRAY}), COSTLY)
+        refusals(costly, a_creation({"a": ARRAY}), COSTLY)
     had_all: set[Any] = set()
     for _ in range(MANY):
-        found = refusals(judge, a_creation({"a": ARRAY}), COSTLY)
+        found = refusals(costly, a_creation({"a": ARRAY}), COSTLY)
         assert len(found) == MANY
         assert sum(limits(found)) < 3 * MOST_STEPS
         had_all |= {each.workflow_id for each, limit in zip(found, limits(found), strict=True) if limit == MOST_STEPS}
@@ -60,48 +60,48 @@ def test_workflows_that_were_too_costly_share_few_steps_and_have_all_of_them_in_
 
 
 def test_a_workflow_that_is_costly_alone_always_has_all_steps() -> None:
-    judge = ChangeJudge(5)
+    costly = CostlyWorkflows()
     for _ in range(3):
-        assert limits(refusals(judge, a_creation({"a": ARRAY}), COSTLY[:1])) == [MOST_STEPS]
+        assert limits(refusals(costly, a_creation({"a": ARRAY}), COSTLY[:1])) == [MOST_STEPS]
 
 
 def test_one_costly_lead_refuses_no_other_lead_of_the_same_workflows() -> None:
-    judge = ChangeJudge(5)
+    costly = CostlyWorkflows()
     ordinary = [workflow(str(n), [*SCANS, {"field": "b", "operator": "equals", "value": 1}]) for n in range(MANY)]
-    assert len(refusals(judge, a_creation({"a": ARRAY}), ordinary)) == MANY
+    assert len(refusals(costly, a_creation({"a": ARRAY}), ordinary)) == MANY
     for _ in range(3):
-        assert refusals(judge, a_creation({"a": [1, 2], "b": 1}), ordinary) == []
+        assert refusals(costly, a_creation({"a": [1, 2], "b": 1}), ordinary) == []
 
 
 def test_a_workflow_whose_turn_shows_that_it_is_not_costly_counts_as_any_other_again() -> None:
-    judge = ChangeJudge(5)
+    costly = CostlyWorkflows()
     for _ in range(2):
-        refusals(judge, a_creation({"a": ARRAY}), COSTLY)
+        refusals(costly, a_creation({"a": ARRAY}), COSTLY)
     for _ in range(2 * MANY):
-        refusals(judge, a_creation({"a": 1}), COSTLY)
-    assert limits(refusals(judge, a_creation({"a": ARRAY}), COSTLY))[:5] == [MOST_STEPS] * 5
+        refusals(costly, a_creation({"a": 1}), COSTLY)
+    assert limits(refusals(costly, a_creation({"a": ARRAY}), COSTLY))[:5] == [MOST_STEPS] * 5
 
 
 def test_an_edit_gives_a_workflow_all_steps_again_and_a_deleted_one_takes_no_turns() -> None:
-    judge = ChangeJudge(5)
+    costly = CostlyWorkflows()
     few = COSTLY[:3]
-    refusals(judge, a_creation({"a": ARRAY}), few)
+    refusals(costly, a_creation({"a": ARRAY}), few)
     edited = workflow("costly 0", SCANS, version=2)
-    assert limits(refusals(judge, a_creation({"a": ARRAY}), [edited])) == [MOST_STEPS]
+    assert limits(refusals(costly, a_creation({"a": ARRAY}), [edited])) == [MOST_STEPS]
 
     for name in ("costly 0", "costly 1"):
-        judge.forget(name)
-    assert limits(refusals(judge, a_creation({"a": ARRAY}), [few[2]])) == [MOST_STEPS]
+        costly.forget(name)
+    assert limits(refusals(costly, a_creation({"a": ARRAY}), [few[2]])) == [MOST_STEPS]
 
 
 def test_what_is_decoded_and_what_is_said_of_refusals_counts_with_the_change() -> None:
-    judge = ChangeJudge(5)
+    costly = CostlyWorkflows()
     heavy = opened(bson.encode({"a": [f"text {n}" for n in range(30_000)]}))
     asking = [workflow(str(n), [{"field": "a", "operator": "contains", "value": "x"}]) for n in range(MANY)]
-    assert limits(refusals(judge, a_creation(heavy), asking))[-1] == FEW_STEPS
+    assert limits(refusals(costly, a_creation(heavy), asking))[-1] == FEW_STEPS
 
     scan = [{"field": "a", "operator": "equals", "value": -1}]
-    judge = ChangeJudge(5)
+    costly = CostlyWorkflows()
     many = [workflow(str(n), scan) for n in range(2 * MOST_STEPS_OF_CHANGE // len(ARRAY))]
-    told = len(many) - len(refusals(judge, a_creation({"a": ARRAY}), many))
+    told = len(many) - len(refusals(costly, a_creation({"a": ARRAY}), many))
     assert told < MOST_STEPS_OF_CHANGE // len(ARRAY)

@@ -82,10 +82,20 @@ async def test_a_heavy_batch_is_taken_in_parts_whose_last_one_has_its_position()
     assert taken[-1][1] == {"_data": "0019"}
 
 
-async def test_an_event_that_is_heavy_by_itself_is_a_part_of_its_own() -> None:
-    ahead = ReadAhead(CountingDecoder(), bytes_at_once=3_000)
-    await ahead.put(reply(1, 2, 3, padding=4_000))
-    assert [ids((await ahead.next_batch()).events) for _ in range(3)] == [[1], [2], [3]]
+async def test_an_event_that_is_heavy_by_itself_waits_until_the_one_before_is_committed() -> None:
+    decoder = CountingDecoder()
+    ahead = ReadAhead(decoder, bytes_at_once=3_000)
+    putting = asyncio.create_task(ahead.put(reply(1, 2, 3, padding=4_000)))
+    for number in (1, 2, 3):
+        batch = await ahead.next_batch()
+        assert (ids(batch.events), decoder.decoded, putting.done()) == ([number], number, number == 3)
+        waiting = asyncio.create_task(ahead.next_batch())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        ahead.done(batch)
+    await putting
 
 
 @pytest.mark.parametrize("limit", [{"most_events": 5}, {"bytes_at_once": 600}], ids=str)
