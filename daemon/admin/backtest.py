@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import bson
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
@@ -28,8 +27,9 @@ from daemon.admin.change_history import ChangeHistory
 from daemon.admin.problem import Busy, Conflict, Malformed
 from daemon.admin.slices import Slices
 from daemon.admin.workflow import WorkflowAdmin
-from daemon.mongo.codec import CODEC, RAW_CODEC
+from daemon.mongo.codec import RAW_CODEC
 from daemon.mongo.failure import HISTORY_LOST_CODES
+from daemon.mongo.heavy import opened
 from daemon.schedule.page import SIMPLE
 from rules.budget import TooCostly
 from rules.change import Change
@@ -228,18 +228,21 @@ def _raw(collection: AsyncCollection[Any]) -> AsyncCollection[RawBSONDocument]:
     return collection.with_options(codec_options=RAW_CODEC)
 
 
-async def _each(found: AsyncCursor[RawBSONDocument]) -> AsyncIterator[Document]:
+async def _each(found: AsyncCursor[RawBSONDocument]) -> AsyncIterator[Mapping[str, Any]]:
     """Yield the documents of a query, each decoded when its turn comes."""
     slices = Slices()
     async with found.batch_size(_BATCH) as cursor:
         async for each in cursor:
-            yield bson.decode(each.raw, CODEC)
+            yield opened(each.raw)
             await slices.go_on()
 
 
-def _made_at(entity: Document, until: datetime) -> datetime:
+def _made_at(entity: Mapping[str, Any], until: datetime) -> datetime:
     """Return when an entity says it was made; of a list of times the server found one within the days."""
-    made_at = entity.get("created_at")
+    try:
+        made_at = entity.get("created_at")
+    except TooCostly:  # behind too many other fields
+        return until
     return made_at if isinstance(made_at, datetime) else until
 
 

@@ -50,7 +50,7 @@ class ChangeHistory:
     ) -> AsyncGenerator[Reply]:
         async with self._database.client.start_session() as session:
             cursor = ChangeCursor(self._database, session, pipeline, await_ms=_AWAIT_MS)
-            batch = await cursor.open(Position(None, Timestamp(int(since.timestamp()), 1)))
+            batch = await cursor.open(Position(None, Timestamp(int(since.timestamp()), 1)), cuts_images=True)
             seen: Mapping[str, Any] | None = None
             while cursor.is_open:
                 yield batch

@@ -35,21 +35,17 @@ class EntityReader:
         self._executions = executions
         self._entities = entities
 
-    async def read(self, wanted: Iterable[tuple[str, Any]]) -> dict[Key, Mapping[str, Any]]:
-        """Return the entities that exist, of any size, by ``entity_key``."""
-        return (await self.read_all(wanted)).found
-
     async def read_all(self, wanted: Iterable[tuple[str, Any]]) -> Entities:
         """Return the entities that exist, the large ones too: those take a query each."""
         entities = await self.read_light(wanted)
         for key, (entity_type, entity_id) in entities.heavy.items():
-            document = await self._read_one(entity_type, entity_id)
+            document = await self.read_one(entity_type, entity_id)
             if document is not None:
                 entities.found[key] = document
         entities.heavy.clear()
         return entities
 
-    async def _read_one(self, entity_type: str, entity_id: Any) -> Mapping[str, Any] | None:
+    async def read_one(self, entity_type: str, entity_id: Any) -> Mapping[str, Any] | None:
         """Return an entity of any size, None if there is none."""
         raw = await raw_collection(self._database, self._entities[entity_type]).find_one({"_id": {"$eq": entity_id}})
         return None if raw is None else opened(raw.raw)

@@ -82,6 +82,7 @@ class Planner:
         ``done``: how many workflows of the first event were handled by an earlier transaction. The event loop
         turns meanwhile, and nothing else may change the index.
         """
+        events = events[: current.covered]
         await self._index.prepare(_edits_in(events, current))
         plan = Plan(done=done, causes=causes, most_writes=most_writes)
         turn = TimeSlice()

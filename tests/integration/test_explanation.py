@@ -129,6 +129,20 @@ async def test_a_backtest_replays_the_changes_that_the_server_still_has(bench: B
     assert progress
 
 
+async def test_a_backtest_goes_on_over_documents_and_changes_of_any_size(bench: Bench) -> None:
+    large = {"texts": ["x" * 100] * 90_000}  # both images of a change are over 16 MB
+    deal_id, other = await deal(bench, status="new", **large), await deal(bench, status="won")
+    await bench.deals.update_one({"_id": deal_id}, {"$set": {"status": "won"}})
+    made = await bench.add(created("deal"), conditions=WON, status="paused")
+    asking = [{"field": "texts", "operator": "contains", "value": "x"}]
+    costly = await bench.add(created("deal"), conditions=asking, status="paused")
+    changed = await bench.add(updated("status", entity_type="deal"), conditions=WON, status="paused")
+    run = administration(bench).backtester.run
+    assert [each["entity_id"] for each in (await run(str(made), 1))["entities"]] == [deal_id, other]
+    assert (await run(str(costly), 1))["refused"] == {"too_costly": 1, "condition_not_met": 1}
+    assert [each["entity_id"] for each in (await run(str(changed), 0.01))["entities"]] == [deal_id]
+
+
 async def test_a_backtest_keeps_to_enrollment(bench: Bench) -> None:
     deal_id = await deal(bench, status="new")
     for status in ("won", "lost", "won"):

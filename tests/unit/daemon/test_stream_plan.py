@@ -1,5 +1,6 @@
 """What a batch asks for: in stream order, bounded, and spread over transactions where it is too much for one."""
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.support.bench import created, deleted, workflow_document
 from tests.support.change import parsed
 
 DECODER = Decoder({"leads": "lead"}, "workflows", "workflow_requests", "workflow_effects")
-NOTHING = Current({}, {})
+NOTHING = Current(sys.maxsize, {}, {})
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
