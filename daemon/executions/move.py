@@ -45,7 +45,7 @@ class State(Protocol):
         """After a retry by a person: how the nodes ended that have run; else nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Move:
     """The state an execution comes to. ``due_at`` is None where it is not queued.
 

@@ -48,7 +48,7 @@ class Ran:
 NOTHING: Final[Mapping[str, Ran]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """What the history says of a node that has ended, and the place there; None to append it."""
 

@@ -37,12 +37,11 @@ def update_of(program: Program | None, state: State, move: Move, passed: Sequenc
             fields["redo"] = _redo(program, state, move.node, records)
     if move.due_at is None:
         unset["due_at"] = ""
+    else:
+        fields["due_at"] = move.due_at
     if move.failed_steps or state.failed_steps:
         fields["failed_steps"] = move.failed_steps
-    told = {"due_at": move.due_at, "crashes": move.crashes, "last_error": move.error, "postponed": move.postponed}
-    fields |= {name: value for name, value in told.items() if value}
-    if records:
-        unset |= {name: "" for name in _OF_ONE_NODE if name not in fields}
+    _add_node(fields, unset, move, is_left=bool(records))
     if move.is_refund:
         update["$inc"] = {"refunds": 1}
     if move.ended is not None:
@@ -88,6 +87,15 @@ def _add_records(update: dict[str, Any], records: Sequence[Record]) -> None:
             update["$set"][f"actions_executed.{record.place}"] = record.document
     if appended:
         update["$push"] = {"actions_executed": appended[0] if len(appended) == 1 else {"$each": appended}}
+
+
+def _add_node(fields: dict[str, Any], unset: dict[str, str], move: Move, *, is_left: bool) -> None:
+    """Add what is known of one node only, and is forgotten when that is left."""
+    for name, value in zip(_OF_ONE_NODE, (move.error, move.crashes, move.postponed), strict=True):
+        if value:
+            fields[name] = value
+        elif is_left:
+            unset[name] = ""
 
 
 def _add_end(fields: dict[str, Any], unset: dict[str, str], move: Move) -> None:
