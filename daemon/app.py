@@ -204,8 +204,8 @@ class Daemon:
     def committed(self, committed: Committed) -> None:
         """Pass on what the reader committed."""
         self._workflows.take(committed)
-        if committed.heads:
-            self._scheduler.note(head.workflow_id for head in committed.heads)
+        if committed.versions:
+            self._scheduler.note(version.workflow_id for version in committed.versions)
         self._executions.hand_over.take(committed)
 
     def replayed(self) -> None:

@@ -12,7 +12,7 @@ from daemon.clock import ServerClock
 from daemon.metrics import Metrics
 from daemon.pace import Pace
 from daemon.poll import Signal
-from rules.head import Parse
+from rules.version import Parse
 
 
 @dataclass(frozen=True, slots=True)

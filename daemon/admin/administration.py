@@ -22,7 +22,7 @@ from daemon.admin.session_secret import EndedSessions, SessionSecret
 from daemon.admin.timeline import Timeline
 from daemon.admin.workflow import WorkflowAdmin
 from daemon.executions.intervention import Interventions
-from rules.head import Parse
+from rules.version import Parse
 
 
 @dataclass(frozen=True, slots=True)

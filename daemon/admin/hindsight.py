@@ -24,9 +24,9 @@ from rules.change import Change, Kind
 from rules.condition import Subject
 from rules.enrollment import Mode
 from rules.explain import Reason
-from rules.head import Parse
 from rules.judgement import NotConcerned, judge
 from rules.trigger import TriggerType
+from rules.version import Parse
 from rules.workflow import Status, Workflow
 
 NEAR: Final = timedelta(seconds=2)  # around the moment that was asked about

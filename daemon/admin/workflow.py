@@ -20,9 +20,9 @@ from daemon.admin.problem import Changed, NotFound
 from daemon.admin.weight import cut_bytes, find_by_id, find_exactly, light, page_of
 from daemon.mongo.transaction import in_transaction
 from daemon.workflows.parsing import parsed_aside
-from rules.head import Parse, digest_of
 from rules.limit import MOST_BYTES, check_limits
 from rules.other_key import other_keys
+from rules.version import Parse, digest_of
 from rules.workflow import OWN_KEYS, Status, Workflow, status_of
 
 _TIMEOUT_S: Final = 30.0

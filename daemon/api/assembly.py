@@ -16,7 +16,7 @@ from daemon.api.session import Sessions
 from daemon.clock import ServerClock
 from daemon.metrics import Metrics
 from daemon.mongo.client import open_client
-from rules.head import Parse
+from rules.version import Parse
 
 
 def api_server(

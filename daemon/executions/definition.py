@@ -8,8 +8,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import WorkflowError
 from daemon.workflows.parsing import parsed_aside
-from rules.head import Parse
 from rules.identity import bson_bytes
+from rules.version import Parse
 from rules.workflow import Workflow
 
 CAPACITY: Final = 2_000

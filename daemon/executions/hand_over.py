@@ -39,12 +39,12 @@ class HandOver:
 
     def take(self, committed: Committed) -> None:
         """Take what the reader committed: switches first, then executions."""
-        if committed.heads:
-            self._states.put(list(committed.heads), committed.commit)
+        if committed.versions:
+            self._states.put(list(committed.versions), committed.commit)
         self._tell(committed)
         until = self._clock.now() + AHEAD
         soon = [job for job in committed.jobs if job.due_at <= until]
-        if committed.heads or not self._lanes.owned.issuperset(job.lane for job in soon):
+        if committed.versions or not self._lanes.owned.issuperset(job.lane for job in soon):
             self._signals.others.send()
         self._lanes.hand_over(soon)
         self._signals.due.send()

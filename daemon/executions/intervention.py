@@ -161,16 +161,16 @@ class Interventions:
         wanted = {bson_bytes(key): key for key in keys if is_workflow_id(key["workflow_id"])}
         by_workflow = {bson_bytes(key["workflow_id"]): key["workflow_id"] for key in wanted.values()}
         programs: dict[bytes, Program] = {}
-        heads: dict[bytes, Mapping[str, Any]] = {}
+        latest: dict[bytes, Mapping[str, Any]] = {}
         if wanted:
             found = self._versions.find({"_id": {"$in": list(wanted.values())}}, _ACTIONS, session=session)
             for version in await found.to_list():
                 programs[bson_bytes(version["_id"])] = outline((version.get("definition") or {}).get("actions"))
             newest = {"workflow_id": {"$in": list(by_workflow.values())}, "latest": True}
             fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1}
-            async for head in self._versions.find(newest, fields, session=session):
-                heads[bson_bytes(head["workflow_id"])] = head
-        return [_pinned_from(programs.get(bson_bytes(key)), heads.get(bson_bytes(key["workflow_id"]))) for key in keys]
+            async for version in self._versions.find(newest, fields, session=session):
+                latest[bson_bytes(version["workflow_id"])] = version
+        return [_pinned_from(programs.get(bson_bytes(key)), latest.get(bson_bytes(key["workflow_id"]))) for key in keys]
 
     async def _store(self, changes: Sequence[tuple[Mapping[str, Any], _Change]], session: AsyncClientSession) -> None:
         """Write the changes, and what they make of the counters: one update for each workflow."""
@@ -206,9 +206,9 @@ def _version_of(execution: Mapping[str, Any]) -> dict[str, Any]:
     return {"workflow_id": execution.get("workflow_id"), "version": execution.get("workflow_version")}
 
 
-def _pinned_from(program: Program | None, head: Mapping[str, Any] | None) -> _Pinned:
-    is_stopped = head is not None and head["status"] == WorkflowStatus.STOPPED
-    return _Pinned(program or NO_PROGRAM, is_stopped, head["stopped_seq"] if head is not None else -1)
+def _pinned_from(program: Program | None, latest: Mapping[str, Any] | None) -> _Pinned:
+    is_stopped = latest is not None and latest["status"] == WorkflowStatus.STOPPED
+    return _Pinned(program or NO_PROGRAM, is_stopped, latest["stopped_seq"] if latest is not None else -1)
 
 
 def is_edited(execution: Mapping[str, Any]) -> bool:

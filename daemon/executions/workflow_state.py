@@ -9,8 +9,8 @@ from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from rules.head import Head
 from rules.identity import bson_bytes
+from rules.version import Version
 from rules.workflow import Status
 
 
@@ -51,10 +51,10 @@ class WorkflowStates:
         """The ids of the workflows whose steps run: active or draining."""
         return list(self._going.values())
 
-    def put(self, heads: list[Head], changed_seq: int) -> None:
+    def put(self, versions: list[Version], changed_seq: int) -> None:
         """Take over what the reader in this process committed as commit number ``changed_seq``."""
-        for head in heads:
-            self._take(head.workflow_id, WorkflowState(head.status, head.stopped_seq, changed_seq))
+        for version in versions:
+            self._take(version.workflow_id, WorkflowState(version.status, version.stopped_seq, changed_seq))
 
     async def refresh(self) -> None:
         """Read the switches that are new since the last refresh; raise the driver's error if nobody answers."""

@@ -26,13 +26,13 @@ from daemon.poll import Pause, Signal
 from daemon.schedule.sweep import Progress, Sweep, progress_from, schedule_id
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
-from rules.head import Head
 from rules.identity import bson_bytes, change_id
 from rules.schedule import Schedule
+from rules.version import Version
 from rules.workflow import Status, Workflow
 
 _LONGEST_S: Final = 30.0
-Version = Callable[[Any, int], Awaitable[Workflow | None]]  # of a workflow id and a version's number; None: gone
+ReadVersion = Callable[[Any, int], Awaitable[Workflow | None]]  # of a workflow id and a version's number; None: gone
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Scheduler:
         names: Collections,
         index: WorkflowIndex,
         sweep: Sweep,
-        version: Version,
+        version: ReadVersion,
         clock: ServerClock,
         *,
         grace: timedelta,
@@ -117,9 +117,9 @@ class Scheduler:
             if entry is not None:
                 self._entries[bson_bytes(entry.workflow_id)] = entry
         self._edited = {key: entry.workflow_id for key, entry in self._entries.items() if entry.unfinished is not None}
-        for head in self._index:
-            if _schedule_of(head) is not None:
-                self._edited[bson_bytes(head.workflow_id)] = head.workflow_id
+        for version in self._index:
+            if _schedule_of(version) is not None:
+                self._edited[bson_bytes(version.workflow_id)] = version.workflow_id
 
     async def _arrange_edited(self) -> None:
         """Finish what was cut off, and compute when edited schedules are due: one in a turn of the event loop."""
@@ -133,13 +133,13 @@ class Scheduler:
         entry = self._entries.get(key)
         if entry is not None and entry.unfinished is not None:
             await self._finish(entry, entry.unfinished)
-        head = self._index.get(workflow_id)
-        schedule = _schedule_of(head)
-        if head is None or schedule is None or head.workflow is None or head.status is not Status.ACTIVE:
+        version = self._index.get(workflow_id)
+        schedule = _schedule_of(version)
+        if version is None or schedule is None or version.workflow is None or version.status is not Status.ACTIVE:
             self._entries.pop(key, None)
             return
-        if entry is None or entry.version != head.workflow.version:
-            entry = await self._begin(head.workflow, head.since)
+        if entry is None or entry.version != version.workflow.version:
+            entry = await self._begin(version.workflow, version.since)
         self._put(key, entry, schedule)
 
     def _put(self, key: bytes, entry: _Entry, schedule: Schedule) -> None:
@@ -161,21 +161,21 @@ class Scheduler:
 
     async def _fire(self, key: bytes, entry: _Entry) -> None:
         """Run one schedule that is due, or record that it was missed, and compute when it is due next."""
-        head = self._index.get(entry.workflow_id)
-        schedule, due_at = _schedule_of(head), entry.next_at
-        if head is None or head.workflow is None or schedule is None or due_at is None:
+        version = self._index.get(entry.workflow_id)
+        schedule, due_at = _schedule_of(version), entry.next_at
+        if version is None or version.workflow is None or schedule is None or due_at is None:
             return
-        if head.workflow.version != entry.version or head.status is not Status.ACTIVE:
+        if version.workflow.version != entry.version or version.status is not Status.ACTIVE:
             self._edited[key] = entry.workflow_id
             return
         now = self._clock.now()
         if schedule.next_after(due_at) <= now:
             due_at = schedule.latest_between(due_at, now) or due_at
         if now - due_at > self._grace:
-            await self._miss(head.workflow, entry, due_at)
+            await self._miss(version.workflow, entry, due_at)
         else:
-            emit(Event.SCHEDULE_FIRED, workflow_id=head.workflow_id, fire_at=due_at)
-            await self._run_sweep(head.workflow, entry, Progress(due_at, entry.version, head.stopped_seq))
+            emit(Event.SCHEDULE_FIRED, workflow_id=version.workflow_id, fire_at=due_at)
+            await self._run_sweep(version.workflow, entry, Progress(due_at, entry.version, version.stopped_seq))
         self._put(key, entry, schedule)
 
     async def _begin(self, workflow: Workflow, since: datetime | None) -> _Entry:
@@ -204,9 +204,9 @@ class Scheduler:
         if workflow is not None and workflow.trigger.entity_type is not None:
             await self._run_sweep(workflow, entry, progress)
             return
-        head = self._index.get(entry.workflow_id)
+        version = self._index.get(entry.workflow_id)
         left = {"reason": "version_gone", "after": list(progress.after), "entities": None}
-        name = head.workflow.name if head is not None and head.workflow is not None else ""
+        name = version.workflow.name if version is not None and version.workflow is not None else ""
         detail = {"matched": progress.matched, "enqueued": progress.enqueued, "left_out": left}
         await self._record("sweep", entry.workflow_id, name, progress.fire_at, detail)
         await self._move(entry, progress.fire_at)
@@ -264,11 +264,11 @@ class Scheduler:
         await self._decisions.update_one({"_id": decision_id}, {"$set": document}, upsert=True)
 
 
-def _schedule_of(head: Head | None) -> Schedule | None:
+def _schedule_of(version: Version | None) -> Schedule | None:
     """Return the schedule of a workflow that is there and has one."""
-    if head is None or head.is_deleted or head.workflow is None:
+    if version is None or version.is_deleted or version.workflow is None:
         return None
-    return head.workflow.trigger.schedule
+    return version.workflow.trigger.schedule
 
 
 def _entry_from(stored: Mapping[str, Any]) -> _Entry | None:

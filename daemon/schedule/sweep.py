@@ -24,8 +24,8 @@ from daemon.stream.intake import Intake
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
 from rules.explain import Refusal
-from rules.head import Head
 from rules.identity import bson_bytes, change_id
+from rules.version import Version
 from rules.workflow import Status, Workflow
 
 _COUNT_MS: Final = 2_000  # for counting the entities that a sweep left out
@@ -211,10 +211,10 @@ class Sweep:
         ]
 
 
-def cut_off(head: Head | None, progress: Progress) -> str | None:
+def cut_off(version: Version | None, progress: Progress) -> str | None:
     """Return why a sweep that began may not go on, None if it may: an edit does not keep it from its end."""
-    if head is None or head.is_deleted:
+    if version is None or version.is_deleted:
         return "deleted"
-    if progress.stopped_seq is not None and head.stopped_seq > progress.stopped_seq:
+    if progress.stopped_seq is not None and version.stopped_seq > progress.stopped_seq:
         return str(Status.STOPPED)  # it may be active again since
-    return None if head.status is Status.ACTIVE else str(head.status)
+    return None if version.status is Status.ACTIVE else str(version.status)

@@ -94,9 +94,9 @@ class Committer:
             reach(CrashPoint.AFTER_INTAKE)
         self._checkpoint = moved
         self.deferral.committed()
-        edits = self._index.edits(writes.heads)
+        edits = self._index.edits(writes.new_versions)
         self._index.settle()
         self._metrics.executions += len(writes.executions)
         self._metrics.refusals += len(writes.refusals)
         ended = [job for job, _ in writes.ended.values()]
-        self._user.committed(Committed(writes.jobs, ended, writes.heads, edits, writes.rewritten, moved.commit))
+        self._user.committed(Committed(writes.jobs, ended, writes.new_versions, edits, writes.rewritten, moved.commit))

@@ -26,8 +26,8 @@ from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.stream.writes import Writes
 from rules.explain import GIVEN_UP, Refusal
-from rules.head import Head
 from rules.identity import bson_bytes
+from rules.version import Version
 
 
 class Enroller:
@@ -67,15 +67,15 @@ class Enroller:
             match item:
                 case Candidate():
                     await self._add_candidate(writes, item, seq, now, queued if at_once else None)
-                case Head():
-                    self._add_head(writes, item.at(seq), stopped)
+                case Version():
+                    self._add_version(writes, item.at(seq), stopped)
                 case ManualRun():
                     self._add_manual(writes, item, seq, now)
                 case ExecutionRequest():
                     writes.commands.append(item)
                 case Answer():
                     writes.answers.append(refused(item.request_id, item.reason, now))
-        writes.versions = version_writes(writes.heads, checkpoint.commit + 1, now)
+        writes.versions = version_writes(writes.new_versions, checkpoint.commit + 1, now)
         writes.enrollments = self._admission.writes()
         return writes
 
@@ -156,13 +156,13 @@ class Enroller:
         answer = {"status": "accepted", "execution_id": item.entrant.execution_id}
         writes.answers.append(_answer(item.request_id, answer, now))
 
-    def _add_head(self, writes: Writes, head: Head, stopped: dict[bytes, int]) -> None:
+    def _add_version(self, writes: Writes, version: Version, stopped: dict[bytes, int]) -> None:
         """Add a version. ``stopped``: the numbers up to which earlier versions in the plan stopped their workflows."""
-        key = bson_bytes(head.workflow_id)
-        head = replace(head, stopped_seq=max(head.stopped_seq, stopped.get(key, -1)))
-        stopped[key] = head.stopped_seq
-        self._index.put(head)
-        writes.heads.append(head)
+        key = bson_bytes(version.workflow_id)
+        version = replace(version, stopped_seq=max(version.stopped_seq, stopped.get(key, -1)))
+        stopped[key] = version.stopped_seq
+        self._index.put(version)
+        writes.new_versions.append(version)
 
     def _add_execution(self, writes: Writes, entrant: Entrant, seq: int, now: datetime) -> None:
         document = execution_document(entrant, seq, now=now, lanes=self._lanes, time_scale=self._time_scale)

@@ -30,8 +30,8 @@ from daemon.stream.own_document import readable
 from daemon.stream.version import version_writes
 from daemon.stream.workflow_index import WorkflowIndex
 from daemon.workflows.edit_log import log_edits
-from rules.head import Head, Parse
 from rules.identity import bson_bytes
+from rules.version import Parse, Version
 
 _TIMEOUT_S: Final = 60.0
 
@@ -76,7 +76,7 @@ class FirstStart:
             lost_since = await _last_run(self._executions)
             await record_gap(self._state, lost_since, now, "began anew", "there was no checkpoint any more", at)
 
-        store = partial(self._store, checkpoint, replaces, [head for _, head in edits], now)
+        store = partial(self._store, checkpoint, replaces, [version for _, version in edits], now)
         try:
             await in_transaction(self._database.client, store, timeout_s=_TIMEOUT_S)
             if CRASH_AT is not None:
@@ -89,7 +89,7 @@ class FirstStart:
         self,
         checkpoint: Checkpoint,
         replaces: Checkpoint | None,
-        heads: Sequence[Head],
+        versions: Sequence[Version],
         now: datetime,
         session: AsyncClientSession,
     ) -> None:
@@ -100,26 +100,26 @@ class FirstStart:
             expected = {"_id": CHECKPOINT_ID, "commit": replaces.commit}
             if (await self._state.replace_one(expected, document, session=session)).matched_count != 1:
                 raise LeaseLost("another reader has moved the checkpoint")
-        if writes := version_writes(heads, checkpoint.commit, now):
+        if writes := version_writes(versions, checkpoint.commit, now):
             await self._versions.bulk_write(writes, session=session)
 
-    async def _edits(self, at: Timestamp, seq: int, now: datetime) -> list[tuple[Head | None, Head]]:
+    async def _edits(self, at: Timestamp, seq: int, now: datetime) -> list[tuple[Version | None, Version]]:
         """Return the workflows as they were at ``at``, each with its newest stored version."""
         known = WorkflowIndex(self._parse)
         await known.load(self._versions)
         pages = snapshot(self._database, self._workflows, at)
         documents = [readable(document) async for page in pages for document in page]
-        return known.edits(replace(head.at(seq), since=now) for head in await _heads(known, documents))
+        return known.edits(replace(version.at(seq), since=now) for version in await _changed(known, documents))
 
 
-async def _heads(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]]) -> list[Head]:
+async def _changed(known: WorkflowIndex, documents: Sequence[Mapping[str, Any]]) -> list[Version]:
     """Return the versions of the workflows that differ from their newest stored versions."""
     existing = {bson_bytes(document["_id"]) for document in documents}
-    gone = [head for head in known if bson_bytes(head.workflow_id) not in existing]
+    gone = [version for version in known if bson_bytes(version.workflow_id) not in existing]
     await known.prepare((document["_id"], document) for document in documents)
     found = [known.edit(document["_id"], document) for document in documents]
-    found += [known.edit(head.workflow_id, None) for head in gone]
-    return [head for head in found if head is not None]
+    found += [known.edit(version.workflow_id, None) for version in gone]
+    return [version for version in found if version is not None]
 
 
 async def _used_numbers(executions: AsyncCollection[dict[str, Any]], now: datetime) -> int:

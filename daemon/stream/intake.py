@@ -73,7 +73,7 @@ class Intake:
         self._committer.deferral.taken_back()
         if checkpoint.replayed_until:
             at = checkpoint.cluster_time.as_datetime()  # to a second, as the checkpoint holds it
-            self._index.replace(await self._past.heads(at if checkpoint.token is None else at + _SECOND))
+            self._index.replace(await self._past.versions(at if checkpoint.token is None else at + _SECOND))
         else:
             await self._index.load(self._versions)
         self._enroller.start_over()

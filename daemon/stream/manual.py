@@ -21,9 +21,9 @@ from rules.budget import TooCostly
 from rules.cause import OUTSIDE
 from rules.condition import Subject
 from rules.explain import missed
-from rules.head import Head
 from rules.identity import change_id, entity_key
 from rules.path import MISSING
+from rules.version import Version
 from rules.workflow import Status, Workflow
 
 _RUN_KEYS: Final = ("workflow_id", "entity_id", "entity_type", "force")
@@ -72,8 +72,8 @@ class Manual:
         if "do" in request or "execution_id" in request:
             return ExecutionRequest(event.document_id, command_from(request))
         _check(request)
-        head = self._head(request["workflow_id"])
-        workflow = self._runnable(head)
+        version = self._version(request["workflow_id"])
+        workflow = self._runnable(version)
         entity_type, entity = self._entity(request, workflow, entities)
         is_forced = request.get("force", False)
         if not is_forced:
@@ -109,25 +109,26 @@ class Manual:
     def _types(self, request: Mapping[str, Any]) -> list[str]:
         named = request.get("entity_type")
         if named is None:
-            head = next(filter(None, map(self._index.get, _readings(request.get("workflow_id")))), None)
-            named = head.workflow.trigger.entity_type if head is not None and head.workflow is not None else None
+            version = next(filter(None, map(self._index.get, _readings(request.get("workflow_id")))), None)
+            workflow = version.workflow if version is not None else None
+            named = workflow.trigger.entity_type if workflow is not None else None
         if named is None:
             return list(self._entity_types)
         return [named] if named in self._entity_types else []
 
-    def _head(self, workflow_id: Any) -> Head:
+    def _version(self, workflow_id: Any) -> Version:
         for reading in _readings(workflow_id):
-            head = self._index.get(reading)
-            if head is not None and not head.is_deleted:
-                return head
+            version = self._index.get(reading)
+            if version is not None and not version.is_deleted:
+                return version
         raise RequestRefused("workflow_not_found")
 
-    def _runnable(self, head: Head) -> Workflow:
-        if head.workflow is None:
-            raise RequestRefused(f"workflow_invalid: {head.error}")
-        if head.status is not Status.ACTIVE:
-            raise RequestRefused(str(head.status))
-        return head.workflow
+    def _runnable(self, version: Version) -> Workflow:
+        if version.workflow is None:
+            raise RequestRefused(f"workflow_invalid: {version.error}")
+        if version.status is not Status.ACTIVE:
+            raise RequestRefused(str(version.status))
+        return version.workflow
 
     def _is_met(self, workflow: Workflow, subject: Subject) -> bool:
         try:

@@ -14,9 +14,9 @@ from typing import Any, Final
 from pymongo.asynchronous.collection import AsyncCollection
 
 from daemon.stream.decode import EventSubject, StreamEvent
-from daemon.stream.version import head_from
-from rules.head import Head, Parse
+from daemon.stream.version import version_from
 from rules.identity import bson_bytes
+from rules.version import Parse, Version
 from rules.workflow import Status
 
 _FIELDS: Final = {"workflow_id": 1, "version": 1, "since": 1, "at": 1, "status": 1, "is_deleted": 1}
@@ -28,7 +28,7 @@ class Replayed:
     them that were answered.
     """
 
-    heads: Mapping[str, Head]
+    versions: Mapping[str, Version]
     answered: frozenset[bytes]
 
 
@@ -45,45 +45,45 @@ class Past:
         self._requests = requests
         self._parse = parse
 
-    async def heads(self, at: datetime) -> list[Head]:
+    async def versions(self, at: datetime) -> list[Version]:
         """Return every workflow as it was just before ``at``; raise the driver's error if MongoDB does not answer."""
         known: dict[bytes, list[Mapping[str, Any]]] = {}
         async for found in self._versions.find({}, _FIELDS).sort([("workflow_id", 1), ("version", 1)]):
             known.setdefault(bson_bytes(found["workflow_id"]), []).append(found)
-        heads = [await self._head(versions, at) for versions in known.values()]
-        return [head for head in heads if head is not None]
+        found_versions = [await self._version(stored, at) for stored in known.values()]
+        return [version for version in found_versions if version is not None]
 
     async def replayed(self, events: Sequence[StreamEvent]) -> Replayed:
         """Return the results of the edits and requests among events that are read again."""
-        heads: dict[str, Head] = {}
+        versions: dict[str, Version] = {}
         for event in events:
-            head = await self._edited(event.document_id, event.at) if event.subject is EventSubject.WORKFLOW else None
-            heads |= {event.token: head} if head is not None else {}
+            if event.subject is EventSubject.WORKFLOW:
+                version = await self._edited(event.document_id, event.at)
+                versions |= {event.token: version} if version is not None else {}
         ids = [event.document_id for event in events if event.subject is EventSubject.REQUEST]
         answered: list[dict[str, Any]] = []
         if ids:
             wanted = {"_id": {"$in": ids}, "answered_at": {"$exists": True}}
             answered = await self._requests.find(wanted, {"_id": 1}).to_list()
-        return Replayed(heads, frozenset(bson_bytes(request["_id"]) for request in answered))
+        return Replayed(versions, frozenset(bson_bytes(request["_id"]) for request in answered))
 
-    async def _edited(self, workflow_id: Any, at: datetime) -> Head | None:
+    async def _edited(self, workflow_id: Any, at: datetime) -> Version | None:
         """Return a workflow as an edit ``at`` that time left it, None if there is no version of it."""
         found = await self._versions.find({"workflow_id": {"$eq": workflow_id}}, _FIELDS).sort("version", 1).to_list()
-        return await self._head(found, at, is_included=True) if found else None
+        return await self._version(found, at, is_included=True) if found else None
 
-    async def _head(
+    async def _version(
         self, versions: Sequence[Mapping[str, Any]], at: datetime, *, is_included: bool = False
-    ) -> Head | None:
+    ) -> Version | None:
         chosen = _in_force(versions, at, is_included=is_included)
         document = await self._versions.find_one({"_id": chosen["_id"]}) if chosen is not None else None
         if document is None:
             return None
-        head = await head_from(document, self._parse)
+        version = await version_from(document, self._parse)
         newest = versions[-1]
         is_over = newest.get("is_deleted") or newest.get("status") == Status.STOPPED
-        return (
-            replace(head, status=Status.STOPPED) if is_over else head
-        )  # a workflow that has ended by now begins no execution
+        # A workflow that has ended by now begins no execution.
+        return replace(version, status=Status.STOPPED) if is_over else version
 
 
 def _in_force(versions: Sequence[Mapping[str, Any]], at: datetime, *, is_included: bool) -> Mapping[str, Any] | None:

@@ -20,8 +20,8 @@ from daemon.stream.open_causes import OpenCauses
 from daemon.stream.workflow_index import WorkflowIndex
 from rules.change import Change, JudgedOn, Kind
 from rules.explain import Refusal
-from rules.head import Head
 from rules.identity import bson_bytes, entity_key
+from rules.version import Version
 from rules.workflow import Workflow
 
 MAX_WRITES: Final = 1_500  # of one transaction
@@ -41,7 +41,7 @@ class Candidate:
     chunk: int
 
 
-Item = Candidate | Head | ManualRun | ExecutionRequest | Answer
+Item = Candidate | Version | ManualRun | ExecutionRequest | Answer
 
 
 @dataclass(slots=True)
@@ -130,12 +130,12 @@ class Planner:
         refusals: list[Refusal] = []
         judge = ChangeJudge(change, self._costly, self._max_depth)
         end, told = start, 0
-        for workflow, head in candidates[start : start + room]:
+        for workflow, version in candidates[start : start + room]:
             if plan.judged >= MOST_JUDGED and end > start:
                 break
             end += 1
             plan.judged += 1 + workflow.conditions.count
-            verdict = judge.judge(workflow, head.status, explains=len(refusals) < MAX_ENTRIES)
+            verdict = judge.judge(workflow, version.status, explains=len(refusals) < MAX_ENTRIES)
             if turn.is_over:
                 await turn.give_way()
             if verdict is None:
@@ -150,17 +150,17 @@ class Planner:
 
     def _add_edit(self, plan: Plan, event: StreamEvent, current: Current) -> None:
         if current.replayed is not None:
-            if event.token in current.replayed.heads:
-                self._index.put(current.replayed.heads[event.token])
+            if event.token in current.replayed.versions:
+                self._index.put(current.replayed.versions[event.token])
             return
         document = _edit_of(event, current)
         if document is None and event.operation != "delete":
             return  # deleted since: that event follows
         if document is None:
             self._costly.forget(event.document_id)
-        head = self._index.edit(event.document_id, document)
-        if head is not None:
-            plan.items.append(replace(head, since=event.at))
+        version = self._index.edit(event.document_id, document)
+        if version is not None:
+            plan.items.append(replace(version, since=event.at))
             plan.writes += 4 + event.size // BYTES_AN_EDIT
         else:
             plan.rewritten.append(event.document_id)

@@ -112,9 +112,9 @@ class Rescan:
         for entity in page:
             change = _creation(entity_type, entity)
             judge = ChangeJudge(change, self._costly, self._max_depth)
-            for workflow, head in self._index.candidates(change):
+            for workflow, version in self._index.candidates(change):
                 if (bson_bytes(workflow.id), bson_bytes(entity["_id"])) not in ran:
-                    entrants += _judged(workflow, head.status, change, judge)
+                    entrants += _judged(workflow, version.status, change, judge)
                     await turn.give_way()
         return entrants
 

@@ -22,7 +22,7 @@ from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import present_origin
 from daemon.telemetry import emit
 from daemon.workflows.mending import mend_versions
-from rules.head import Parse
+from rules.version import Parse
 
 NOW: Final = "now"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from daemon.executions.job import Job
-from rules.head import Head
+from rules.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,8 @@ class Committed:
 
     jobs: Sequence[Job]
     ended: Sequence[Job]
-    heads: Sequence[Head]
-    edits: Sequence[tuple[Head | None, Head]]  # the heads, each with the one before it
+    versions: Sequence[Version]
+    edits: Sequence[tuple[Version | None, Version]]  # the versions, each with the one before it
     rewritten: Sequence[Any]  # ids of workflows that were saved without a new version
     commit: int
 

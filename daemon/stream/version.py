@@ -13,34 +13,34 @@ from pymongo import InsertOne, UpdateOne
 
 from config.error import WorkflowError
 from daemon.workflows.parsing import parsed_aside
-from rules.head import Head, Parse, Transition
 from rules.identity import bson_bytes
+from rules.version import Parse, Switch, Version
 from rules.workflow import Status
 
 
 def version_writes(
-    heads: Sequence[Head], changed_seq: int, now: datetime
+    versions: Sequence[Version], changed_seq: int, now: datetime
 ) -> list[UpdateOne | InsertOne[dict[str, Any]]]:
-    """Return the writes, in order, that store ``heads`` as part of commit ``changed_seq``; the last of each is newest.
+    """Return the writes that store ``versions`` as part of commit ``changed_seq``; the last of a workflow is newest.
 
     All updates come first: writes of one kind travel together, and a thousand switches take two commands.
     """
-    first: dict[bytes, Head] = {}
-    newest: dict[bytes, Head] = {}
-    for head in heads:
-        key = bson_bytes(head.workflow_id)
-        first.setdefault(key, head)
-        newest[key] = head
-    outdated = [{"workflow_id": head.workflow_id, "version": head.version - 1} for head in first.values()]
+    first: dict[bytes, Version] = {}
+    newest: dict[bytes, Version] = {}
+    for version in versions:
+        key = bson_bytes(version.workflow_id)
+        first.setdefault(key, version)
+        newest[key] = version
+    outdated = [{"workflow_id": version.workflow_id, "version": version.number - 1} for version in first.values()]
     latest = set(map(id, newest.values()))
     return [
         *(UpdateOne({"_id": key}, {"$unset": {"latest": ""}}) for key in outdated if key["version"] > 0),
-        *(InsertOne(_document(head, changed_seq, now, is_latest=id(head) in latest)) for head in heads),
+        *(InsertOne(_document(version, changed_seq, now, is_latest=id(version) in latest)) for version in versions),
     ]
 
 
-async def head_from(document: Mapping[str, Any], parse: Parse) -> Head:
-    """Return the head that a stored version describes; a definition that no longer parses makes it invalid."""
+async def version_from(document: Mapping[str, Any], parse: Parse) -> Version:
+    """Return the version that a stored version describes; a definition that no longer parses makes it invalid."""
     error = document.get("error")
     problem = WorkflowError(error["path"], error["problem"]) if error else None
     workflow = None
@@ -51,8 +51,8 @@ async def head_from(document: Mapping[str, Any], parse: Parse) -> Head:
             problem = problem or found
         else:
             workflow = found
-    transition = document.get("transition")
-    return Head(
+    switch = document.get("transition")
+    return Version(
         document["workflow_id"],
         document["version"],
         Status(document["status"]),
@@ -62,30 +62,30 @@ async def head_from(document: Mapping[str, Any], parse: Parse) -> Head:
         problem,
         document["at_seq"],
         document["stopped_seq"],
-        Transition(transition) if transition else None,
+        Switch(switch) if switch else None,
         document["is_deleted"],
         document.get("since"),
     )
 
 
-def _document(head: Head, changed_seq: int, now: datetime, *, is_latest: bool) -> dict[str, Any]:
+def _document(version: Version, changed_seq: int, now: datetime, *, is_latest: bool) -> dict[str, Any]:
     document = {
-        "_id": {"workflow_id": head.workflow_id, "version": head.version},
-        "workflow_id": head.workflow_id,
-        "version": head.version,
-        "definition": head.definition,
-        "status": head.status,
-        "error": {"path": head.error.path, "problem": head.error.problem} if head.error else None,
-        "seen": head.seen,
-        "at_seq": head.at_seq,
-        "stopped_seq": head.stopped_seq,
-        "is_deleted": head.is_deleted,
-        "since": head.since,
+        "_id": {"workflow_id": version.workflow_id, "version": version.number},
+        "workflow_id": version.workflow_id,
+        "version": version.number,
+        "definition": version.definition,
+        "status": version.status,
+        "error": {"path": version.error.path, "problem": version.error.problem} if version.error else None,
+        "seen": version.seen,
+        "at_seq": version.at_seq,
+        "stopped_seq": version.stopped_seq,
+        "is_deleted": version.is_deleted,
+        "since": version.since,
         "changed_seq": changed_seq,
         "at": now,
     }
     if is_latest:
         document["latest"] = True
-    if head.transition is not None:
-        document["transition"] = head.transition
+    if version.switch is not None:
+        document["transition"] = version.switch
     return document

@@ -11,12 +11,12 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import WorkflowError
 from daemon.slice import TimeSlice
-from daemon.stream.version import head_from
+from daemon.stream.version import version_from
 from daemon.workflows.parsing import parsed_aside
 from rules.change import Change, Kind
-from rules.head import Head, Parse, defines_the_same, edited
 from rules.identity import bson_bytes
 from rules.matching import Matcher
+from rules.version import Parse, Version, defines_the_same, edited
 from rules.workflow import Workflow
 
 _LOADED_AT_ONCE: Final = 50  # even the largest are decoded within a slice of the event loop
@@ -25,40 +25,40 @@ _DELETED: Final = {"latest": True, "is_deleted": True}  # only their numbers mat
 
 
 class WorkflowIndex:
-    """All heads, and the matcher over those that have a good version."""
+    """All versions, and the matcher over those that have a good version."""
 
     def __init__(self, parse: Parse, look: Callable[[], Awaitable[None]] | None = None) -> None:
         """``look`` is called before documents are parsed, because parsing may depend on its results."""
         self._parse = parse
         self._look = look or _look_nowhere
-        self._heads: dict[bytes, Head] = {}
+        self._newest: dict[bytes, Version] = {}
         self._matcher = Matcher()
-        self._of_kind: dict[tuple[str, Kind], list[tuple[Workflow, Head]]] = {}
-        self._before: dict[bytes, Head | None] = {}  # the heads replaced since the last commit
+        self._of_kind: dict[tuple[str, Kind], list[tuple[Workflow, Version]]] = {}
+        self._before: dict[bytes, Version | None] = {}  # the versions replaced since the last commit
         self._ahead: dict[int, tuple[Mapping[str, Any], Workflow | WorkflowError]] = {}
 
-    def __iter__(self) -> Iterator[Head]:
-        return iter(self._heads.values())
+    def __iter__(self) -> Iterator[Version]:
+        return iter(self._newest.values())
 
-    def get(self, workflow_id: Any) -> Head | None:
-        """Return the head of a workflow, None if there never was one."""
-        return self._heads.get(bson_bytes(workflow_id))
+    def get(self, workflow_id: Any) -> Version | None:
+        """Return the version of a workflow, None if there never was one."""
+        return self._newest.get(bson_bytes(workflow_id))
 
-    def put(self, head: Head) -> None:
-        """Take ``head`` as the newest version of its workflow."""
-        key = bson_bytes(head.workflow_id)
-        self._before.setdefault(key, self._heads.get(key))
-        self._heads[key] = head
-        self._match(head)
+    def put(self, version: Version) -> None:
+        """Take ``version`` as the newest version of its workflow."""
+        key = bson_bytes(version.workflow_id)
+        self._before.setdefault(key, self._newest.get(key))
+        self._newest[key] = version
+        self._match(version)
 
-    def edits(self, heads: Iterable[Head]) -> list[tuple[Head | None, Head]]:
-        """Return ``heads``, which were put since the last commit, each with the one that was in its place before."""
-        last: dict[bytes, Head | None] = {}
+    def edits(self, versions: Iterable[Version]) -> list[tuple[Version | None, Version]]:
+        """Return ``versions``, which were put since the last commit, each with the one that was in its place before."""
+        last: dict[bytes, Version | None] = {}
         found = []
-        for head in heads:
-            key = bson_bytes(head.workflow_id)
-            found.append((last.get(key, self._before.get(key)), head))
-            last[key] = head
+        for version in versions:
+            key = bson_bytes(version.workflow_id)
+            found.append((last.get(key, self._before.get(key)), version))
+            last[key] = version
         return found
 
     def settle(self) -> None:
@@ -68,27 +68,27 @@ class WorkflowIndex:
     def take_back(self) -> None:
         """Forget everything put since the last commit: it was not committed."""
         before, self._before = self._before, {}
-        for key, head in before.items():
-            moved = self._heads.pop(key)
+        for key, version in before.items():
+            moved = self._newest.pop(key)
             self._matcher.remove(moved.workflow_id)
-            if head is not None:
-                self._heads[key] = head
-                self._match(head)
+            if version is not None:
+                self._newest[key] = version
+                self._match(version)
         self._of_kind.clear()
 
-    def _match(self, head: Head) -> None:
+    def _match(self, version: Version) -> None:
         self._of_kind.clear()
-        if head.workflow is None or head.is_deleted:
-            self._matcher.remove(head.workflow_id)
+        if version.workflow is None or version.is_deleted:
+            self._matcher.remove(version.workflow_id)
         else:
-            self._matcher.put(head.workflow)
+            self._matcher.put(version.workflow)
 
-    def edit(self, workflow_id: Any, document: Mapping[str, Any] | None) -> Head | None:
-        """Apply an edit by an admin (None: deleted); return the new head, or None if nothing changed."""
-        head = edited(self.get(workflow_id), workflow_id, document, self._parse_or_take)
-        if head is not None:
-            self.put(head)
-        return head
+    def edit(self, workflow_id: Any, document: Mapping[str, Any] | None) -> Version | None:
+        """Apply an edit by an admin (None: deleted); return the new version, or None if nothing changed."""
+        version = edited(self.get(workflow_id), workflow_id, document, self._parse_or_take)
+        if version is not None:
+            self.put(version)
+        return version
 
     async def prepare(self, edits: Iterable[tuple[Any, Mapping[str, Any]]]) -> None:
         """Parse documents ahead of ``edit``, which must get the same objects, without blocking the event loop."""
@@ -99,7 +99,7 @@ class WorkflowIndex:
             known = self._ahead.get(id(document))
             key = bson_bytes(workflow_id)
             if key not in before:
-                before[key] = self._heads[key].definition if key in self._heads else None
+                before[key] = self._newest[key].definition if key in self._newest else None
             if known is not None:
                 ahead[id(document)] = known
             elif not defines_the_same(before[key], document):
@@ -119,7 +119,7 @@ class WorkflowIndex:
             raise known[1]
         return replace(known[1], version=version)
 
-    def candidates(self, change: Change) -> list[tuple[Workflow, Head]]:
+    def candidates(self, change: Change) -> list[tuple[Workflow, Version]]:
         """Return the workflows that look at a field that ``change`` touched, always in the same order."""
         if change.kind is Kind.UPDATED:
             return self._looked_up(change)
@@ -129,30 +129,30 @@ class WorkflowIndex:
             found = self._of_kind[key] = self._looked_up(change)
         return found
 
-    def _looked_up(self, change: Change) -> list[tuple[Workflow, Head]]:
+    def _looked_up(self, change: Change) -> list[tuple[Workflow, Version]]:
         found = []
         for workflow in self._matcher.candidates(change):
-            head = self.get(workflow.id)
-            if head is not None:
-                found.append((workflow, head))
+            version = self.get(workflow.id)
+            if version is not None:
+                found.append((workflow, version))
         return found
 
     async def load(self, versions: AsyncCollection[dict[str, Any]]) -> None:
-        """Load all heads anew; raise the driver's error if the database does not answer."""
-        heads, turn = [], TimeSlice()
+        """Load all versions anew; raise the driver's error if the database does not answer."""
+        found, turn = [], TimeSlice()
         for query, fields in ((_LIVING, None), (_DELETED, {"definition": 0})):
             async for document in versions.find(query, fields).batch_size(_LOADED_AT_ONCE):
-                heads.append(await head_from(document, self._parse))
+                found.append(await version_from(document, self._parse))
                 await turn.give_way()
-        self.replace(heads)
+        self.replace(found)
 
-    def replace(self, heads: Iterable[Head]) -> None:
-        """Replace all heads by ``heads``."""
-        self._heads.clear()
+    def replace(self, versions: Iterable[Version]) -> None:
+        """Replace all versions by ``versions``."""
+        self._newest.clear()
         self._of_kind.clear()
         self._matcher = Matcher()
-        for head in heads:
-            self.put(head)
+        for version in versions:
+            self.put(version)
         self.settle()
 
 

@@ -23,7 +23,7 @@ from daemon.executions.job import Job
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
 from daemon.stream.manual import ExecutionRequest
 from rules.explain import Refusal
-from rules.head import Head
+from rules.version import Version
 
 _DUPLICATE_KEY: Final = 11000
 Operations = list[tuple[str, list[UpdateOne]]]  # by collection
@@ -46,7 +46,7 @@ class Writes:
     answers: list[UpdateOne] = field(default_factory=list)
     commands: list[ExecutionRequest] = field(default_factory=list)
     extra: Operations = field(default_factory=list)
-    heads: list[Head] = field(default_factory=list)
+    new_versions: list[Version] = field(default_factory=list)
     rewritten: list[Any] = field(default_factory=list)
     refusals: list[tuple[Refusal, str, Any]] = field(default_factory=list)
 
@@ -54,7 +54,7 @@ class Writes:
     def is_quiet(self) -> bool:
         """Whether there are only decisions, which may wait."""
         work = (self.executions, self.ended, self.enrollments, self.versions, self.answers, self.commands)
-        return not any((*work, self.extra, self.heads, self.rewritten))
+        return not any((*work, self.extra, self.new_versions, self.rewritten))
 
 
 class WritesStore:

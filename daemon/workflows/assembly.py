@@ -31,8 +31,8 @@ class WorkflowsRoom:
         """Answer and apply what the reader committed."""
         if committed.rewritten:
             self.observer.note(committed.rewritten, at_once=False)
-        if committed.heads:
-            self.observer.note(head.workflow_id for head in committed.heads)
+        if committed.versions:
+            self.observer.note(version.workflow_id for version in committed.versions)
             self.switcher.signal.send()
             log_edits(committed.edits)
 

@@ -4,51 +4,53 @@ from collections.abc import Iterable
 
 from daemon.event import Event
 from daemon.telemetry import emit
-from rules.head import Head
+from rules.version import Version
 
-Edit = tuple[Head | None, Head]  # the version before, None for the first one, and the new one
+Edit = tuple[Version | None, Version]  # the version before, None for the first one, and the new one
 
 
 def log_edits(edits: Iterable[Edit]) -> None:
     """Log each edit: refused, in force, switched, deleted."""
-    for before, head in edits:
-        if head.is_deleted:
-            emit(Event.WORKFLOW_DELETED, workflow_id=head.workflow_id, workflow_name=_name(before, head))
+    for before, version in edits:
+        if version.is_deleted:
+            emit(Event.WORKFLOW_DELETED, workflow_id=version.workflow_id, workflow_name=_name(before, version))
             continue
-        _log_definition(before, head)
-        if before is not None and not before.is_deleted and before.status is not head.status:
+        _log_definition(before, version)
+        if before is not None and not before.is_deleted and before.status is not version.status:
             emit(
                 Event.WORKFLOW_STATUS_CHANGED,
-                workflow_id=head.workflow_id,
-                workflow_name=_name(before, head),
-                status=head.status,
+                workflow_id=version.workflow_id,
+                workflow_name=_name(before, version),
+                status=version.status,
                 previous=before.status,
             )
 
 
-def _log_definition(before: Head | None, head: Head) -> None:
-    if head.error is not None:
+def _log_definition(before: Version | None, version: Version) -> None:
+    if version.error is not None:
         emit(
             Event.WORKFLOW_INVALID,
-            workflow_id=head.workflow_id,
-            workflow_name=_name(before, head),
-            version=head.version,
-            error=head.error,
+            workflow_id=version.workflow_id,
+            workflow_name=_name(before, version),
+            version=version.number,
+            error=version.error,
         )
         return
     # An edit with the same definition keeps the definition object: then only the switch is logged.
-    is_new = before is None or before.is_deleted or before.error is not None or before.definition is not head.definition
-    if is_new or (before is not None and before.status is head.status):
+    is_new = (
+        before is None or before.is_deleted or before.error is not None or before.definition is not version.definition
+    )
+    if is_new or (before is not None and before.status is version.status):
         emit(
             Event.WORKFLOW_ACCEPTED,
-            workflow_id=head.workflow_id,
-            workflow_name=_name(before, head),
-            version=head.version,
-            status=head.status,
+            workflow_id=version.workflow_id,
+            workflow_name=_name(before, version),
+            version=version.number,
+            status=version.status,
         )
 
 
-def _name(before: Head | None, head: Head) -> str | None:
+def _name(before: Version | None, version: Version) -> str | None:
     """Return the name of the version in force, None where no document of this workflow was ever valid."""
-    workflow = head.workflow or (before.workflow if before is not None else None)
+    workflow = version.workflow or (before.workflow if before is not None else None)
     return workflow.name if workflow is not None else None

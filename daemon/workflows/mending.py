@@ -14,12 +14,12 @@ from config.collection_names import Collections
 from config.error import WorkflowError
 from daemon.event import Event
 from daemon.telemetry import emit
-from rules.head import Transition
 from rules.limit import check_limits
+from rules.version import Switch
 from rules.workflow import Status, definition_of, status_of
 
 _STATUSES: Final = [str(each) for each in Status]
-_TRANSITIONS: Final = [str(each) for each in Transition]
+_SWITCHES: Final = [str(each) for each in Switch]
 _NUMBER: Final = {"bsonType": ["int", "long"]}
 _PROBLEM_SHAPE: Final = {
     "bsonType": "object",
@@ -42,7 +42,7 @@ _SHAPE: Final = {
         "is_deleted": {"bsonType": "bool"},
         "changed_seq": _NUMBER,
         "since": {"bsonType": ["date", "null"]},
-        "transition": {"enum": _TRANSITIONS},
+        "transition": {"enum": _SWITCHES},
     },
 }
 _LATEST: Final = {"latest": True}
@@ -80,7 +80,7 @@ _MENDED: Final = {
     "is_deleted": _kept("is_deleted", ["bool"], False),
     "changed_seq": _kept("changed_seq", ["int", "long"], 0),
     "since": _kept("since", ["date"], None),
-    "transition": {"$cond": [{"$in": ["$transition", _TRANSITIONS]}, "$transition", "$$REMOVE"]},
+    "transition": {"$cond": [{"$in": ["$transition", _SWITCHES]}, "$transition", "$$REMOVE"]},
 }
 
 

@@ -12,7 +12,7 @@ import bson
 from actions.registry import parse_action
 from config.error import WorkflowError
 from config.settings import Settings
-from rules.head import Parse
+from rules.version import Parse
 from rules.workflow import ParseAction, Workflow, parse_workflow
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})

@@ -22,8 +22,8 @@ from daemon.metrics import Metrics
 from daemon.mongo.transaction import Transactions
 from daemon.poll import Pause, Signal
 from daemon.stream.checkpoint import CHECKPOINT_ID
-from rules.head import Transition
 from rules.identity import bson_bytes
+from rules.version import Switch
 from rules.workflow import Status as WorkflowStatus
 
 PAGE: Final = 500
@@ -32,9 +32,9 @@ _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 60.0
 _FIELDS: Final = {"workflow_id": 1, "version": 1, "at_seq": 1, "transition": 1}
 _OVERTAKING: Final = {  # the later switches that make one superfluous
-    Transition.CANCEL: {Transition.CANCEL},
-    Transition.HOLD: {Transition.CANCEL, Transition.HOLD},
-    Transition.RELEASE: {Transition.CANCEL, Transition.HOLD, Transition.RELEASE},
+    Switch.CANCEL: {Switch.CANCEL},
+    Switch.HOLD: {Switch.CANCEL, Switch.HOLD},
+    Switch.RELEASE: {Switch.CANCEL, Switch.HOLD, Switch.RELEASE},
 }
 _HOLD: Final[list[Mapping[str, Any]]] = [
     {"$set": {"held_due_at": "$due_at", "held_status": "$status", "status": Status.HELD}},
@@ -43,7 +43,7 @@ _HOLD: Final[list[Mapping[str, Any]]] = [
 
 
 class Switcher:
-    """Applies transitions, oldest first, while this replica is the reader."""
+    """Applies switches, oldest first, while this replica is the reader."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Switcher:
         lanes: int,
         on_applied: Callable[[Any], None],
     ) -> None:
-        """``lanes``: how many there are in all. ``on_applied`` is told the workflow when a transition was applied."""
+        """``lanes``: how many there are in all. ``on_applied`` is told the workflow when a switch was applied."""
         self.transactions = Transactions(database.client)
         self._versions = database[names.versions]
         self._executions = database[names.executions]
@@ -110,52 +110,51 @@ class Switcher:
         found = self._versions.find({"_id": {"$in": ids}, "latest": True}, {"_id": 1})
         newest = {bson_bytes(version["_id"]) async for version in found} if due else set()
         for version in due:
-            if version["transition"] == Transition.CANCEL or bson_bytes(version["_id"]) in newest:
+            if version["transition"] == Switch.CANCEL or bson_bytes(version["_id"]) in newest:
                 await self._apply(version)
         return max(min((at for at, _ in self._again), default=now + _LOOK_S) - now, 0.01)
 
     async def _bring_in_line(self) -> None:
-        """Hold, release and cancel what no transition has met: every minute, and whenever this replica takes over."""
+        """Hold, release and cancel what no switch has met: every minute, and whenever this replica takes over."""
         if time.monotonic() < self._in_line_until:
             return
-        # First, or what is made right after an activation that the heads do not show yet would be held too.
+        # First, or what is made right after an activation that the versions do not show yet would be held too.
         checkpoint = await self._state.find_one({"_id": CHECKPOINT_ID}, {"seq": 1}) or {}
         fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1}
-        heads = await self._versions.find({"latest": True}, fields).to_list()
-        paused = [head["workflow_id"] for head in heads if head["status"] == WorkflowStatus.PAUSED]
-        going = [
-            head["workflow_id"] for head in heads if head["status"] in (WorkflowStatus.ACTIVE, WorkflowStatus.DRAINING)
-        ]
+        versions = await self._versions.find({"latest": True}, fields).to_list()
+        paused = [version["workflow_id"] for version in versions if version["status"] == WorkflowStatus.PAUSED]
+        running = (WorkflowStatus.ACTIVE, WorkflowStatus.DRAINING)
+        going = [version["workflow_id"] for version in versions if version["status"] in running]
         until = {"seq": {"$lte": checkpoint.get("seq", 0)}}
         astray = {"workflow_id": {"$in": paused}, "due_at": {"$type": "date"}, **until}
         for status in (Status.WAITING, Status.PENDING):  # each has an index of its own
             await self._executions.update_many({**astray, "status": status}, _HOLD)
         await self._release({"workflow_id": {"$in": going}, "status": Status.HELD})
-        stopped = [head for head in heads if head["stopped_seq"] >= 0]
+        stopped = [version for version in versions if version["stopped_seq"] >= 0]
         for start in range(0, len(stopped), PAGE):
             await self._cancel_stopped(stopped[start : start + PAGE])
         self._in_line_until = time.monotonic() + _LOOK_S
 
-    async def _cancel_stopped(self, heads: Sequence[Mapping[str, Any]]) -> None:
+    async def _cancel_stopped(self, versions: Sequence[Mapping[str, Any]]) -> None:
         """Cancel what waits of workflows that were stopped at or after its number; one query where nothing does."""
-        by_id = {bson_bytes(head["workflow_id"]): head for head in heads}
+        by_id = {bson_bytes(version["workflow_id"]): version for version in versions}
         waiting: dict[str, Any] = {"status": {"$in": [Status.WAITING, Status.HELD]}}
-        ours = {**waiting, "workflow_id": {"$in": [head["workflow_id"] for head in heads]}}
+        ours = {**waiting, "workflow_id": {"$in": [version["workflow_id"] for version in versions]}}
         group = {"_id": "$workflow_id", "first_seq": {"$min": "$seq"}}
         for found in await (await self._executions.aggregate([{"$match": ours}, {"$group": group}])).to_list():
-            head = by_id.get(bson_bytes(found["_id"]))  # None for a list that somebody wrote
-            if head is None:
+            version = by_id.get(bson_bytes(found["_id"]))  # None for a list that somebody wrote
+            if version is None:
                 continue
-            until = {"workflow_id": head["workflow_id"], "seq": {"$lte": head["stopped_seq"]}}
-            await self._cancel_all({**waiting, **until}, head)
+            until = {"workflow_id": version["workflow_id"], "seq": {"$lte": version["stopped_seq"]}}
+            await self._cancel_all({**waiting, **until}, version)
 
     async def _apply(self, version: Mapping[str, Any]) -> None:
-        match Transition(version["transition"]):
-            case Transition.HOLD:
+        match Switch(version["transition"]):
+            case Switch.HOLD:
                 await self._hold(version)
-            case Transition.RELEASE:
+            case Switch.RELEASE:
                 await self._release(self._of(version, {"status": Status.HELD}))
-            case Transition.CANCEL:
+            case Switch.CANCEL:
                 await self._cancel(version)
 
     async def _hold(self, version: Mapping[str, Any]) -> None:
@@ -238,11 +237,11 @@ def without_overtaken(
     """
     kept: list[Mapping[str, Any]] = []
     overtaken: list[Mapping[str, Any]] = []
-    later: dict[bytes, set[Transition]] = {}
+    later: dict[bytes, set[Switch]] = {}
     for version in reversed(pending):
         after = later.setdefault(bson_bytes(version["workflow_id"]), set())
-        transition = Transition(version["transition"])
-        is_overtaken = bool(after & _OVERTAKING[transition])
+        switch = Switch(version["transition"])
+        is_overtaken = bool(after & _OVERTAKING[switch])
         (overtaken if is_overtaken else kept).append(version)
-        after.add(transition)
+        after.add(switch)
     return kept[::-1], overtaken

@@ -10,8 +10,8 @@ from daemon.event import Event
 from daemon.mongo.failure import MISSING_PRIVILEGE_CODE
 from daemon.stream import checkpoint
 from daemon.stream.entrant import execution_document
-from rules import head as head_rules
 from rules import judgement
+from rules import version as version_rules
 from tests.support.bench import TASK, Bench, created, deleted, running_bench, updated
 from tests.support.events import Events
 from tests.support.poll import eventually
@@ -109,7 +109,7 @@ async def test_a_defect_while_planning_an_edit_is_recorded_and_passed(
     def edited(head: Any, workflow_id: Any, *others: Any) -> Any:
         if workflow_id == bad:
             raise ZeroDivisionError
-        return head_rules.edited(head, workflow_id, *others)
+        return version_rules.edited(head, workflow_id, *others)
 
     monkeypatch.setattr("daemon.stream.workflow_index.edited", edited)
     await bench.leads.insert_one({"_id": 1})

@@ -7,7 +7,7 @@ import pytest
 from loguru import logger
 
 from daemon.workflows.edit_log import log_edits
-from rules.head import Head, edited
+from rules.version import Version, edited
 from tests.support.bench import created, workflow_document
 from tests.support.change import parsed
 
@@ -27,12 +27,12 @@ def lines() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 
 def log(*documents: dict[str, Any] | None) -> None:
     """Log the last of these edits only."""
-    before: Head | None = None
+    before: Version | None = None
     for document in documents[:-1]:
         before = edited(before, "w", document, parsed) or before
-    head = edited(before, "w", documents[-1], parsed)
-    assert head is not None
-    log_edits([(before, head)])
+    version = edited(before, "w", documents[-1], parsed)
+    assert version is not None
+    log_edits([(before, version)])
 
 
 def test_a_new_version_is_told(lines: list[Any]) -> None:

@@ -14,7 +14,7 @@ from daemon.stream.manual import Answer, Manual
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.plan import Candidate, Plan, Planner
 from daemon.stream.workflow_index import WorkflowIndex
-from rules.head import Head
+from rules.version import Version
 from tests.support.bench import created, deleted, workflow_document
 from tests.support.change import parsed
 
@@ -77,15 +77,15 @@ async def test_a_switch_takes_effect_at_its_place_among_the_changes() -> None:
         stream.lead(4),
     )
     assert entrants(plan) == [("w", 2), ("w", 4)]
-    assert [item.version for item in plan.items if isinstance(item, Head)] == [1, 2, 3]
+    assert [item.number for item in plan.items if isinstance(item, Version)] == [1, 2, 3]
     assert plan.consumed == 7
 
 
 async def test_a_version_knows_when_it_was_written() -> None:
     stream = Stream()
-    (head,) = (await stream.plan(stream.workflow())).items
-    assert isinstance(head, Head)
-    assert head.since == AT
+    (version,) = (await stream.plan(stream.workflow())).items
+    assert isinstance(version, Version)
+    assert version.since == AT
 
 
 async def test_a_replace_without_anything_new_is_to_be_answered_again() -> None:

@@ -9,8 +9,8 @@ import pytest
 from pymongo import InsertOne, UpdateOne
 
 from daemon.mongo.codec import CODEC
-from daemon.stream.version import head_from, version_writes
-from rules.head import Head, edited
+from daemon.stream.version import version_from, version_writes
+from rules.version import Version, edited
 from tests.support.bench import created, workflow_document
 from tests.support.change import parsed
 
@@ -18,9 +18,9 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 GOOD = workflow_document(created(), _id="w")
 
 
-def stored(head: Head) -> dict[str, Any]:
+def stored(version: Version) -> dict[str, Any]:
     """Return the document that a version makes, as it comes back from the database."""
-    insert = version_writes([head], 3, NOW)[-1]
+    insert = version_writes([version], 3, NOW)[-1]
     assert isinstance(insert, InsertOne)
     return bson.decode(bson.encode(insert._doc), CODEC)
 
@@ -30,22 +30,22 @@ def stored(head: Head) -> dict[str, Any]:
 )
 async def test_a_head_survives_being_stored(changes: dict[str, Any]) -> None:
     first = edited(None, "w", GOOD, parsed)
-    head = edited(first, "w", {**GOOD, "name": "New", **changes}, parsed)
-    assert head is not None
-    head = replace(head.at(12), since=NOW)
-    again = await head_from(stored(head), parsed)
-    assert (again.version, again.status, again.seen, again.since) == (2, head.status, head.seen, NOW)
-    assert (again.at_seq, again.stopped_seq, again.transition) == (12, head.stopped_seq, head.transition)
-    assert (again.error is None, again.workflow is None) == (head.error is None, head.workflow is None)
+    version = edited(first, "w", {**GOOD, "name": "New", **changes}, parsed)
+    assert version is not None
+    version = replace(version.at(12), since=NOW)
+    again = await version_from(stored(version), parsed)
+    assert (again.number, again.status, again.seen, again.since) == (2, version.status, version.seen, NOW)
+    assert (again.at_seq, again.stopped_seq, again.switch) == (12, version.stopped_seq, version.switch)
+    assert (again.error is None, again.workflow is None) == (version.error is None, version.workflow is None)
     assert edited(again, "w", {**GOOD, "name": "New", **changes}, parsed) is None
 
 
 async def test_a_definition_that_this_version_cannot_read_is_invalid() -> None:
-    head = edited(None, "w", GOOD, parsed)
-    assert head is not None
-    document = stored(head)
+    version = edited(None, "w", GOOD, parsed)
+    assert version is not None
+    document = stored(version)
     document["definition"]["actions"] = [{"type": "from_the_future"}]
-    again = await head_from(document, parsed)
+    again = await version_from(document, parsed)
     assert again.workflow is None
     assert again.error is not None
     assert again.error.path == "actions[0].type"

@@ -49,6 +49,6 @@ def test_an_edit_changes_at_once_who_looks_at_a_creation() -> None:
     index.edit("w", DOCUMENT)
     assert [workflow.version for workflow, _ in index.candidates(change)] == [1]
     index.edit("w", {**DOCUMENT, "description": "new"})
-    assert [(workflow.version, head.version) for workflow, head in index.candidates(change)] == [(2, 2)]
+    assert [(workflow.version, version.number) for workflow, version in index.candidates(change)] == [(2, 2)]
     index.edit("w", None)
     assert index.candidates(change) == []

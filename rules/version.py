@@ -20,7 +20,7 @@ from rules.workflow import OWN_KEYS, Status, Workflow, definition_of, status_of
 Parse = Callable[[Any, int, Mapping[str, Any]], Workflow]  # (workflow id, version, document); raises WorkflowError
 
 
-class Transition(StrEnum):
+class Switch(StrEnum):
     """What a change of status does to the executions that wait at its position."""
 
     HOLD = "hold"  # paused: waiting steps leave the queue
@@ -29,7 +29,7 @@ class Transition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class Version:
     """The newest version of a workflow.
 
     ``workflow`` is the last good one, None if there never was one; ``error`` is the error of the last document
@@ -40,7 +40,7 @@ class Head:
     """
 
     workflow_id: Any
-    version: int
+    number: int
     status: Status
     workflow: Workflow | None
     definition: Mapping[str, Any] | None
@@ -48,7 +48,7 @@ class Head:
     error: WorkflowError | None = None
     at_seq: int = 0
     stopped_seq: int = -1
-    transition: Transition | None = None
+    switch: Switch | None = None
     is_deleted: bool = False
     since: datetime | None = None
 
@@ -57,42 +57,44 @@ class Head:
         """Whether the last document seen was refused."""
         return self.error is not None
 
-    def at(self, seq: int) -> "Head":
+    def at(self, seq: int) -> "Version":
         """Return this version placed after the execution numbered ``seq``, the last one made before it."""
-        is_cancelling = self.transition is Transition.CANCEL
+        is_cancelling = self.switch is Switch.CANCEL
         return replace(self, at_seq=seq, stopped_seq=seq if is_cancelling else self.stopped_seq)
 
 
-def edited(head: Head | None, workflow_id: Any, document: Mapping[str, Any] | None, parse: Parse) -> Head | None:
-    """Return the version that ``document`` (None: deleted) makes of ``head``, or None if nothing changed.
+def edited(
+    version: Version | None, workflow_id: Any, document: Mapping[str, Any] | None, parse: Parse
+) -> Version | None:
+    """Return the version that ``document`` (None: deleted) makes of ``version``, or None if nothing changed.
 
     The number of a version is one more than the last; a status that changes makes a version too, because its
     position in the stream matters.
     """
     if document is None:
-        return _deleted(head)
+        return _deleted(version)
     others = set(other_keys(document))
     seen = digest_of({key: value for key, value in document.items() if key not in others})
-    if head is not None and head.seen == seen and not head.is_deleted:
+    if version is not None and version.seen == seen and not version.is_deleted:
         return None
-    version = 1 if head is None else head.version + 1
-    before = Status.ACTIVE if head is None or head.is_deleted else head.status
+    number = 1 if version is None else version.number + 1
+    before = Status.ACTIVE if version is None or version.is_deleted else version.status
     try:
         status = status_of(document)
-        workflow, definition, error = _definition(head, workflow_id, version, document, parse)
+        workflow, definition, error = _definition(version, workflow_id, number, document, parse)
     except WorkflowError as wrong:
         status = before
-        workflow, definition, error = _last_good(head, version, wrong)
-    return Head(
+        workflow, definition, error = _last_good(version, number, wrong)
+    return Version(
         workflow_id,
-        version,
+        number,
         status,
         workflow,
         definition,
         seen,
         error,
-        stopped_seq=-1 if head is None else head.stopped_seq,
-        transition=_transition(before, status),
+        stopped_seq=-1 if version is None else version.stopped_seq,
+        switch=_switch(before, status),
     )
 
 
@@ -111,47 +113,47 @@ def defines_the_same(before: Mapping[str, Any] | None, document: Mapping[str, An
 
 
 def _definition(
-    head: Head | None, workflow_id: Any, version: int, document: Mapping[str, Any], parse: Parse
+    version: Version | None, workflow_id: Any, number: int, document: Mapping[str, Any], parse: Parse
 ) -> tuple[Workflow | None, Mapping[str, Any] | None, WorkflowError | None]:
     """Return the last good workflow and its definition, and the error of ``document`` if it is not the one."""
-    good = None if head is None or head.is_deleted else head.workflow
+    good = None if version is None or version.is_deleted else version.workflow
     definition = definition_of(document)
-    if good and head and defines_the_same(head.definition, document):
-        return replace(good, version=version), head.definition, None
+    if good and version and defines_the_same(version.definition, document):
+        return replace(good, version=number), version.definition, None
     try:
-        return parse(workflow_id, version, document), definition, None
+        return parse(workflow_id, number, document), definition, None
     except WorkflowError as error:
-        return _last_good(head, version, error)
+        return _last_good(version, number, error)
 
 
 def _last_good(
-    head: Head | None, version: int, error: WorkflowError
+    version: Version | None, number: int, error: WorkflowError
 ) -> tuple[Workflow | None, Mapping[str, Any] | None, WorkflowError]:
-    """Return what stays in force under ``version`` where a document is refused because of ``error``."""
-    if head is None or head.is_deleted or head.workflow is None:
+    """Return what stays in force under a new number where a document is refused because of ``error``."""
+    if version is None or version.is_deleted or version.workflow is None:
         return None, None, error
-    return replace(head.workflow, version=version), head.definition, error
+    return replace(version.workflow, version=number), version.definition, error
 
 
-def _deleted(head: Head | None) -> Head | None:
-    if head is None or head.is_deleted:
+def _deleted(version: Version | None) -> Version | None:
+    if version is None or version.is_deleted:
         return None
     return replace(
-        head,
-        version=head.version + 1,
+        version,
+        number=version.number + 1,
         status=Status.STOPPED,
         seen="",
         error=None,
-        transition=Transition.CANCEL,
+        switch=Switch.CANCEL,
         is_deleted=True,
     )
 
 
-def _transition(before: Status, after: Status) -> Transition | None:
+def _switch(before: Status, after: Status) -> Switch | None:
     if after is before:
         return None
     if after is Status.PAUSED:
-        return Transition.HOLD
+        return Switch.HOLD
     if after is Status.STOPPED:
-        return Transition.CANCEL
-    return Transition.RELEASE if before is Status.PAUSED else None
+        return Switch.CANCEL
+    return Switch.RELEASE if before is Status.PAUSED else None
