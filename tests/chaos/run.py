@@ -33,6 +33,7 @@ from tests.support.smtp import MailServer, mail_server
 
 LEASE_S: Final = 2.0
 PACE_S: Final = 0.04  # between leads
+LEADS: Final = 40  # for each fault
 QUIET_S: Final = (0.2, 1.5)  # between faults
 REST_S: Final = 120.0  # until everything has ended, at the most
 
@@ -86,22 +87,21 @@ async def chaos(seconds: float, seed: int, directory: Path, least: int = 0) -> R
 async def _break(faults: Faults, random: Random, load: Load, seconds: float, least: int, report: Report) -> None:
     """Write leads, and let one fault after the other happen."""
     until = time.monotonic() + seconds
-    is_over = False
-
-    async def write() -> None:
-        while not is_over:
-            await load.write(1)
-            await asyncio.sleep(PACE_S)
-
-    writing = asyncio.create_task(write())
     names = sorted(faults.by_name)
     while time.monotonic() < until or report.faults.total() < least:
         name = random.choice(names)
         report.faults[name] += 1
-        await faults.by_name[name]()
-        await asyncio.sleep(random.uniform(*QUIET_S))
-    is_over = True
-    await writing
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_write(load))
+            await faults.by_name[name]()
+            await asyncio.sleep(random.uniform(*QUIET_S))
+
+
+async def _write(load: Load) -> None:
+    """Write the leads of one fault: however long it takes, no more than what can be done in time afterwards."""
+    for _ in range(LEADS):
+        await load.write(1)
+        await asyncio.sleep(PACE_S)
 
 
 async def _judge(load: Load, mails: MailServer, replicas: Sequence[Replica], prober: Prober, report: Report) -> None:
