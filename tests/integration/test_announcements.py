@@ -104,10 +104,9 @@ async def test_a_collection_that_is_not_capped_becomes_so(database: Database) ->
 async def test_a_collection_that_is_dropped_is_made_again(database: Database) -> None:
     async with listening(database, "a") as a, listening(database, "b") as b:
         await database[NAME].drop()
-        b.told.send()
+        before = a.heard
 
         async def reaches() -> bool:
-            before = a.heard
             b.told.send()
             await a.signal.until(lambda: a.heard > before, within_s=0.5)
             return True

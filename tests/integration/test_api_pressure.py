@@ -13,6 +13,7 @@ from daemon.api import body_limit, connection
 from daemon.mongo import client as mongo_client_module
 from tests.support.daemon import running_daemon
 from tests.support.mongod import free_port
+from tests.support.poll import PATIENCE_S
 
 Database = AsyncDatabase[dict[str, Any]]
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -24,7 +25,7 @@ async def port(mongo_uri: str, database: Database, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(connection, "MOST", 40)
     monkeypatch.setattr(connection, "ARRIVAL_S", 1.0)
     monkeypatch.setattr(body_limit, "LONGEST_S", 0.8)
-    monkeypatch.setitem(mongo_client_module._FOR_READERS, "timeoutMS", 500)
+    monkeypatch.setitem(mongo_client_module._FOR_READERS, "timeoutMS", 2_000)
     chosen = free_port()
     async with running_daemon(mongo_uri, database.name, api_port=chosen):
         yield chosen
@@ -41,7 +42,7 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
 
 async def said(port: int, *parts: bytes, pause_s: float = 0.0) -> bytes:
     """Return all that is answered to some bytes, sent one part after another, until the connection is closed."""
-    async with asyncio.timeout(10), connected(port) as (reader, writer):
+    async with asyncio.timeout(PATIENCE_S), connected(port) as (reader, writer):
 
         async def drip() -> None:
             for part in parts:
@@ -90,7 +91,7 @@ async def test_nobody_can_hold_what_others_need(
     assert b"200 OK" in await said(port, expecting, b"{}", pause_s=0.2)
 
     blocked: dict[str, Any] = {"failCommands": ["aggregate"], "appName": "reflexd-api"}
-    blocked |= {"blockConnection": True, "blockTimeMS": 5_000}
+    blocked |= {"blockConnection": True, "blockTimeMS": 10_000}
     await mongo_client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": blocked})
     try:
         slow = await said(port, HEALTH.replace(b"/healthz", b"/executions"))

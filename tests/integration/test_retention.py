@@ -26,7 +26,7 @@ async def left(bench: Bench, workflow_id: Any, expected: list[int]) -> None:
         assert found == expected, found
         return True
 
-    await eventually(look, within_s=20)
+    await eventually(look)
 
 
 async def edit(bench: Bench, workflow_id: Any, version: int, **fields: Any) -> None:

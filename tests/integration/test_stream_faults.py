@@ -140,7 +140,7 @@ async def test_the_reader_begins_anew_when_the_database_was_dropped(bench: Bench
     async def runs_again() -> object:
         workflow = await bench.add(created("deal"))
         await bench.deals.insert_one({})
-        return await eventually(lambda: bench.executions.find_one({"workflow_id": workflow}), within_s=2)
+        return await eventually(lambda: bench.executions.find_one({"workflow_id": workflow}), within_s=10)
 
     assert await eventually(runs_again)
 
