@@ -24,8 +24,8 @@ from daemon.executions.judge import Judge
 from daemon.executions.lane_owner import LaneOwner
 from daemon.executions.lanes import Lanes
 from daemon.executions.loader import Loader
-from daemon.executions.outside import OutsideRunner
 from daemon.executions.recorder import Recorder
+from daemon.executions.runner import Runner
 from daemon.executions.slot_queue import SlotQueue
 from daemon.executions.slots import Slots
 from daemon.executions.takeover import TakeOver
@@ -49,7 +49,7 @@ class _Run:
     definitions: Definitions
     commit: GroupCommit
     recorder: Recorder
-    outside: OutsideRunner
+    runner: Runner
     slot_queue: SlotQueue
     judge: Judge
     executor: Executor
@@ -71,7 +71,7 @@ class ExecutionsRoom:
     @property
     def active(self) -> int:
         """How many actions are at work outside MongoDB."""
-        return self.run.outside.active
+        return self.run.runner.active
 
     @property
     def waiting(self) -> int:
@@ -127,33 +127,13 @@ def _run(base: Foundation, holds: Holds) -> _Run:
     commit = GroupCommit(database, names, entities, clock, may_start=holds.may_start)
     recorder = Recorder(commit, lanes, clock, base.metrics, on_settled=due.send, time_scale=settings.time_scale)
     slots = Slots(settings.concurrency, limits_of(settings.limits))
-    queue = SlotQueue(slots)
-    judge = Judge(lanes, definitions, states, recorder, clock, may_start=holds.may_start)
-    outside = OutsideRunner(
-        commit,
-        recorder,
-        lanes,
-        clock,
-        base.services,
-        slots,
-        may_start=holds.may_start,
-        on_free=due.send,
-    )
-    executor = Executor(
-        lanes,
-        judge,
-        EntityReader(database, entities, names.executions),
-        recorder,
-        outside,
-        slots,
-        queue,
-        clock,
-        base.services,
-        holds=holds,
-        signal=due,
-        grace=timedelta(seconds=settings.grace_s),
-    )
-    return _Run(lanes, states, definitions, commit, recorder, outside, queue, judge, executor)
+    queue = SlotQueue(slots, due.send)
+    judge = Judge(lanes, definitions, states, recorder, clock, base.services, holds)
+    grace = timedelta(seconds=settings.grace_s)
+    runner = Runner(commit, recorder, lanes, clock, base.services, holds, queue, grace=grace)
+    reader = EntityReader(database, entities, names.executions)
+    executor = Executor(lanes, judge, reader, recorder, runner, queue, clock, due)
+    return _Run(lanes, states, definitions, commit, recorder, runner, queue, judge, executor)
 
 
 async def _store_results(commit: GroupCommit, lease_s: float) -> None:

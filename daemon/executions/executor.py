@@ -2,7 +2,7 @@
 
 Steps are taken many at a time so that what they read is shared: one query per entity type, not per step. Actions
 inside MongoDB return their writes, and the group commit makes them exactly once. Those that reach outside wait in
-SlotQueue, are judged when they have their slots, and go on in OutsideRunner. Nothing starts once the lane's lease can
+SlotQueue, are judged when they have their slots, and go on in Runner. Nothing starts once the lane's lease can
 no longer be trusted (promise 9). What was due when the owner of its lane died is given an intent too, wherever it
 reaches: perhaps it ended the owner, and deaths are counted.
 """
@@ -10,32 +10,26 @@ reaches: perhaps it ended the owner, and deaths are counted.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
-from actions.services import Services
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
-from daemon.executions.attempt import Attempt, context_of, perform
-from daemon.executions.demand import demand_of
 from daemon.executions.entity import Entities, EntityReader
 from daemon.executions.job import Job
 from daemon.executions.judge import Judge, refusal
 from daemon.executions.lanes import Lanes
-from daemon.executions.outside import OutsideRunner
 from daemon.executions.recorder import Recorder
+from daemon.executions.runner import Runner
 from daemon.executions.slot_queue import SlotQueue
-from daemon.executions.slots import Key, Slots, Taken
-from daemon.lease.holds import Holds
+from daemon.executions.slots import Key, Taken
 from daemon.mongo.failure import may_pass
 from daemon.poll import Signal
 from daemon.service import Background
 from daemon.slice import TimeSlice
 from daemon.telemetry import emit
-from rules.program import Act
 from rules.workflow import Workflow
 
 TAKE: Final = 200  # steps taken at once
@@ -55,32 +49,20 @@ class Executor:
         judge: Judge,
         entities: EntityReader,
         recorder: Recorder,
-        outside: OutsideRunner,
-        slots: Slots,
+        runner: Runner,
         queue: SlotQueue,
         clock: ServerClock,
-        services: Services,
-        *,
-        holds: Holds,
         signal: Signal,
-        grace: timedelta,
     ) -> None:
-        """``signal`` is sent when something may start.
-
-        ``grace`` is how long steps in flight may go on when the executor stops.
-        """
+        """``signal`` is sent when something may start."""
         self._lanes = lanes
         self._judge = judge
         self._entities = entities
         self._recorder = recorder
-        self._outside = outside
-        self._slots = slots
+        self._runner = runner
         self._queue = queue
         self._clock = clock
-        self._services = services
-        self._holds = holds
         self._signal = signal
-        self._grace = grace
         self._heavy: asyncio.Queue[Job] = asyncio.Queue()  # taken, and bounded as what the lanes hold
         self._task = Background("executor", self._run)
         self._heavy_task = Background("executor of large entities", self._run_heavy)
@@ -92,7 +74,7 @@ class Executor:
 
     async def start(self) -> None:
         """Start taking due steps."""
-        await self._outside.start()
+        await self._runner.start()
         await self._task.start()
         await self._heavy_task.start()
 
@@ -101,7 +83,7 @@ class Executor:
         await self._task.stop()
         await self._heavy_task.stop()
         self.drop()
-        await self._outside.stop(self._grace)
+        await self._runner.stop()
 
     def drop(self, lane: int | None = None) -> None:
         """Leave the steps of a lane, or of all, that wait for a slot to the lane's next owner."""
@@ -141,8 +123,8 @@ class Executor:
             return
         turns: list[_Turn] = []
         for job, workflow in defined:
-            if self._judge.needs_intent(job, workflow):
-                self._enqueue(job, self._demand(job, workflow))
+            if demand := self._judge.demand(job, workflow):
+                self._enqueue(job, demand)
             else:
                 turns.append((job, workflow, None))
         for job, taken in self._queue.next(time.monotonic()):
@@ -162,14 +144,12 @@ class Executor:
         workflow = job.workflow
         if workflow is None or not self._judge.admit(job):
             return
-        if not self._judge.needs_intent(job, workflow):
-            await self._start_with([(job, workflow, None)], self._whole)
-            return
-        taken = self._slots.take(self._demand(job, workflow), time.monotonic())
-        if isinstance(taken, Taken):
-            await self._start_with([(job, workflow, taken)], self._whole)
+        demand = self._judge.demand(job, workflow)
+        taken = self._queue.take(demand, time.monotonic()) if demand else None
+        if demand and taken is None:
+            self._enqueue(job, demand)
         else:
-            self._enqueue(job, self._demand(job, workflow))
+            await self._start_with([(job, workflow, taken)], self._whole)
 
     def _enqueue(self, job: Job, demand: tuple[Key, ...]) -> None:
         """Let a job wait for its slots; in MongoDB, where too many of its workflow wait here."""
@@ -177,15 +157,10 @@ class Executor:
             self._lanes.make_polling()  # what comes after it must not overtake it
             self._lanes.release(job)
 
-    def _demand(self, job: Job, workflow: Workflow) -> tuple[Key, ...]:
-        node = workflow.program.nodes[job.node]
-        return demand_of(job, node.step, self._services) if isinstance(node, Act) else ()
-
     def _free(self, taken: Taken | None) -> None:
         """Give back the slots of a step that has not begun."""
         if taken is not None:
-            self._slots.release(taken, has_begun=False)
-            self._signal.send()
+            self._queue.release(taken, has_begun=False)
 
     async def _put_off(self, turns: Sequence[tuple[Job, Taken | None]], error: PyMongoError) -> None:
         """Leave jobs in MongoDB for a while that could not be read whole; raise an error that will not pass."""
@@ -236,28 +211,24 @@ class Executor:
     ) -> None:
         """Run the step that a job has come to, past the branches before it."""
         now = self._clock.now()
-        image = None if queued.has_heavy_image else queued.last_entity
-        known = entity if entity is not None else image
+        known = entity if entity is not None else queued.image
         job = await self._judge.passed(queued, workflow, known, now)
-        if job is not queued:  # nobody knew what it would need
+        if job is not queued:  # its step stands behind a branch: nobody knew what it would need
             self._free(taken)
             taken = None
-        node = workflow.program.nodes[job.node] if job is not None else None
-        if job is None or not isinstance(node, Act):
+        attempt = self._judge.attempt(queued, job, workflow, now) if job is not None else None
+        if job is None or attempt is None:
             return
-        attempt = Attempt(queued, job, workflow, node.step, self._holds.epoch_of(job.lane), now)
-        outcome = refusal(node.step, known, now)
-        if outcome is None and known is not None:
-            if job is not queued and self._judge.needs_intent(job, workflow):
-                slots = self._slots.take(self._demand(job, workflow), time.monotonic())
-                if not isinstance(slots, Taken):
-                    self._enqueue(queued, self._demand(job, workflow))
-                    return
-                taken = slots
-            if taken is not None:
-                await self._outside.run(attempt, known, taken)
-                return
-            outcome = await perform(attempt, context_of(attempt, known, now, self._services))
+        outcome = refusal(attempt.step, known, now)
         if outcome is not None:
             self._free(taken)
             self._recorder.record(attempt, outcome)
+            return
+        assert known is not None  # or it would have been refused
+        demand = self._judge.demand(job, workflow) if job is not queued else ()
+        if demand:
+            taken = self._queue.take(demand, time.monotonic())
+        if demand and taken is None:
+            self._enqueue(queued, demand)
+        else:
+            await self._runner.run(attempt, known, taken)

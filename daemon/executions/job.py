@@ -113,6 +113,11 @@ class Job:
         return self.execution_id, self.node, self.attempt
 
     @property
+    def image(self) -> Mapping[str, Any] | None:
+        """The deleted entity as it last was; None for any other, and where it has to be read apart."""
+        return None if self.has_heavy_image else self.last_entity
+
+    @property
     def has_heavy_image(self) -> bool:
         """Whether the image of the deleted entity has to be read apart."""
         return self.last_entity == LEFT_IN_MONGODB

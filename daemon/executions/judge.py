@@ -4,23 +4,28 @@ The switch comes first, then the lease of its lane, the version that its executi
 conditions. What may not start is ended, or left to the next look or owner.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from actions.action import Reach
 from actions.outcome import Fail, Outcome, Skip
+from actions.services import Services
 from config.error import WorkflowError
 from daemon.clock import ServerClock
+from daemon.executions.attempt import Attempt
 from daemon.executions.definition import Definitions, pinned
+from daemon.executions.demand import demand_of
 from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
 from daemon.executions.machine import advance
 from daemon.executions.occurrence import Corrupt, Reached, Stopped
 from daemon.executions.recorder import ENTITY_GONE, Recorder
+from daemon.executions.slots import Key
 from daemon.executions.unit import passing_job, unit_of
 from daemon.executions.way import way_of
 from daemon.executions.workflow_state import WorkflowStates
+from daemon.lease.holds import Holds
 from daemon.mongo.refusal import problem_of
 from daemon.slice import TimeSlice
 from rules.budget import TooCostly
@@ -39,16 +44,16 @@ class Judge:
         states: WorkflowStates,
         recorder: Recorder,
         clock: ServerClock,
-        *,
-        may_start: Callable[[int], bool],
+        services: Services,
+        holds: Holds,
     ) -> None:
-        """``may_start`` tells whether the lease of a lane can be trusted."""
         self._lanes = lanes
         self._definitions = definitions
         self._states = states
         self._recorder = recorder
         self._clock = clock
-        self._may_start = may_start
+        self._services = services
+        self._holds = holds
         self._distrusted: dict[int, datetime] = {}  # lane: when its owner was found dead
 
     def distrust(self, lane: int) -> None:
@@ -64,7 +69,7 @@ class Judge:
         if state.cancels(job.seq):
             self._end(job, Stopped())
             return False
-        if not self._may_start(job.lane):
+        if not self._holds.may_start(job.lane):
             self._lanes.give_back(job)
             return False
         if state.status is Status.PAUSED:
@@ -88,12 +93,24 @@ class Judge:
                 ready.append((job, workflow))
         return ready
 
-    def needs_intent(self, job: Job, workflow: Workflow) -> bool:
-        """Return whether an intent is stored before the step acts: it reaches outside, or may have ended its owner."""
+    def demand(self, job: Job, workflow: Workflow) -> tuple[Key, ...]:
+        """Return what a job needs slots of; nothing if its step needs none, and no intent.
+
+        A step needs both where it reaches outside, or perhaps ended its last owner.
+        """
         died_at = self._distrusted.get(job.lane)
         is_suspect = job.crashes > 0 or (died_at is not None and job.due_at <= died_at)
         node = workflow.program.nodes[job.node]
-        return isinstance(node, Act) and (is_suspect or node.step.action.reach is Reach.OUTSIDE)
+        if isinstance(node, Act) and (is_suspect or node.step.action.reach is Reach.OUTSIDE):
+            return demand_of(job, node.step, self._services)
+        return ()
+
+    def attempt(self, queued: Job, job: Job, workflow: Workflow, now: datetime) -> Attempt | None:
+        """Return the attempt that begins now at the step where ``job`` stands; None where it stands at none."""
+        node = workflow.program.nodes[job.node]
+        if not isinstance(node, Act):
+            return None
+        return Attempt(queued, job, workflow, node.step, self._holds.epoch_of(job.lane), now)
 
     async def passed(
         self, queued: Job, workflow: Workflow, entity: Mapping[str, Any] | None, now: datetime

@@ -7,6 +7,7 @@ caller passes the time, in seconds of a monotonic clock.
 
 import math
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from daemon.executions.job import Job
@@ -19,8 +20,10 @@ _Keys = tuple[Key, ...]  # the slots that all jobs of a line need; the first key
 class SlotQueue:
     """Keeps jobs that were taken from the lanes until there is a slot for them."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, on_free: Callable[[], None] = lambda: None) -> None:
+        """``on_free`` is called when slots were given back."""
         self._slots = slots
+        self._on_free = on_free
         self._lines: OrderedDict[_Keys, deque[Job]] = OrderedDict()  # the first line has the next turn
         self._counts: Counter[Key] = Counter()  # of the jobs of a workflow
         self._saturated: dict[Key, Any] = {}
@@ -87,6 +90,16 @@ class SlotQueue:
                 self._lines[keys] = line
         self._lines = OrderedDict([*passed_over.items(), *self._lines.items()])
         return turns
+
+    def take(self, keys: _Keys, now: float) -> Taken | None:
+        """Return slots for a job that has waited for something else; None where it has to wait for them, too."""
+        taken = self._slots.take(keys, now)
+        return taken if isinstance(taken, Taken) else None
+
+    def release(self, taken: Taken, *, has_begun: bool = True) -> None:
+        """Take slots back; those of a step that has not begun count for nothing."""
+        self._slots.release(taken, has_begun=has_begun)
+        self._on_free()
 
     def drop(self, lane: int | None = None) -> list[Job]:
         """Forget the jobs of a lane, or all of them, and return them."""

@@ -1,10 +1,11 @@
-"""Run steps that reach outside MongoDB: intent first, then the action under a deadline. aiojobs runs them.
+"""Run the actions of steps, each under its deadline, and record how they end.
 
-Each comes with its slots, which are given back when it has ended.
+An action inside MongoDB does no I/O: it runs at once. One that reaches outside comes with its slots: aiojobs runs it
+in the background, its intent is stored first, and its slots are given back when it has ended.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -24,13 +25,15 @@ from daemon.executions.lanes import Lanes
 from daemon.executions.machine import advance
 from daemon.executions.occurrence import Began, HandedBack
 from daemon.executions.recorder import Recorder
-from daemon.executions.slots import Slots, Taken
+from daemon.executions.slot_queue import SlotQueue
+from daemon.executions.slots import Taken
 from daemon.executions.unit import Unit, unit_of
+from daemon.lease.holds import Holds
 from daemon.telemetry import emit
 
 
-class OutsideRunner:
-    """Runs attempts that reach outside."""
+class Runner:
+    """Runs attempts."""
 
     def __init__(
         self,
@@ -39,29 +42,26 @@ class OutsideRunner:
         lanes: Lanes,
         clock: ServerClock,
         services: Services,
-        slots: Slots,
+        holds: Holds,
+        slots: SlotQueue,
         *,
-        may_start: Callable[[int], bool],
-        on_free: Callable[[], None],
+        grace: timedelta,
     ) -> None:
-        """``may_start`` tells whether an effect may start now for a lane: whether its lease is trusted.
-
-        ``on_free`` is called when slots have become free.
-        """
+        """``grace`` is how long actions outside may go on when the runner stops."""
         self._commit = commit
         self._recorder = recorder
         self._lanes = lanes
         self._clock = clock
         self._services = services
         self._slots = slots
-        self._may_start = may_start
-        self._on_free = on_free
+        self._holds = holds
+        self._grace = grace
         self._scheduler: aiojobs.Scheduler | None = None
         self._is_stopping = False
 
     @property
     def active(self) -> int:
-        """How many attempts run now."""
+        """How many attempts run outside now."""
         return self._scheduler.active_count if self._scheduler is not None else 0
 
     async def start(self) -> None:
@@ -70,22 +70,26 @@ class OutsideRunner:
         if self._scheduler is None:
             self._scheduler = aiojobs.Scheduler(limit=None, exception_handler=_report)
 
-    async def stop(self, grace: timedelta = timedelta(0)) -> None:
+    async def stop(self) -> None:
         """Start nothing new, give what runs the grace, cancel the rest."""
         self._is_stopping = True
         scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None:
-            await scheduler.wait_and_close(timeout=grace.total_seconds())
+            await scheduler.wait_and_close(timeout=self._grace.total_seconds())
 
-    async def run(self, attempt: Attempt, entity: Mapping[str, Any], taken: Taken) -> None:
-        """Run an attempt that has its slots, in the background."""
-        if self._scheduler is None:
+    async def run(self, attempt: Attempt, entity: Mapping[str, Any], taken: Taken | None) -> None:
+        """Run an attempt; in the background, after its intent, if it has slots."""
+        if taken is None:
+            context = context_of(attempt, entity, attempt.began_at, self._services)
+            self._recorder.record(attempt, await perform(attempt, context))
+        elif self._scheduler is not None:
+            name = str(attempt.job.execution_id)
+            await self._scheduler.spawn(self._run_outside(attempt, entity, taken), name=name)
+        else:
             self._slots.release(taken, has_begun=False)
             self._lanes.release(attempt.queued)
-            return
-        await self._scheduler.spawn(self._attempt(attempt, entity, taken), name=str(attempt.job.execution_id))
 
-    async def _attempt(self, attempt: Attempt, entity: Mapping[str, Any], taken: Taken) -> None:
+    async def _run_outside(self, attempt: Attempt, entity: Mapping[str, Any], taken: Taken) -> None:
         started: Attempt | None = None
         try:
             started = await self._intend(attempt)
@@ -93,7 +97,6 @@ class OutsideRunner:
                 await self._perform(started, entity)
         finally:
             self._slots.release(taken, has_begun=started is not None)
-            self._on_free()
 
     async def _perform(self, attempt: Attempt, entity: Mapping[str, Any]) -> None:
         context = context_of(attempt, entity, self._clock.now(), self._services)
@@ -110,7 +113,7 @@ class OutsideRunner:
 
     async def _intend(self, attempt: Attempt) -> Attempt | None:
         """Store the intent; return the attempt as it runs, or None when it must not."""
-        if not self._may_start(attempt.job.lane):
+        if not self._holds.may_start(attempt.job.lane):
             self._lanes.give_back(attempt.queued)
             return None
         now = self._clock.now()
@@ -128,7 +131,7 @@ class OutsideRunner:
             self._lanes.give_back(attempt.queued)
         elif fate is not Fate.COMMITTED:
             self._recorder.record(attempt, Fail(receipt.result().error))
-        elif not self._may_start(unit.following.lane) or self._is_stopping:
+        elif not self._holds.may_start(unit.following.lane) or self._is_stopping:
             self._take_back(unit, attempt, receipt)
         else:
             return Attempt(attempt.queued, unit.following, attempt.workflow, attempt.step, attempt.epoch, now)
