@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from bson import Int64, ObjectId
 
+from config.found import found
 from config.plain import timestamp
 from daemon.admin.extended_json import SMALL, WrongWrapper, date_wrapper, instant_of, is_wrapper, unwrapped, wrapper_of
 from daemon.admin.problem import Malformed
@@ -101,6 +102,14 @@ def from_json(value: Any) -> Any:
         raise Malformed(joined("", *reversed(wrong.names)), wrong.problem) from wrong
 
 
+def object_from_json(value: Any) -> dict[str, Any]:
+    """Return what ``from_json`` does of an object; raise Malformed where it stands for a value of another type."""
+    stored = from_json(value)
+    if not isinstance(stored, dict):
+        raise Malformed("body", f"expected an object, found {found(stored)}")
+    return stored
+
+
 def _from(value: Any, depth: int) -> Any:
     if depth > MOST_DEEP:
         raise _TooDeep(f"expected at most {MOST_DEEP} levels, found more")
@@ -145,12 +154,12 @@ def _list(value: Sequence[Any], depth: int) -> list[Any]:
 def _wrapped(value: Mapping[str, Any], depth: int) -> Any:
     try:
         nested = {key: _from(value[key], depth + 1) for key in _NESTED_IN_WRAPPERS if key in value}
-        found = unwrapped({**value, **nested})
+        stored = unwrapped({**value, **nested})
     except WrongWrapper as error:
         raise _Wrong(str(error)) from error
-    if type(found) is datetime and isinstance(value.get("$date"), str):
-        _check_year(found)
-    return found
+    if type(stored) is datetime and isinstance(value.get("$date"), str):
+        _check_year(stored)
+    return stored
 
 
 def _checked(text: str) -> str:

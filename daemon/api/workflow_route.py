@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from config.error import WorkflowError
 from daemon.admin.administration import Administration
 from daemon.admin.identifier import LONGEST_ID, id_text, readings, record_json
-from daemon.admin.json_form import from_json, parse_instant, to_json
+from daemon.admin.json_form import object_from_json, parse_instant, to_json
 from daemon.admin.problem import Malformed
 from daemon.admin.workflow import tag_of
 from daemon.api.answer import Answers
@@ -99,7 +99,7 @@ def _add_editing(router: APIRouter, administration: Administration, answers: Ans
     )
     async def create_workflow(document: WorkflowBody, response: Response) -> Any:
         """Create a workflow. Without a status it is active at once."""
-        given = from_json(document)
+        given = object_from_json(document)
         workflow_id = await workflows.create(given)
         response.headers["Location"] = f"/workflows/{workflow_id}"
         return {"id": id_text(workflow_id), "ignored": workflows.ignored(given)}
@@ -114,12 +114,12 @@ def _add_editing(router: APIRouter, administration: Administration, answers: Ans
         named = given.pop("id", workflow_id)
         if not isinstance(named, str) or not set(map(repr, readings(named))) & set(map(repr, readings(workflow_id))):
             raise Malformed("id", "expected the id of the path, or none")
-        return await _tagged(answers, await workflows.replace(workflow_id, from_json(given), _tag(if_match)))
+        return await _tagged(answers, await workflows.replace(workflow_id, object_from_json(given), _tag(if_match)))
 
     @router.patch("/{workflow_id}", response_model=Document, responses=errors(404, 412, 422))
     async def patch_workflow(workflow_id: WorkflowId, patch: PatchBody, if_match: Tag = None) -> Any:
         """Apply a JSON merge patch (RFC 7396): null takes a key out. If-Match works as with PUT."""
-        return await _tagged(answers, await workflows.patch(workflow_id, from_json(patch), _tag(if_match)))
+        return await _tagged(answers, await workflows.patch(workflow_id, object_from_json(patch), _tag(if_match)))
 
     @router.delete("/{workflow_id}", status_code=HTTPStatus.NO_CONTENT, responses=errors(404, 412))
     async def delete_workflow(workflow_id: WorkflowId, if_match: Tag = None) -> None:
@@ -135,7 +135,7 @@ def _add_validation(router: APIRouter, administration: Administration) -> None:
         """Whether a document is a valid workflow; nothing is saved."""
         ignored = workflows.ignored(document)
         try:
-            await workflows.checked(from_json(document))
+            await workflows.checked(object_from_json(document))
         except (WorkflowError, Malformed) as error:
             problem = {"field": error.path, "problem": error.problem}
             return {"valid": False, "errors": [problem], "ignored": ignored}

@@ -11,7 +11,7 @@ import typer
 from config.error import WorkflowError
 from daemon.admin.administration import Administration
 from daemon.admin.identifier import id_text
-from daemon.admin.json_form import from_json, parse_instant, parse_json
+from daemon.admin.json_form import object_from_json, parse_instant, parse_json
 from daemon.admin.problem import Malformed, NotFound
 from daemon.commands.output import print_document, print_rows, say
 from daemon.commands.program import Commands
@@ -233,7 +233,7 @@ async def _verdict_on(administration: Administration, document: Any) -> dict[str
         return {"error": "expected an object", "ignored": []}
     ignored = administration.workflows.ignored(document)
     try:
-        await administration.workflows.checked(from_json(document))
+        await administration.workflows.checked(object_from_json(document))
     except (WorkflowError, Malformed) as error:
         return {"error": str(error), "ignored": ignored}
     return {"error": "", "ignored": ignored}

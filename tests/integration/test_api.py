@@ -134,6 +134,20 @@ async def test_a_replacement_without_a_status_leaves_the_switch_alone(client: ht
     assert (await client.put(f"/workflows/{workflow_id}", json=TASK_FOR_LEADS)).json()["status"] == "paused"
 
 
+@pytest.mark.parametrize(
+    "body", [{"$numberDecimal": "1"}, {"$regularExpression": {"pattern": "a", "options": ""}}, {"$ref": "a", "$id": 1}]
+)
+async def test_an_object_that_stands_for_another_value_is_no_workflow(
+    client: httpx2.AsyncClient, body: dict[str, Any]
+) -> None:
+    path = f"/workflows/{await created(client)}"
+    validity = (await client.post("/workflows/validate", json=body)).json()
+    assert (validity["valid"], validity["errors"][0]["field"]) == (False, "body")
+    for method, where in (("PATCH", path), ("PUT", path), ("POST", "/workflows")):
+        answer = await client.request(method, where, json=body)
+        assert (answer.status_code, answer.json()["detail"][:31]) == (400, "body: expected an object, found")
+
+
 async def test_a_patch_changes_what_it_names_and_takes_out_what_is_null(client: httpx2.AsyncClient) -> None:
     workflow_id = await created(client, description="old")
     patch = {"description": None, "trigger": {"entity_type": "deal"}}
