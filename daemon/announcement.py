@@ -16,12 +16,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from daemon.event import Event
+from daemon.mongo.capped import CAPPED_BYTES, create_capped
 from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_forbidden
 from daemon.poll import Signal
 from daemon.service import Background
 from daemon.telemetry import emit
 
-CAPPED_BYTES: Final = 64 * 1024
 _AWAIT_MS: Final = 5_000
 _ANSWER_S: Final = 7.0  # a silent network is noticed long before the socket's timeout
 _BACK_OFF_S: Final = (0.1, 30.0)
@@ -151,8 +151,3 @@ class Announcements:
     async def _found(self, session: AsyncClientSession) -> Mapping[str, Any]:
         cursor: Mapping[str, Any] = (await self._database.command(self._find, session=session))["cursor"]
         return cursor
-
-
-async def create_capped(database: AsyncDatabase[dict[str, Any]], name: str) -> None:
-    """Create the collection of announcements; raise the driver's error, also where there is one of that name."""
-    await database.create_collection(name, check_exists=False, capped=True, size=CAPPED_BYTES)

@@ -16,6 +16,7 @@ from daemon.announcement import Announcements
 from daemon.api.assembly import api_server
 from daemon.clock import ServerClock
 from daemon.executions.assembly import executions_room
+from daemon.executions.committed import Committed
 from daemon.foundation import Foundation
 from daemon.lease.division import check_division
 from daemon.lease.holds import Holds
@@ -33,10 +34,9 @@ from daemon.service import Group
 from daemon.status import Activity, StatusReporter
 from daemon.stream.assembly import stream_room
 from daemon.stream.reader_role import ReaderRole
-from daemon.stream.user import Committed
+from daemon.versions.parsing import parser_for
+from daemon.versions.repair import mend_versions
 from daemon.workflows.assembly import workflows_room
-from daemon.workflows.mending import mend_versions
-from daemon.workflows.parsing import parser_for
 from rules.workflow import ParseAction
 
 COMFORTABLE_JOBS: Final = 4_000  # from then on intake waits a moment for the executor

@@ -15,7 +15,7 @@ from daemon.mongo.topology import check_server
 from daemon.signals import StopRequest
 from daemon.stream.reset import parse_position, reset_checkpoint
 from daemon.telemetry import emit
-from daemon.workflows.parsing import parser_for
+from daemon.versions.parsing import parser_for
 
 
 async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:

@@ -18,7 +18,7 @@ from config.collection_names import Collections
 from config.error import WorkflowError
 from daemon.admin.change_history import ChangeHistory
 from daemon.admin.standing import NOT_RUNNING, check, clock, condition_words, is_for, stands, trigger_words
-from daemon.workflows.parsing import parsed_aside
+from daemon.versions.parsing import parsed_aside
 from rules.budget import TooCostly
 from rules.change import Change, Kind
 from rules.condition import Subject

@@ -14,7 +14,7 @@ from pymongo.errors import OperationFailure
 from config.settings import Settings
 from daemon.admin.check import Check, Rating
 from daemon.admin.privilege import granting_command
-from daemon.announcement import CAPPED_BYTES
+from daemon.mongo.capped import CAPPED_BYTES
 from daemon.mongo.failure import is_forbidden
 from daemon.mongo.indexes import IndexWork, wanted_indexes, work_for
 from daemon.mongo.validators import is_replaceable, wanted_validators

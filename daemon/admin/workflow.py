@@ -19,7 +19,7 @@ from daemon.admin.identifier import id_text, readings
 from daemon.admin.problem import Changed, NotFound
 from daemon.admin.weight import cut_bytes, find_by_id, find_exactly, light, page_of
 from daemon.mongo.transaction import in_transaction
-from daemon.workflows.parsing import parsed_aside
+from daemon.versions.parsing import parsed_aside
 from rules.limit import MOST_BYTES, check_limits
 from rules.other_key import other_keys
 from rules.version import Parse, digest_of

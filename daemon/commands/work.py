@@ -64,7 +64,7 @@ def administer(config: Path | None, work: Callable[[Administration], Coroutine[A
 
     async def connected(settings: Settings, database: Database) -> int:
         from daemon.clock import ServerClock
-        from daemon.workflows.parsing import parser_for
+        from daemon.versions.parsing import parser_for
 
         clock = ServerClock(database)
         await clock.sample()

@@ -10,7 +10,6 @@ from typing import Final
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
 from daemon.executions.burial import Burial
-from daemon.executions.definition import Definitions
 from daemon.executions.demand import limits_of
 from daemon.executions.due_queue import DueQueue
 from daemon.executions.entity import EntityReader
@@ -36,6 +35,7 @@ from daemon.poll import is_due_soon
 from daemon.poller import Poller
 from daemon.service import Ending, Group
 from daemon.telemetry import emit
+from daemon.versions.definition import Definitions
 
 MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from daemon.clock import ServerClock
 from daemon.event import Event
+from daemon.executions.committed import Committed
 from daemon.executions.lanes import AHEAD, Lanes
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.foundation import Signals
 from daemon.metrics import Metrics
 from daemon.service import Background
-from daemon.stream.user import Committed
 from daemon.telemetry import emit, is_logged
 
 

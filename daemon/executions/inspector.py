@@ -17,11 +17,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 from config.error import WorkflowError
 from config.found import found
 from daemon.executions.burial import Bury
-from daemon.executions.definition import Definitions, pinned
 from daemon.executions.job import PROJECTION, CorruptExecution, job_from
 from daemon.mongo.indexes import NOT_A_DATE, UNQUEUED
 from daemon.pace import Pace
 from daemon.poll import Pause, regular
+from daemon.versions.definition import Definitions, pinned
 
 _PAGE: Final = 100
 _RECORDS: Final = {"$cond": [{"$isArray": ["$actions_executed"]}, {"$size": "$actions_executed"}, 0]}

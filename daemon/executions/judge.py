@@ -14,7 +14,6 @@ from actions.services import Services
 from config.error import WorkflowError
 from daemon.clock import ServerClock
 from daemon.executions.attempt import Attempt
-from daemon.executions.definition import Definitions, pinned
 from daemon.executions.demand import demand_of
 from daemon.executions.job import Job
 from daemon.executions.lanes import Lanes
@@ -28,6 +27,7 @@ from daemon.executions.workflow_state import WorkflowStates
 from daemon.lease.holds import Holds
 from daemon.mongo.refusal import problem_of
 from daemon.slice import TimeSlice
+from daemon.versions.definition import Definitions, pinned
 from rules.budget import TooCostly
 from rules.condition import Subject
 from rules.program import NO_PROGRAM, Act, Branch

@@ -14,7 +14,6 @@ from config.error import WorkflowError
 from daemon.clock import ServerClock
 from daemon.executions.attempt import Attempt
 from daemon.executions.burial import Bury
-from daemon.executions.definition import Definitions, pinned
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.lanes import Lanes
 from daemon.executions.occurrence import Died
@@ -22,6 +21,7 @@ from daemon.executions.recorder import Recorder
 from daemon.executions.status import Status
 from daemon.pace import Pace
 from daemon.poll import Pause, regular
+from daemon.versions.definition import Definitions, pinned
 from rules.program import Act
 
 

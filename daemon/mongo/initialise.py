@@ -17,8 +17,8 @@ from pymongo.errors import OperationFailure
 
 from config.preset import load_presets
 from config.settings import Settings
-from daemon.announcement import create_capped
 from daemon.event import Event
+from daemon.mongo.capped import create_capped
 from daemon.mongo.failure import MISSING_PRIVILEGE_CODE, is_forbidden, is_transient
 from daemon.mongo.indexes import Index, IndexWork, wanted_indexes, work_for
 from daemon.mongo.transaction import in_transaction

@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from daemon.executions.definition import Definitions
 from daemon.foundation import Foundation
 from daemon.poller import Poller
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Sweep
 from daemon.service import Group
 from daemon.stream.assembly import StreamRoom
+from daemon.versions.definition import Definitions
 
 
 def schedule_room(base: Foundation, stream: StreamRoom, definitions: Definitions) -> tuple[Scheduler, Group]:

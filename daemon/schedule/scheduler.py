@@ -24,8 +24,8 @@ from daemon.mongo.failure import is_transient
 from daemon.mongo.refusal import problem_of
 from daemon.poll import Pause, Signal
 from daemon.schedule.sweep import Progress, Sweep, progress_from, schedule_id
-from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.identity import bson_bytes, change_id
 from rules.schedule import Schedule
 from rules.version import Version

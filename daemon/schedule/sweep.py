@@ -21,8 +21,8 @@ from daemon.mongo.codec import raw_collection
 from daemon.pace import AS_SHIPPED, Pace
 from daemon.schedule.page import SIMPLE, Page, filter_behind, open_pages
 from daemon.stream.intake import Intake
-from daemon.stream.workflow_index import WorkflowIndex
 from daemon.telemetry import emit
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.explain import Refusal
 from rules.identity import bson_bytes, change_id
 from rules.version import Version

@@ -32,7 +32,7 @@ from daemon.stream.source import source_of
 from daemon.stream.throttle import Throttle
 from daemon.stream.trial import Trials
 from daemon.stream.user import StreamUser
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.versions.workflow_index import WorkflowIndex
 
 
 @dataclass(frozen=True, slots=True)

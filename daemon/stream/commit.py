@@ -13,14 +13,15 @@ from pymongo.errors import BulkWriteError
 from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
+from daemon.executions.committed import Committed
 from daemon.executions.intervention import Interventions
 from daemon.metrics import Metrics
 from daemon.mongo.transaction import Transactions
 from daemon.stream.checkpoint import Checkpoint
 from daemon.stream.deferral import Deferral
-from daemon.stream.user import Committed, StreamUser
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.stream.user import StreamUser
 from daemon.stream.writes import Writes, WritesStore, is_duplicate
+from daemon.versions.workflow_index import WorkflowIndex
 
 _TIMEOUT_S: Final = 30.0
 

@@ -22,9 +22,9 @@ from daemon.stream.entrant import Entrant, execution_document
 from daemon.stream.immediate import Immediate
 from daemon.stream.manual import Answer, ExecutionRequest, ManualRun
 from daemon.stream.plan import Candidate, Plan
-from daemon.stream.version import version_writes
-from daemon.stream.workflow_index import WorkflowIndex
 from daemon.stream.writes import Writes
+from daemon.versions.stored import version_writes
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.explain import GIVEN_UP, Refusal
 from rules.identity import bson_bytes
 from rules.version import Version

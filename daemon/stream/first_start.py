@@ -27,9 +27,9 @@ from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import Origin
 from daemon.stream.own_document import readable
-from daemon.stream.version import version_writes
-from daemon.stream.workflow_index import WorkflowIndex
-from daemon.workflows.edit_log import log_edits
+from daemon.versions.edit_log import log_edits
+from daemon.versions.stored import version_writes
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.identity import bson_bytes
 from rules.version import Parse, Version
 

@@ -20,8 +20,8 @@ from daemon.stream.entrant import Entrant
 from daemon.stream.page_intake import PageIntake, Write
 from daemon.stream.past import Past
 from daemon.stream.user import StreamUser
-from daemon.stream.workflow_index import WorkflowIndex
 from daemon.stream.writes import Writes
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.explain import Reason
 
 _SECOND: Final = timedelta(seconds=1)

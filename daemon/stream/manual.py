@@ -16,7 +16,7 @@ from daemon.executions.command import Command, command_from
 from daemon.mongo.heavy import renew
 from daemon.stream.decode import EventSubject, StreamEvent
 from daemon.stream.entrant import Entrant
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.budget import TooCostly
 from rules.cause import OUTSIDE
 from rules.condition import Subject

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pymongo.asynchronous.collection import AsyncCollection
 
 from daemon.stream.decode import EventSubject, StreamEvent
-from daemon.stream.version import version_from
+from daemon.versions.stored import version_from
 from rules.identity import bson_bytes
 from rules.version import Parse, Version
 from rules.workflow import Status

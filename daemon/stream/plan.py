@@ -17,7 +17,7 @@ from daemon.stream.decode import EventSubject, StreamEvent
 from daemon.stream.entrant import Entrant, entrant_of, kept_of
 from daemon.stream.manual import Answer, ExecutionRequest, Manual, ManualRun
 from daemon.stream.open_causes import OpenCauses
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.change import Change, JudgedOn, Kind
 from rules.explain import Refusal
 from rules.identity import bson_bytes, entity_key

@@ -23,7 +23,7 @@ from daemon.slice import TimeSlice
 from daemon.stream.change_judge import ChangeJudge, CostlyWorkflows
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.intake import Intake
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.change import Change, JudgedOn, Kind
 from rules.explain import GIVEN_UP, Refusal
 from rules.identity import bson_bytes

@@ -21,7 +21,7 @@ from daemon.stream.gap import record_gap
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.origin import present_origin
 from daemon.telemetry import emit
-from daemon.workflows.mending import mend_versions
+from daemon.versions.repair import mend_versions
 from rules.version import Parse
 
 NOW: Final = "now"

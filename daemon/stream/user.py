@@ -1,23 +1,8 @@
 """The interface between the reader and the parts that run the executions it commits."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from daemon.executions.job import Job
-from rules.version import Version
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The contents of one transaction, for the lanes, the switches and the log."""
-
-    jobs: Sequence[Job]
-    ended: Sequence[Job]
-    versions: Sequence[Version]
-    edits: Sequence[tuple[Version | None, Version]]  # the versions, each with the one before it
-    rewritten: Sequence[Any]  # ids of workflows that were saved without a new version
-    commit: int
+from daemon.executions.committed import Committed
 
 
 class StreamUser(Protocol):

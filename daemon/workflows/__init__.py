@@ -1,1 +1,1 @@
-"""What the daemon does around workflow documents: answer back, mirror counters, apply switches to what waits."""
+"""Answer on workflow documents: validity, counters, and the switches of executions that wait."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.executions.committed import Committed
 from daemon.foundation import Foundation
 from daemon.poller import Poller
 from daemon.service import Group
-from daemon.stream.user import Committed
-from daemon.workflows.edit_log import log_edits
+from daemon.versions.edit_log import log_edits
 from daemon.workflows.observer import Observer
 from daemon.workflows.retention import Retention
 from daemon.workflows.switcher import Switcher

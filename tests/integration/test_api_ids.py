@@ -17,7 +17,7 @@ from pymongo.collation import Collation
 from daemon.admin.administration import administration_of
 from daemon.admin.identifier import id_text
 from daemon.commands.workflow import workflow_id_of
-from daemon.workflows.parsing import parser_for
+from daemon.versions.parsing import parser_for
 from rules.value import is_equal
 from tests.support.api import TASK_FOR_LEADS, application, client_of
 from tests.support.settings import settings_for

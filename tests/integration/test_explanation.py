@@ -7,7 +7,7 @@ import pytest
 
 from daemon.admin.administration import Administration, administration_of
 from daemon.admin.problem import Conflict
-from daemon.workflows.parsing import parser_for
+from daemon.versions.parsing import parser_for
 from tests.support.bench import Bench, created, updated
 from tests.support.settings import settings_for
 

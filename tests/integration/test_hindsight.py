@@ -10,7 +10,7 @@ from pymongo.errors import OperationFailure
 
 from daemon.admin.administration import Administration, administration_of
 from daemon.admin.change_history import ChangeHistory
-from daemon.workflows.parsing import parser_for
+from daemon.versions.parsing import parser_for
 from rules.change import Change, Kind
 from tests.support.bench import Bench, created, updated
 from tests.support.settings import settings_for

@@ -16,7 +16,7 @@ from daemon.app import Daemon
 from daemon.event import Event
 from daemon.mongo.codec import CODEC
 from daemon.stream.reset import reset_checkpoint
-from daemon.workflows.parsing import parser_for
+from daemon.versions.parsing import parser_for
 from tests.support.commits import committed
 from tests.support.daemon import running_daemon
 from tests.support.events import Events

@@ -7,7 +7,7 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.stream.reset import reset_checkpoint
-from daemon.workflows.parsing import parser_for
+from daemon.versions.parsing import parser_for
 from tests.support.bench import TASK, Bench, created, running_bench
 from tests.support.settings import settings_for
 

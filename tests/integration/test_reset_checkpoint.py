@@ -16,7 +16,7 @@ from config.error import ConfigError
 from daemon.api.health import Readiness
 from daemon.mongo.codec import CODEC
 from daemon.stream.reset import parse_position, reset_checkpoint
-from daemon.workflows.parsing import parser_for
+from daemon.versions.parsing import parser_for
 from tests.support.bench import TASK, Bench, created, running_bench, workflow_document
 from tests.support.commits import committed
 from tests.support.daemon import QUICK, halted, reading, running_daemon

@@ -111,7 +111,7 @@ async def test_a_defect_while_planning_an_edit_is_recorded_and_passed(
             raise ZeroDivisionError
         return version_rules.edited(head, workflow_id, *others)
 
-    monkeypatch.setattr("daemon.stream.workflow_index.edited", edited)
+    monkeypatch.setattr("daemon.versions.workflow_index.edited", edited)
     await bench.leads.insert_one({"_id": 1})
     await bench.add(created(), _id=bad)
     await bench.leads.insert_one({"_id": 2})

@@ -15,7 +15,7 @@ from daemon.api.dashboard.dashboard import Dashboard
 from daemon.api.exposition import Exposition
 from daemon.api.session import Sessions
 from daemon.metrics import Metrics
-from daemon.workflows.parsing import parser_for
+from daemon.versions.parsing import parser_for
 from tests.support.settings import settings_for
 
 TASK_FOR_LEADS: dict[str, Any] = {

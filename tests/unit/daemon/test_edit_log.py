@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from daemon.workflows.edit_log import log_edits
+from daemon.versions.edit_log import log_edits
 from rules.version import Version, edited
 from tests.support.bench import created, workflow_document
 from tests.support.change import parsed

@@ -8,7 +8,7 @@ import pytest
 from daemon.clock import ServerClock
 from daemon.schedule.scheduler import Scheduler
 from daemon.schedule.sweep import Progress, Sweep
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.schedule import Schedule
 from tests.support.bench import workflow_document
 from tests.support.change import parsed

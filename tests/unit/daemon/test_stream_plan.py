@@ -13,7 +13,7 @@ from daemon.stream.decode import Decoder, StreamEvent
 from daemon.stream.manual import Answer, Manual
 from daemon.stream.open_causes import NO_CAUSES
 from daemon.stream.plan import Candidate, Plan, Planner
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.version import Version
 from tests.support.bench import created, deleted, workflow_document
 from tests.support.change import parsed

@@ -9,7 +9,7 @@ import pytest
 from pymongo import InsertOne, UpdateOne
 
 from daemon.mongo.codec import CODEC
-from daemon.stream.version import version_from, version_writes
+from daemon.versions.stored import version_from, version_writes
 from rules.version import Version, edited
 from tests.support.bench import created, workflow_document
 from tests.support.change import parsed

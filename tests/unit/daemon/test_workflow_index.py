@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.stream.workflow_index import WorkflowIndex
+from daemon.versions.workflow_index import WorkflowIndex
 from rules.workflow import Workflow
 from tests.support.bench import created, workflow_document
 from tests.support.change import a_creation, parsed

@@ -6,7 +6,7 @@ from typing import Any
 import mongomock
 import pytest
 
-from daemon.executions.definition import Definitions, pinned
+from daemon.versions.definition import Definitions, pinned
 
 
 def collection() -> Any:

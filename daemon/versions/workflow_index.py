@@ -11,8 +11,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import WorkflowError
 from daemon.slice import TimeSlice
-from daemon.stream.version import version_from
-from daemon.workflows.parsing import parsed_aside
+from daemon.versions.parsing import parsed_aside
+from daemon.versions.stored import version_from
 from rules.change import Change, Kind
 from rules.identity import bson_bytes
 from rules.matching import Matcher

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import WorkflowError
-from daemon.workflows.parsing import parsed_aside
+from daemon.versions.parsing import parsed_aside
 from rules.identity import bson_bytes
 from rules.version import Parse
 from rules.workflow import Workflow

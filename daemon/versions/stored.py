@@ -12,7 +12,7 @@ from typing import Any
 from pymongo import InsertOne, UpdateOne
 
 from config.error import WorkflowError
-from daemon.workflows.parsing import parsed_aside
+from daemon.versions.parsing import parsed_aside
 from rules.identity import bson_bytes
 from rules.version import Parse, Switch, Version
 from rules.workflow import Status

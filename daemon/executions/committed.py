@@ -1,0 +1,20 @@
+"""What the reader committed in one transaction, for the parts that go on with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.executions.job import Job
+from rules.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The contents of one transaction, for the lanes, the switches and the log."""
+
+    jobs: Sequence[Job]
+    ended: Sequence[Job]
+    versions: Sequence[Version]
+    edits: Sequence[tuple[Version | None, Version]]  # the versions, each with the one before it
+    rewritten: Sequence[Any]  # ids of workflows that were saved without a new version
+    commit: int

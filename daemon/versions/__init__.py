@@ -1,0 +1,1 @@
+"""Versions of workflows: parse documents, keep the versions in force, store, find and repair them."""
