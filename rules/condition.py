@@ -206,4 +206,5 @@ def _derived_condition(path: str, field: str, operator: Operator, derived: Deriv
             return MISSING
         return derived.value(subject.entity, milliseconds(subject.now), subject.budget)
 
-    return Condition(path, field, operator.name, value, derived.bases, False, judge, bounds, actual)
+    expected = operator.parse(value, joined(path, "value")) if value is MISSING else value
+    return Condition(path, field, operator.name, expected, derived.bases, False, judge, bounds, actual)

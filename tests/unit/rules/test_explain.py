@@ -1,13 +1,18 @@
 """Explanations are small, and can be stored whatever was found."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import bson
 import pytest
 
 from rules.conditions import Finding
-from rules.explain import Reason, Refusal, abridged, finding_document
+from rules.explain import Reason, Refusal, abridged, finding_document, missed
+from rules.judgement import judge
 from rules.path import MISSING
+from rules.workflow import Status
+from tests.support.bench import created
+from tests.support.change import a_creation, a_workflow
 
 
 @pytest.mark.parametrize(
@@ -47,3 +52,31 @@ def test_a_refusal_shows_at_most_ten_conditions_and_can_be_stored() -> None:
     assert len(document["conditions"]) == 10
     assert document["reason"] == "condition_not_met"
     bson.encode(document)
+
+
+@pytest.mark.parametrize("field", ["seen", "seen_days_ago"])
+@pytest.mark.parametrize(("operator", "words"), [("exists", "exists true"), ("not_exists", "not_exists true")])
+def test_a_condition_without_a_value_is_told_and_can_be_stored(field: str, operator: str, words: str) -> None:
+    workflow = a_workflow(created(), conditions=[{"field": field, "operator": operator}])
+    lead = {} if operator == "exists" else {"seen": 1, "seen_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    refusal = judge(workflow, Status.ACTIVE, a_creation(lead), 5)
+    assert isinstance(refusal, Refusal)
+    assert bson.encode(refusal.to_document())
+    assert missed(refusal.findings[0]).startswith(f"{field} {words}, found ")
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"field": "a", "operator": "is_empty"}, "a is_empty, found {b: [1, 'x', null]}"),
+        ({"field": "a", "operator": "equals", "value": None}, "a equals null, found {b: [1, 'x', null]}"),
+        ({"none": [{"field": "a.b", "operator": "contains", "value": "x"}]},
+         "none of a.b contains 'x', found [1, 'x', null]"),
+        ({"field": "c", "operator": "in", "value": [True, 1.5]}, "c in [true, 1.5], found nothing"),
+    ],
+)  # fmt: skip
+def test_what_was_not_met_is_told_in_words_of_mongosh(condition: dict[str, Any], words: str) -> None:
+    lead = {"a": {"b": [1, "x", None]}}
+    refusal = judge(a_workflow(created(), conditions=[condition]), Status.ACTIVE, a_creation(lead), 5)
+    assert isinstance(refusal, Refusal)
+    assert missed(refusal.findings[0]) == words
