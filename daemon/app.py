@@ -7,6 +7,7 @@ in reverse. What runs beside the reader starts when the stream is open and stops
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.asynchronous.mongo_client import AsyncMongoClient
 
 from actions.registry import parse_action
@@ -14,6 +15,7 @@ from config.settings import Settings
 from daemon.action_services import action_services
 from daemon.announcement import Announcements
 from daemon.api.assembly import api_server
+from daemon.api.server import ApiServer
 from daemon.clock import ServerClock
 from daemon.executions.assembly import executions_room
 from daemon.executions.committed import Committed
@@ -59,17 +61,7 @@ class Daemon:
         database = client[settings.database_name]
         self._unwatched = Unwatched(database, settings.entities)
         self.clock, self.metrics = ServerClock(database), Metrics()
-        self._base = Foundation(
-            settings,
-            database,
-            self.clock,
-            self.metrics,
-            parser_for(settings, parse_action, self._unwatched.types),
-            self._unwatched.look,
-            action_services(settings, database),
-            pace,
-            self._is_busy,
-        )
+        self._base = self._foundation(settings, database, parse_action, pace)
         holds, freed = Holds(), Signal()
         self._executions = executions_room(self._base, holds, self._is_told)
         self.lanes = self._executions.run.lanes
@@ -81,40 +73,10 @@ class Daemon:
             self._executions.beside_reader, self._workflows.beside_reader, schedule, *self._upkeep_poller()
         )
         self.reader_role = ReaderRole(self._stream.reader)
-        self._announcements = Announcements(
-            self._base.database,
-            settings.collections.announcements,
-            settings.replica_name,
-            told=self._base.signals.others,
-            heard=(self._base.signals.queue, freed),
-        )
-        self._status = StatusReporter(
-            database[settings.collections.executions],
-            self.clock,
-            self.metrics,
-            interval_s=settings.status_interval_s,
-            all_lanes=settings.lanes,
-            activity=self._activity,
-        )
-        self._api = api_server(
-            settings,
-            database,
-            self._base.parse,
-            self.clock,
-            self.metrics,
-            lag_s=self._status.lag_s,
-            gauges=self._gauges,
-        )
-        self._leases = LeaseKeeper(
-            database[settings.collections.state],
-            settings.replica_name,
-            lanes=settings.lanes,
-            lease_s=settings.lease_s,
-            holds=holds,
-            users=(self._executions.owner, self.reader_role),
-            signals=LeaseSignals(self._base.signals.others, freed, self._is_heard),
-            sessions=self._sessions,
-        )
+        self._announcements = self._announcer(freed)
+        self._status = self._status_reporter()
+        self._api = self._api_server()
+        self._leases = self._lease_keeper(holds, freed)
         self.services = Group(
             self._announcements,
             self._leases,
@@ -125,6 +87,57 @@ class Daemon:
         )
         for task in (*self.services.tasks, *self.beside_reader.tasks):
             task.watch(on_death)
+
+    def _foundation(
+        self, settings: Settings, database: AsyncDatabase[dict[str, Any]], parse_action: ParseAction, pace: Pace
+    ) -> Foundation:
+        return Foundation(
+            settings,
+            database,
+            self.clock,
+            self.metrics,
+            parser_for(settings, parse_action, self._unwatched.types),
+            self._unwatched.look,
+            action_services(settings, database),
+            pace,
+            self._is_busy,
+        )
+
+    def _announcer(self, freed: Signal) -> Announcements:
+        settings, signals = self._base.settings, self._base.signals
+        name, heard = settings.collections.announcements, (signals.queue, freed)
+        return Announcements(self._base.database, name, settings.replica_name, told=signals.others, heard=heard)
+
+    def _api_server(self) -> ApiServer:
+        base = self._base
+        lag_s, gauges = self._status.lag_s, self._gauges
+        return api_server(
+            base.settings, base.database, base.parse, self.clock, self.metrics, lag_s=lag_s, gauges=gauges
+        )
+
+    def _status_reporter(self) -> StatusReporter:
+        settings = self._base.settings
+        return StatusReporter(
+            self._base.database[settings.collections.executions],
+            self.clock,
+            self.metrics,
+            interval_s=settings.status_interval_s,
+            all_lanes=settings.lanes,
+            activity=self._activity,
+        )
+
+    def _lease_keeper(self, holds: Holds, freed: Signal) -> LeaseKeeper:
+        settings = self._base.settings
+        return LeaseKeeper(
+            self._base.database[settings.collections.state],
+            settings.replica_name,
+            lanes=settings.lanes,
+            lease_s=settings.lease_s,
+            holds=holds,
+            users=(self._executions.owner, self.reader_role),
+            signals=LeaseSignals(self._base.signals.others, freed, self._is_heard),
+            sessions=self._sessions,
+        )
 
     def _upkeep_poller(self) -> Sequence[Poller]:
         """Return what puts back what is dropped, unless the settings say to leave the database alone."""

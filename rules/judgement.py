@@ -11,12 +11,12 @@ from rules.change import Change
 from rules.condition import Subject
 from rules.conditions import Conditions, Finding
 from rules.explain import Reason, Refusal
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 _NOT_RUNNING: Final = {
-    Status.PAUSED: Reason.PAUSED,
-    Status.DRAINING: Reason.DRAINING,
-    Status.STOPPED: Reason.STOPPED,
+    WorkflowStatus.PAUSED: Reason.PAUSED,
+    WorkflowStatus.DRAINING: Reason.DRAINING,
+    WorkflowStatus.STOPPED: Reason.STOPPED,
 }
 
 
@@ -29,7 +29,7 @@ NOT_CONCERNED: Final = NotConcerned()
 
 def judge(
     workflow: Workflow,
-    status: Status,
+    status: WorkflowStatus,
     change: Change,
     max_depth: int,
     budget: Budget | None = None,
@@ -50,7 +50,7 @@ def judge(
 
 
 def _judge(
-    workflow: Workflow, status: Status, subject: Subject, change: Change, max_depth: int, explains: bool
+    workflow: Workflow, status: WorkflowStatus, subject: Subject, change: Change, max_depth: int, explains: bool
 ) -> Refusal | NotConcerned | None:
     trigger, conditions = workflow.trigger, workflow.conditions
     matched = trigger.matches(change, subject.budget)
@@ -65,7 +65,7 @@ def _judge(
     if met is not True:
         reason = Reason.CONDITION if met is False else Reason.CONDITION_UNKNOWN
         return _refusal(workflow, reason, _findings(conditions, subject, explains))
-    if status is not Status.ACTIVE:
+    if status is not WorkflowStatus.ACTIVE:
         return _refusal(workflow, _NOT_RUNNING[status])
     return _loop(workflow, change, max_depth)
 

@@ -15,7 +15,7 @@ import bson
 
 from config.error import WorkflowError
 from rules.other_key import other_keys
-from rules.workflow import OWN_KEYS, Status, Workflow, definition_of, status_of
+from rules.workflow import OWN_KEYS, Workflow, WorkflowStatus, definition_of, status_of
 
 Parse = Callable[[Any, int, Mapping[str, Any]], Workflow]  # (workflow id, version, document); raises WorkflowError
 
@@ -41,7 +41,7 @@ class Version:
 
     workflow_id: Any
     number: int
-    status: Status
+    status: WorkflowStatus
     workflow: Workflow | None
     definition: Mapping[str, Any] | None
     seen: str
@@ -78,7 +78,7 @@ def edited(
     if version is not None and version.seen == seen and not version.is_deleted:
         return None
     number = 1 if version is None else version.number + 1
-    before = Status.ACTIVE if version is None or version.is_deleted else version.status
+    before = WorkflowStatus.ACTIVE if version is None or version.is_deleted else version.status
     try:
         status = status_of(document)
         workflow, definition, error = _definition(version, workflow_id, number, document, parse)
@@ -141,7 +141,7 @@ def _deleted(version: Version | None) -> Version | None:
     return replace(
         version,
         number=version.number + 1,
-        status=Status.STOPPED,
+        status=WorkflowStatus.STOPPED,
         seen="",
         error=None,
         switch=Switch.CANCEL,
@@ -149,11 +149,11 @@ def _deleted(version: Version | None) -> Version | None:
     )
 
 
-def _switch(before: Status, after: Status) -> Switch | None:
+def _switch(before: WorkflowStatus, after: WorkflowStatus) -> Switch | None:
     if after is before:
         return None
-    if after is Status.PAUSED:
+    if after is WorkflowStatus.PAUSED:
         return Switch.HOLD
-    if after is Status.STOPPED:
+    if after is WorkflowStatus.STOPPED:
         return Switch.CANCEL
-    return Switch.RELEASE if before is Status.PAUSED else None
+    return Switch.RELEASE if before is WorkflowStatus.PAUSED else None

@@ -25,7 +25,7 @@ from rules.trigger import Trigger, TriggerType, parse_trigger
 from rules.validation import OUTSIDE_DATA, Problems, joined, one_of, validated
 
 
-class Status(StrEnum):
+class WorkflowStatus(StrEnum):
     """Whether a workflow runs: the switch that admins set."""
 
     ACTIVE = "active"  # changes start executions; the default
@@ -58,9 +58,9 @@ def definition_of(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in left_out}
 
 
-def status_of(document: Mapping[str, Any]) -> Status:
+def status_of(document: Mapping[str, Any]) -> WorkflowStatus:
     """Return the status; a missing one means active. Raise WorkflowError if it is none of the four."""
-    return Status(one_of(document.get("status", Status.ACTIVE), list(Status), "status"))
+    return WorkflowStatus(one_of(document.get("status", WorkflowStatus.ACTIVE), list(WorkflowStatus), "status"))
 
 
 class _Definition(BaseModel):
@@ -169,9 +169,9 @@ __all__ = [
     "OWN_KEYS",
     "OnFailure",
     "ParseAction",
-    "Status",
     "Step",
     "Workflow",
+    "WorkflowStatus",
     "definition_of",
     "parse_workflow",
     "status_of",

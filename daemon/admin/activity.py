@@ -16,7 +16,7 @@ from daemon.admin.weight import light, page_of
 from daemon.admin.workflow import behind, shown_name
 from daemon.executions.status import Status, StepStatus
 from rules.identity import bson_bytes
-from rules.workflow import Status as WorkflowStatus
+from rules.workflow import WorkflowStatus
 
 HOURS: Final = 24
 MOST_FAILURES: Final = 100

@@ -39,7 +39,7 @@ from rules.identity import bson_bytes
 from rules.judgement import judge
 from rules.query import to_filter
 from rules.trigger import TriggerType
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 LONGEST_DAYS: Final = 90.0
 _MOST_EXAMINED: Final = 200_000
@@ -250,7 +250,7 @@ async def _take(tally: Tally, changes: Sequence[Change]) -> None:
     slices = Slices()
     for change in changes:
         tally.examined += 1
-        verdict = judge(tally.workflow, Status.ACTIVE, change, max_depth=1, explains=False)
+        verdict = judge(tally.workflow, WorkflowStatus.ACTIVE, change, max_depth=1, explains=False)
         if verdict is None:
             tally.fire(change.entity_id, change.entity, change.at)
         elif isinstance(verdict, Refusal):

@@ -25,7 +25,7 @@ from rules.budget import TooCostly
 from rules.condition import Subject
 from rules.trigger import TriggerType
 from rules.value import is_equal
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 _RECENT: Final = 10
 _OPEN_TO_ALL: Final = "entity_type: expected the type of the entity, because the workflow is open to all"
@@ -77,7 +77,7 @@ class Explainer:
         told = condition_words(workflow, Subject(entity, now), "some ask what changed: only a change can tell")
         checks = [
             check("trigger", is_for(workflow.trigger, kind), trigger_words(workflow.trigger, kind)),
-            check("status", status is Status.ACTIVE, f"it is {NOT_RUNNING.get(status, 'active')}"),
+            check("status", status is WorkflowStatus.ACTIVE, f"it is {NOT_RUNNING.get(status, 'active')}"),
             check("conditions", *told),
             await self._enrollment(workflow, kind, entity, now),
             check("loop", None, "only a change can tell: the workflow does not start again by its own effects"),

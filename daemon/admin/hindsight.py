@@ -27,7 +27,7 @@ from rules.explain import Reason
 from rules.judgement import NotConcerned, judge
 from rules.trigger import TriggerType
 from rules.version import Parse
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 NEAR: Final = timedelta(seconds=2)  # around the moment that was asked about
 _LONGEST_LOOK_S: Final = 10.0
@@ -123,11 +123,11 @@ class Hindsight:
         )
         if seen.missing == _ABSENT:
             verdict_and_words = False, _ABSENT
-        status = Status(version["status"])
+        status = WorkflowStatus(version["status"])
         checks = [
             check("version", True, says),
             _trigger(workflow, asked, record, seen),
-            check("status", status is Status.ACTIVE, f"it was {NOT_RUNNING.get(status, 'active')}"),
+            check("status", status is WorkflowStatus.ACTIVE, f"it was {NOT_RUNNING.get(status, 'active')}"),
             check("conditions", *verdict_and_words),
             await self._enrollment(workflow, asked, record, seen.entity, moment),
             _loop(record),
@@ -181,7 +181,9 @@ class Hindsight:
                 found += [change for change in changes if asked.at - NEAR <= change.at <= until]
 
         def rank(change: Change) -> tuple[bool, bool, timedelta]:
-            is_foreign = isinstance(judge(workflow, Status.ACTIVE, change, max_depth=1, explains=False), NotConcerned)
+            is_foreign = isinstance(
+                judge(workflow, WorkflowStatus.ACTIVE, change, max_depth=1, explains=False), NotConcerned
+            )
             return change.at not in record.instants, is_foreign, abs(change.at - asked.at)
 
         change = min(found, key=rank, default=None)

@@ -20,7 +20,7 @@ class Slices:
             self._until = time.perf_counter() + SLICE_S
 
 
-class Pace:
+class ThreadPace:
     """The same for work in a thread, which holds the interpreter's lock while it works."""
 
     def __init__(self) -> None:

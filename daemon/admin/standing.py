@@ -11,12 +11,12 @@ from rules.conditions import Group
 from rules.explain import abridged, missed
 from rules.path import MISSING
 from rules.trigger import Trigger, TriggerType
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 NOT_RUNNING: Final = {
-    Status.PAUSED: "paused: nothing new starts, and waiting steps are held",
-    Status.DRAINING: "draining: nothing new starts",
-    Status.STOPPED: "stopped: nothing starts",
+    WorkflowStatus.PAUSED: "paused: nothing new starts, and waiting steps are held",
+    WorkflowStatus.DRAINING: "draining: nothing new starts",
+    WorkflowStatus.STOPPED: "stopped: nothing starts",
 }
 
 Document = dict[str, Any]

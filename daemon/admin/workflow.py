@@ -23,7 +23,7 @@ from daemon.versions.parsing import parsed_aside
 from rules.limit import MOST_BYTES, check_limits
 from rules.other_key import other_keys
 from rules.version import Parse, digest_of
-from rules.workflow import OWN_KEYS, Status, Workflow, status_of
+from rules.workflow import OWN_KEYS, Workflow, WorkflowStatus, status_of
 
 _TIMEOUT_S: Final = 30.0
 _COUNTERS: Final = {"execution_count": 0, "success_count": 0, "failure_count": 0}
@@ -32,10 +32,10 @@ _SUMMARY: Final = {
     "observed": {name: light(f"observed.{name}", 4096) for name in ("state", "error")},
 }
 ANSWERS: Final = {
-    Status.ACTIVE: "activated",
-    Status.PAUSED: "paused",
-    Status.DRAINING: "draining",
-    Status.STOPPED: "stopped",
+    WorkflowStatus.ACTIVE: "activated",
+    WorkflowStatus.PAUSED: "paused",
+    WorkflowStatus.DRAINING: "draining",
+    WorkflowStatus.STOPPED: "stopped",
 }
 
 Document = dict[str, Any]
@@ -64,7 +64,7 @@ class WorkflowAdmin:
             {
                 "id": document["_id"],
                 "name": shown_name(document),
-                "status": str(document.get("status", Status.ACTIVE)),
+                "status": str(document.get("status", WorkflowStatus.ACTIVE)),
                 "state": _observed(document, "state"),
                 "error": _observed(document, "error"),
                 "execution_count": _count(document.get("execution_count")),
@@ -85,7 +85,7 @@ class WorkflowAdmin:
             raise NotFound(f"workflow {workflow_id[:80]}: there is none with this id")
         return document
 
-    async def compiled(self, workflow_id: str) -> tuple[Workflow, Status]:
+    async def compiled(self, workflow_id: str) -> tuple[Workflow, WorkflowStatus]:
         """Return the workflow as the document defines it now, and its status; raise NotFound or WorkflowError."""
         document = await self.show(workflow_id)
         _check_whole(document)
@@ -135,7 +135,7 @@ class WorkflowAdmin:
 
         await in_transaction(self._client, work, timeout_s=_TIMEOUT_S)
 
-    async def switch(self, workflow_id: str, status: Status) -> str:
+    async def switch(self, workflow_id: str, status: WorkflowStatus) -> str:
         """Set the status and return the word for what was done, ``activated`` for example; raise NotFound."""
         document = await self.show(workflow_id)
         result = await self._workflows.update_one({"_id": document["_id"]}, {"$set": {"status": status}})

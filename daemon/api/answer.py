@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from fastapi import Response
 
-from daemon.admin.slices import SLICE_S, Pace
+from daemon.admin.slices import SLICE_S, ThreadPace
 
 Show = Callable[[Callable[[], None]], Any]
 
@@ -34,7 +34,7 @@ class Answers:
             body = orjson.dumps(show(_within_a_slice()))
         except _TakesLonger:
             async with self._lock:
-                body = await asyncio.to_thread(lambda: orjson.dumps(show(Pace())))
+                body = await asyncio.to_thread(lambda: orjson.dumps(show(ThreadPace())))
         return Response(body, status, dict(headers or {}), media_type="application/json")
 
 

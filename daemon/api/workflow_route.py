@@ -31,7 +31,7 @@ from daemon.api.shape import (
     WorkflowSummary,
 )
 from daemon.api.strict_route import PathId, StrictRoute
-from rules.workflow import OWN_KEYS, Status
+from rules.workflow import OWN_KEYS, WorkflowStatus
 
 _MOMENT: Final[dict[str, Any]] = {
     "pattern": "^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
@@ -146,22 +146,22 @@ def _add_switches(router: APIRouter, administration: Administration) -> None:
     @router.put("/{workflow_id}/activate", response_model=Switched, responses=errors(404))
     async def activate(workflow_id: WorkflowId) -> Any:
         """Let changes start executions; held steps get their due times back."""
-        return {"status": await administration.workflows.switch(workflow_id, Status.ACTIVE)}
+        return {"status": await administration.workflows.switch(workflow_id, WorkflowStatus.ACTIVE)}
 
     @router.put("/{workflow_id}/pause", response_model=Switched, responses=errors(404))
     async def pause(workflow_id: WorkflowId) -> Any:
         """Start nothing new and hold waiting steps."""
-        return {"status": await administration.workflows.switch(workflow_id, Status.PAUSED)}
+        return {"status": await administration.workflows.switch(workflow_id, WorkflowStatus.PAUSED)}
 
     @router.put("/{workflow_id}/drain", response_model=Switched, responses=errors(404))
     async def drain(workflow_id: WorkflowId) -> Any:
         """Start nothing new and finish waiting executions."""
-        return {"status": await administration.workflows.switch(workflow_id, Status.DRAINING)}
+        return {"status": await administration.workflows.switch(workflow_id, WorkflowStatus.DRAINING)}
 
     @router.put("/{workflow_id}/stop", response_model=Switched, responses=errors(404))
     async def stop(workflow_id: WorkflowId) -> Any:
         """Start nothing new and cancel waiting executions."""
-        return {"status": await administration.workflows.switch(workflow_id, Status.STOPPED)}
+        return {"status": await administration.workflows.switch(workflow_id, WorkflowStatus.STOPPED)}
 
 
 def _add_questions(router: APIRouter, administration: Administration, answers: Answers) -> None:

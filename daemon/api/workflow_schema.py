@@ -15,7 +15,7 @@ from rules.retry import MOST_ATTEMPTS
 from rules.step import LONGEST_TIMEOUT, OnFailure
 from rules.tree import MOST_NODES
 from rules.trigger import TriggerType
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 
 Schema = dict[str, Any]
 
@@ -100,7 +100,7 @@ _STEP: Final[Schema] = {
 _HEAD: Final[Schema] = {
     "name": {"type": "string", "pattern": "\\S"},
     "description": {"type": "string"},
-    "status": _one_of(Status),
+    "status": _one_of(WorkflowStatus),
     "enrollment": {
         "anyOf": [
             _one_of(("always", "once")),

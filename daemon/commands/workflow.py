@@ -16,7 +16,7 @@ from daemon.admin.problem import Malformed, NotFound
 from daemon.commands.output import print_document, print_rows, say
 from daemon.commands.program import Commands
 from daemon.commands.work import EXIT_FAILURE, AsJson, ConfigFile, administer
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 
 app: Final = typer.Typer(cls=Commands, help="See, check, switch and run workflows, and ask why.", no_args_is_help=True)
 
@@ -93,25 +93,25 @@ def validate(
 @app.command()
 def activate(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """Let changes start executions; held steps get their due times back."""
-    _switch(config, name, Status.ACTIVE, as_json)
+    _switch(config, name, WorkflowStatus.ACTIVE, as_json)
 
 
 @app.command()
 def pause(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """Start nothing new and hold waiting steps."""
-    _switch(config, name, Status.PAUSED, as_json)
+    _switch(config, name, WorkflowStatus.PAUSED, as_json)
 
 
 @app.command()
 def drain(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """Start nothing new and finish waiting executions."""
-    _switch(config, name, Status.DRAINING, as_json)
+    _switch(config, name, WorkflowStatus.DRAINING, as_json)
 
 
 @app.command()
 def stop(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """Start nothing new and cancel waiting executions."""
-    _switch(config, name, Status.STOPPED, as_json)
+    _switch(config, name, WorkflowStatus.STOPPED, as_json)
 
 
 @app.command()
@@ -192,7 +192,7 @@ def backtest(
     administer(config, work)
 
 
-def _switch(config: Path | None, name: str, status: Status, as_json: bool) -> None:
+def _switch(config: Path | None, name: str, status: WorkflowStatus, as_json: bool) -> None:
     async def work(administration: Administration) -> int:
         done = await administration.workflows.switch(await workflow_id_of(administration, name), status)
         print_document({"status": done}, as_json=as_json)

@@ -157,33 +157,19 @@ class GroupCommit:
             self._batch.append(self._queue.popleft())
 
     async def _settle(self, units: Sequence[Unit]) -> list[Receipt]:
-        """Commit units together, whatever it takes; return a receipt for each."""
-        pause, tries = _BACK_OFF_S[0], 0
-        while True:
-            tries += 1
+        """Commit units together, or in halves where that fails; return a receipt for each."""
+        pause = _BACK_OFF_S[0]
+        for tries in count(1):
             try:
                 return await self._commit(units)
-            except (Vanished, _Contended) as error:
-                if len(units) == 1:
-                    return [Receipt(Fate.VANISHED if isinstance(error, Vanished) else Fate.CONTENDED)]
-                break
-            except (PyMongoError, StoreUnavailable) as error:
-                if is_transient(error) or (is_vague(error) and tries < VAGUE_TRIES):
-                    emit(Event.STORE_UNAVAILABLE, during="group commit", error=error)
-                    if is_forbidden(error):  # perhaps one collection only: it must not hold up the others
-                        if len(units) == 1:
-                            return [Receipt(Fate.CONTENDED, refusal_text(error))]
-                        break
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, _BACK_OFF_S[1])
-                elif len(units) == 1 and isinstance(error, PyMongoError):
-                    return [Receipt(Fate.REFUSED, refusal_text(error))]
-                else:
+            except Exception as error:
+                receipt = _receipt_of(error, tries)
+                if receipt is not None and len(units) == 1:
+                    return [receipt]
+                if receipt is not None:
                     break
-            except Exception as error:  # a value that BSON cannot hold: the unit at fault is found by splitting
-                if len(units) == 1:
-                    return [Receipt(Fate.REFUSED, f"a value that cannot be stored: {type(error).__name__}")]
-                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _BACK_OFF_S[1])
         middle = len(units) // 2
         return [*await self._settle(units[:middle]), *await self._settle(units[middle:])]
 
@@ -230,3 +216,18 @@ class GroupCommit:
         if self._late(units):
             raise Lost
         await self._writer.write(units, session)
+
+
+def _receipt_of(error: Exception, tries: int) -> Receipt | None:
+    """Return the receipt of a unit whose commit alone failed; None where the same commit may succeed in a moment."""
+    if isinstance(error, Vanished):
+        return Receipt(Fate.VANISHED)
+    if isinstance(error, _Contended):
+        return Receipt(Fate.CONTENDED)
+    if is_transient(error) or (is_vague(error) and tries < VAGUE_TRIES):
+        emit(Event.STORE_UNAVAILABLE, during="group commit", error=error)
+        # A privilege is perhaps missing for one collection only, which must not hold up the others.
+        return Receipt(Fate.CONTENDED, refusal_text(error)) if is_forbidden(error) else None
+    if isinstance(error, PyMongoError):
+        return Receipt(Fate.REFUSED, refusal_text(error))
+    return Receipt(Fate.REFUSED, f"a value that cannot be stored: {type(error).__name__}")  # BSON has no such type

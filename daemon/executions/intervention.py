@@ -29,7 +29,7 @@ from daemon.executions.update import command_update, marking_update
 from daemon.mongo.transaction import in_transaction
 from rules.identity import bson_bytes
 from rules.program import NO_PROGRAM, Program, outline
-from rules.workflow import Status as WorkflowStatus
+from rules.workflow import WorkflowStatus
 
 _TIMEOUT_S: Final = 30.0
 _ACTIONS: Final = {"definition.actions": 1}

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from config.found import found
-from daemon.executions import ran as history
+from daemon.executions import ran
 from daemon.executions.ran import NOTHING, Ran, Record, ran_in
 from daemon.executions.status import QUEUED, Status
 from daemon.mongo.heavy import HEAVY, HeavyDocument
@@ -64,7 +64,7 @@ PROJECTION: Final[Mapping[str, Any]] = {
     "epoch": 1,
     "entity": _IMAGE,
     "completed_at": 1,
-    "ran": history.PROJECTION,
+    "ran": ran.PROJECTION,
 }
 
 

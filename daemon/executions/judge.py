@@ -31,7 +31,7 @@ from daemon.versions.definition import Definitions, pinned
 from rules.budget import TooCostly
 from rules.condition import Subject
 from rules.program import NO_PROGRAM, Act, Branch
-from rules.workflow import Status, Step, Workflow
+from rules.workflow import Step, Workflow, WorkflowStatus
 
 
 class Judge:
@@ -72,7 +72,7 @@ class Judge:
         if not self._holds.may_start(job.lane):
             self._lanes.give_back(job)
             return False
-        if state.status is Status.PAUSED:
+        if state.status is WorkflowStatus.PAUSED:
             self._lanes.release(job)
             return False
         return True

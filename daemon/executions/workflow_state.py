@@ -11,7 +11,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from rules.identity import bson_bytes
 from rules.version import Version
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class WorkflowState:
     ``changed_seq`` is the number of the commit that made it so.
     """
 
-    status: Status
+    status: WorkflowStatus
     stopped_seq: int
     changed_seq: int = -1
 
@@ -30,7 +30,7 @@ class WorkflowState:
         return seq <= self.stopped_seq
 
 
-_UNKNOWN = WorkflowState(Status.ACTIVE, -1)
+_UNKNOWN = WorkflowState(WorkflowStatus.ACTIVE, -1)
 
 
 class WorkflowStates:
@@ -61,7 +61,7 @@ class WorkflowStates:
         fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1, "changed_seq": 1}
         changed = await self._versions.find({"changed_seq": {"$gt": self._seen}, "latest": True}, fields).to_list()
         for version in changed:
-            state = WorkflowState(Status(version["status"]), version["stopped_seq"], version["changed_seq"])
+            state = WorkflowState(WorkflowStatus(version["status"]), version["stopped_seq"], version["changed_seq"])
             self._take(version["workflow_id"], state)
             self._seen = max(self._seen, state.changed_seq)
 
@@ -71,7 +71,7 @@ class WorkflowStates:
         if state.changed_seq < self.get(workflow_id).changed_seq:
             return
         self._states[key] = state
-        if state.status in (Status.ACTIVE, Status.DRAINING):
+        if state.status in (WorkflowStatus.ACTIVE, WorkflowStatus.DRAINING):
             self._going[key] = workflow_id
         else:
             self._going.pop(key, None)

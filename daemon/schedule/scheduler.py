@@ -29,7 +29,7 @@ from daemon.versions.workflow_index import WorkflowIndex
 from rules.identity import bson_bytes, change_id
 from rules.schedule import Schedule
 from rules.version import Version
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 _LONGEST_S: Final = 30.0
 ReadVersion = Callable[[Any, int], Awaitable[Workflow | None]]  # of a workflow id and a version's number; None: gone
@@ -135,7 +135,12 @@ class Scheduler:
             await self._finish(entry, entry.unfinished)
         version = self._index.get(workflow_id)
         schedule = _schedule_of(version)
-        if version is None or schedule is None or version.workflow is None or version.status is not Status.ACTIVE:
+        if (
+            version is None
+            or schedule is None
+            or version.workflow is None
+            or version.status is not WorkflowStatus.ACTIVE
+        ):
             self._entries.pop(key, None)
             return
         if entry is None or entry.version != version.workflow.version:
@@ -165,7 +170,7 @@ class Scheduler:
         schedule, due_at = _schedule_of(version), entry.next_at
         if version is None or version.workflow is None or schedule is None or due_at is None:
             return
-        if version.workflow.version != entry.version or version.status is not Status.ACTIVE:
+        if version.workflow.version != entry.version or version.status is not WorkflowStatus.ACTIVE:
             self._edited[key] = entry.workflow_id
             return
         now = self._clock.now()

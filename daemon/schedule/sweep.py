@@ -26,7 +26,7 @@ from daemon.versions.workflow_index import WorkflowIndex
 from rules.explain import Refusal
 from rules.identity import bson_bytes, change_id
 from rules.version import Version
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 _COUNT_MS: Final = 2_000  # for counting the entities that a sweep left out
 
@@ -216,5 +216,5 @@ def cut_off(version: Version | None, progress: Progress) -> str | None:
     if version is None or version.is_deleted:
         return "deleted"
     if progress.stopped_seq is not None and version.stopped_seq > progress.stopped_seq:
-        return str(Status.STOPPED)  # it may be active again since
-    return None if version.status is Status.ACTIVE else str(version.status)
+        return str(WorkflowStatus.STOPPED)  # it may be active again since
+    return None if version.status is WorkflowStatus.ACTIVE else str(version.status)

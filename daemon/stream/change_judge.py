@@ -15,7 +15,7 @@ from rules.change import Change
 from rules.explain import Reason, Refusal
 from rules.identity import bson_bytes
 from rules.judgement import NotConcerned, judge
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 MOST_STEPS_OF_CHANGE: Final = 2_000_000  # of all workflows that look at one change
 FEW_STEPS: Final = 5_000  # each workflow still gets these once those are used up: ten times the need of most
@@ -80,7 +80,9 @@ class ChangeJudge:
         self._budget = Budget()
         self._left = MOST_STEPS_OF_CHANGE
 
-    def judge(self, workflow: Workflow, status: Status, *, explains: bool = True) -> Refusal | NotConcerned | None:
+    def judge(
+        self, workflow: Workflow, status: WorkflowStatus, *, explains: bool = True
+    ) -> Refusal | NotConcerned | None:
         """Return the result of ``rules.judgement.judge``; a defect in one workflow harms no other (promise 8)."""
         steps, why = self._steps_of(workflow)
         budget = self._budget

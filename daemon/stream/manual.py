@@ -24,7 +24,7 @@ from rules.explain import missed
 from rules.identity import change_id, entity_key
 from rules.path import MISSING
 from rules.version import Version
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 _RUN_KEYS: Final = ("workflow_id", "entity_id", "entity_type", "force")
 
@@ -126,7 +126,7 @@ class Manual:
     def _runnable(self, version: Version) -> Workflow:
         if version.workflow is None:
             raise RequestRefused(f"workflow_invalid: {version.error}")
-        if version.status is not Status.ACTIVE:
+        if version.status is not WorkflowStatus.ACTIVE:
             raise RequestRefused(str(version.status))
         return version.workflow
 

@@ -17,7 +17,7 @@ from daemon.stream.decode import EventSubject, StreamEvent
 from daemon.versions.stored import version_from
 from rules.identity import bson_bytes
 from rules.version import Parse, Version
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 
 _FIELDS: Final = {"workflow_id": 1, "version": 1, "since": 1, "at": 1, "status": 1, "is_deleted": 1}
 
@@ -81,9 +81,9 @@ class Past:
             return None
         version = await version_from(document, self._parse)
         newest = versions[-1]
-        is_over = newest.get("is_deleted") or newest.get("status") == Status.STOPPED
+        is_over = newest.get("is_deleted") or newest.get("status") == WorkflowStatus.STOPPED
         # A workflow that has ended by now begins no execution.
-        return replace(version, status=Status.STOPPED) if is_over else version
+        return replace(version, status=WorkflowStatus.STOPPED) if is_over else version
 
 
 def _in_force(versions: Sequence[Mapping[str, Any]], at: datetime, *, is_included: bool) -> Mapping[str, Any] | None:

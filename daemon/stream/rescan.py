@@ -27,7 +27,7 @@ from daemon.versions.workflow_index import WorkflowIndex
 from rules.change import Change, JudgedOn, Kind
 from rules.explain import GIVEN_UP, Refusal
 from rules.identity import bson_bytes
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 
 PAGE: Final = 500  # entrants of one transaction
 _CLIENT_CLOCK: Final = timedelta(minutes=1)  # how far ahead the clock that made an ObjectId may be
@@ -159,7 +159,7 @@ def unbegun(at: Timestamp) -> dict[str, Any]:
     return {"at": at, "entity_type": None, "after": None, **counts, "is_done": False}
 
 
-def _judged(workflow: Workflow, status: Status, change: Change, judge: ChangeJudge) -> list[Entrant]:
+def _judged(workflow: Workflow, status: WorkflowStatus, change: Change, judge: ChangeJudge) -> list[Entrant]:
     """Return the entrant that a creation makes, if any; a defect keeps out its own entity only (promise 8)."""
     verdict = judge.judge(workflow, status, explains=False)
     if verdict is None:

@@ -16,9 +16,9 @@ from daemon.event import Event
 from daemon.telemetry import emit
 from rules.limit import check_limits
 from rules.version import Switch
-from rules.workflow import Status, definition_of, status_of
+from rules.workflow import WorkflowStatus, definition_of, status_of
 
-_STATUSES: Final = [str(each) for each in Status]
+_STATUSES: Final = [str(each) for each in WorkflowStatus]
 _SWITCHES: Final = [str(each) for each in Switch]
 _NUMBER: Final = {"bsonType": ["int", "long"]}
 _PROBLEM_SHAPE: Final = {
@@ -107,9 +107,9 @@ def _is_within_limits(document: Mapping[str, Any]) -> bool:
     return True
 
 
-def _status_of(document: Mapping[str, Any] | None) -> Status:
+def _status_of(document: Mapping[str, Any] | None) -> WorkflowStatus:
     """Return the status that an admin wrote; where it is unknown, paused."""
     try:
-        return status_of(document) if document is not None else Status.PAUSED
+        return status_of(document) if document is not None else WorkflowStatus.PAUSED
     except WorkflowError:
-        return Status.PAUSED
+        return WorkflowStatus.PAUSED

@@ -15,7 +15,7 @@ from config.error import WorkflowError
 from daemon.versions.parsing import parsed_aside
 from rules.identity import bson_bytes
 from rules.version import Parse, Switch, Version
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 
 
 def version_writes(
@@ -55,7 +55,7 @@ async def version_from(document: Mapping[str, Any], parse: Parse) -> Version:
     return Version(
         document["workflow_id"],
         document["version"],
-        Status(document["status"]),
+        WorkflowStatus(document["status"]),
         workflow,
         definition,
         document["seen"],

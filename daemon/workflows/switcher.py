@@ -24,7 +24,7 @@ from daemon.poll import Pause, Signal
 from daemon.stream.checkpoint import CHECKPOINT_ID
 from rules.identity import bson_bytes
 from rules.version import Switch
-from rules.workflow import Status as WorkflowStatus
+from rules.workflow import WorkflowStatus
 
 PAGE: Final = 500
 AGAIN_S: Final = (1.0, 5.0)  # when a switch is applied again, for what was in flight

@@ -18,7 +18,7 @@ from daemon.api.dashboard.page_route import page_route
 from daemon.executions.command import Do
 from daemon.executions.status import StepStatus
 from rules.tree import is_node
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 
 
 def command_router(administration: Administration, pages: Pages) -> APIRouter:
@@ -28,7 +28,9 @@ def command_router(administration: Administration, pages: Pages) -> APIRouter:
     @router.post("/workflow")
     async def switch(request: Request) -> Response:
         form = await form_of(request)
-        await administration.workflows.switch(_given(form, "which"), Status(_one_of(form, "status", list(Status))))
+        await administration.workflows.switch(
+            _given(form, "which"), WorkflowStatus(_one_of(form, "status", list(WorkflowStatus)))
+        )
         return _back(form)
 
     @router.post("/execution")
@@ -61,7 +63,7 @@ def _given(form: dict[str, str], name: str) -> str:
     return form[name]
 
 
-def _one_of(form: dict[str, str], name: str, known: list[Status] | list[Do] | list[StepStatus]) -> str:
+def _one_of(form: dict[str, str], name: str, known: list[WorkflowStatus] | list[Do] | list[StepStatus]) -> str:
     value = form.get(name, "")
     if value not in known:
         raise Malformed(name, f"expected one of {', '.join(known)}, found {found(value)}")

@@ -14,7 +14,7 @@ from config.api_token import TokenScope
 from config.version import product_version
 from daemon.admin.identifier import id_text
 from daemon.api.dashboard import presentation
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _FILTERS: Final[tuple[Callable[..., Any], ...]] = (
@@ -45,7 +45,7 @@ class Pages:
         )
         for shown in _FILTERS:
             self._environment.filters[shown.__name__] = shown
-        self._environment.globals |= {"version": product_version(), "statuses": [str(each) for each in Status]}
+        self._environment.globals |= {"version": product_version(), "statuses": [str(each) for each in WorkflowStatus]}
 
     def show(self, request: Request, template: str, code: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
         """Return a page; its template knows the path, the time, and whether the visitor may change anything."""

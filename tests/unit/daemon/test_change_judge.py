@@ -9,7 +9,7 @@ from daemon.stream.change_judge import FEW_STEPS, MOST_STEPS_OF_CHANGE, ChangeJu
 from rules.budget import MOST_STEPS
 from rules.change import Change
 from rules.explain import Reason, Refusal
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 from tests.support.bench import TASK, created
 from tests.support.change import a_creation, parsed
 
@@ -29,7 +29,7 @@ COSTLY: Final = [workflow(f"costly {n}", SCANS) for n in range(MANY)]
 def refusals(costly: CostlyWorkflows, change: Change, workflows: list[Workflow]) -> list[Refusal]:
     """Return the refusals of those workflows for which judging a change was too costly."""
     judge = ChangeJudge(change, costly, max_depth=5)
-    verdicts = [judge.judge(each, Status.ACTIVE) for each in workflows]
+    verdicts = [judge.judge(each, WorkflowStatus.ACTIVE) for each in workflows]
     return [each for each in verdicts if isinstance(each, Refusal) and each.reason is Reason.TOO_COSTLY]
 
 

@@ -12,7 +12,7 @@ from config.error import WorkflowError
 from rules.budget import MOST_STEPS
 from rules.explain import Reason, Refusal, finding_document
 from rules.judgement import judge
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 from tests.support.bench import created, updated
 from tests.support.change import a_creation, a_workflow, an_update, parsed
 
@@ -32,7 +32,7 @@ def measured(work: Callable[[], Any]) -> Any:
 
 
 def judged(workflow: Workflow, change: Any) -> Any:
-    return measured(lambda: judge(workflow, Status.ACTIVE, change, 5))
+    return measured(lambda: judge(workflow, WorkflowStatus.ACTIVE, change, 5))
 
 
 def nested(depth: int) -> list[Any]:
@@ -110,7 +110,7 @@ def test_a_refusal_shows_large_values_at_the_cost_of_small_ones() -> None:
 def test_of_many_conditions_that_are_not_met_only_what_is_stored_is_found() -> None:
     workflow = a_workflow(created(), conditions=[condition("equals", n) for n in range(1, 900)])
     assert len(judged(workflow, a_creation({"a": 0})).findings) == 10
-    assert judge(workflow, Status.ACTIVE, a_creation({"a": 0}), 5, explains=False).findings == ()  # type: ignore[union-attr]
+    assert judge(workflow, WorkflowStatus.ACTIVE, a_creation({"a": 0}), 5, explains=False).findings == ()  # type: ignore[union-attr]
 
 
 def with_patterns(patterns: list[str], *, in_steps: bool = False) -> dict[str, Any]:

@@ -8,31 +8,31 @@ from rules.cause import Cause
 from rules.change import Change
 from rules.explain import Reason, Refusal
 from rules.judgement import NOT_CONCERNED, judge
-from rules.workflow import Status, Workflow
+from rules.workflow import Workflow, WorkflowStatus
 from tests.support.bench import created, updated
 from tests.support.change import a_creation, a_workflow, an_update
 
 WON = [{"field": "status", "operator": "equals", "value": "won"}]
 
 
-def reason_of(workflow: Workflow, change: Change, status: Status = Status.ACTIVE) -> str | None:
+def reason_of(workflow: Workflow, change: Change, status: WorkflowStatus = WorkflowStatus.ACTIVE) -> str | None:
     verdict = judge(workflow, status, change, 5)
     assert verdict is None or isinstance(verdict, Refusal)
     return None if verdict is None else verdict.reason
 
 
 def test_a_change_that_meets_everything_starts_the_workflow() -> None:
-    assert judge(a_workflow(created(), conditions=WON), Status.ACTIVE, a_creation({"status": "won"}), 5) is None
+    assert judge(a_workflow(created(), conditions=WON), WorkflowStatus.ACTIVE, a_creation({"status": "won"}), 5) is None
 
 
 def test_conditions_are_asked_before_the_switch() -> None:
     workflow = a_workflow(created(), conditions=WON)
-    assert reason_of(workflow, a_creation({"status": "lost"}), Status.PAUSED) == Reason.CONDITION
-    assert reason_of(workflow, a_creation({"status": "won"}), Status.PAUSED) == Reason.PAUSED
+    assert reason_of(workflow, a_creation({"status": "lost"}), WorkflowStatus.PAUSED) == Reason.CONDITION
+    assert reason_of(workflow, a_creation({"status": "won"}), WorkflowStatus.PAUSED) == Reason.PAUSED
 
 
-@pytest.mark.parametrize("status", [Status.PAUSED, Status.DRAINING, Status.STOPPED])
-def test_a_workflow_that_is_not_active_is_refused_with_its_status(status: Status) -> None:
+@pytest.mark.parametrize("status", [WorkflowStatus.PAUSED, WorkflowStatus.DRAINING, WorkflowStatus.STOPPED])
+def test_a_workflow_that_is_not_active_is_refused_with_its_status(status: WorkflowStatus) -> None:
     assert reason_of(a_workflow(created()), a_creation({}), status) == str(status)
 
 
@@ -42,13 +42,13 @@ def test_conditions_on_an_unknown_document_are_unknown() -> None:
 
 
 def test_another_field_concerns_nobody() -> None:
-    verdict = judge(a_workflow(updated("a")), Status.ACTIVE, an_update({"b": 1}, {"b": 2}, {"b"}), 5)
+    verdict = judge(a_workflow(updated("a")), WorkflowStatus.ACTIVE, an_update({"b": 1}, {"b": 2}, {"b"}), 5)
     assert verdict is NOT_CONCERNED
 
 
 def test_a_field_that_moved_to_another_value_is_told_so() -> None:
     workflow = a_workflow({**updated("a"), "to": "won"})
-    verdict = judge(workflow, Status.ACTIVE, an_update({"a": "new"}, {"a": "open"}, {"a"}), 5)
+    verdict = judge(workflow, WorkflowStatus.ACTIVE, an_update({"a": "new"}, {"a": "open"}, {"a"}), 5)
     assert isinstance(verdict, Refusal)
     assert verdict.reason == Reason.TRANSITION
     assert (verdict.findings[0].expected, verdict.findings[0].actual) == ("won", "open")
@@ -62,7 +62,7 @@ def test_where_it_came_from_is_unknown_without_a_before_image() -> None:
 def test_a_workflow_does_not_re_enter_its_own_chain() -> None:
     workflow = a_workflow(created())
     change = a_creation({}, cause=Cause(2, (workflow.id, "other"), "execution"))
-    verdict = judge(workflow, Status.ACTIVE, change, 5)
+    verdict = judge(workflow, WorkflowStatus.ACTIVE, change, 5)
     assert isinstance(verdict, Refusal)
     assert verdict.reason == Reason.REENTRY
     assert verdict.detail == {"depth": 2, "chain": [workflow.id, "other", workflow.id], "caused_by": "execution"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rules.version import Switch, Version, edited
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 from tests.support.bench import TASK, created, workflow_document
 from tests.support.change import parsed
 
@@ -23,7 +23,12 @@ def after(*documents: dict[str, Any] | None) -> Version:
 
 def test_the_first_document_is_version_one_and_active() -> None:
     version = after(GOOD)
-    assert (version.number, version.status, version.is_invalid, version.switch) == (1, Status.ACTIVE, False, None)
+    assert (version.number, version.status, version.is_invalid, version.switch) == (
+        1,
+        WorkflowStatus.ACTIVE,
+        False,
+        None,
+    )
 
 
 def test_what_the_daemon_writes_makes_no_version() -> None:
@@ -71,13 +76,13 @@ def test_a_document_mended_to_what_it_was_is_no_longer_invalid() -> None:
 
 def test_a_valid_status_takes_effect_in_an_invalid_document() -> None:
     version = after(GOOD, {**GOOD, "actions": [], "status": "paused"})
-    assert (version.status, version.switch, version.is_invalid) == (Status.PAUSED, Switch.HOLD, True)
+    assert (version.status, version.switch, version.is_invalid) == (WorkflowStatus.PAUSED, Switch.HOLD, True)
 
 
 def test_an_invalid_status_refuses_the_whole_document() -> None:
     assert after({**GOOD, "status": "on"}).workflow is None
     version = after({**GOOD, "status": "paused"}, {**GOOD, "status": "on", "name": "New"})
-    assert (version.status, version.switch) == (Status.PAUSED, None)
+    assert (version.status, version.switch) == (WorkflowStatus.PAUSED, None)
     assert version.workflow is not None
     assert version.workflow.name == "On the bench"
 
@@ -104,7 +109,7 @@ def test_deleting_is_stopping() -> None:
     version = after(GOOD, None)
     assert (version.number, version.status, version.switch, version.is_deleted) == (
         2,
-        Status.STOPPED,
+        WorkflowStatus.STOPPED,
         Switch.CANCEL,
         True,
     )
@@ -113,7 +118,12 @@ def test_deleting_is_stopping() -> None:
 
 def test_a_document_inserted_again_under_its_id_begins_with_the_next_version() -> None:
     version = after(GOOD, None, GOOD)
-    assert (version.number, version.status, version.is_deleted, version.switch) == (3, Status.ACTIVE, False, None)
+    assert (version.number, version.status, version.is_deleted, version.switch) == (
+        3,
+        WorkflowStatus.ACTIVE,
+        False,
+        None,
+    )
     assert version.workflow is not None
 
 

@@ -16,7 +16,7 @@ from rules.change import Change, Kind
 from rules.condition import Subject
 from rules.enrollment import Enrollment, Mode
 from rules.trigger import TriggerType
-from rules.workflow import OWN_KEYS, Status, Workflow, definition_of, parse_workflow, status_of
+from rules.workflow import OWN_KEYS, Workflow, WorkflowStatus, definition_of, parse_workflow, status_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 EVERYTHING: dict[str, Any] = {
@@ -76,7 +76,7 @@ def test_a_workflow_as_short_as_can_be_gets_the_defaults() -> None:
 
 @pytest.mark.parametrize("preset", load_presets(), ids=lambda preset: str(preset.document["name"]))
 def test_the_presets_are_valid(preset: Preset) -> None:
-    assert status_of(preset.document) is Status.ACTIVE
+    assert status_of(preset.document) is WorkflowStatus.ACTIVE
     assert parsed(preset.document).name == preset.document["name"]
 
 
@@ -95,13 +95,13 @@ def test_what_the_daemon_writes_and_the_status_define_nothing() -> None:
     assert parsed(document).name == "Welcome"
 
 
-@pytest.mark.parametrize("status", list(Status))
-def test_a_status_is_read(status: Status) -> None:
+@pytest.mark.parametrize("status", list(WorkflowStatus))
+def test_a_status_is_read(status: WorkflowStatus) -> None:
     assert status_of({"status": status.value}) is status
 
 
 def test_a_missing_status_means_active() -> None:
-    assert status_of({}) is Status.ACTIVE
+    assert status_of({}) is WorkflowStatus.ACTIVE
 
 
 @pytest.mark.parametrize("status", [None, 1, True, "", "Active", ["active"], {"$ne": 1}, ObjectId()])
