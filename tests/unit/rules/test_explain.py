@@ -10,7 +10,7 @@ from rules.conditions import Finding
 from rules.explain import Reason, Refusal, abridged, finding_document, missed
 from rules.judgement import judge
 from rules.path import MISSING
-from rules.workflow import Status
+from rules.workflow import WorkflowStatus
 from tests.support.bench import created
 from tests.support.change import a_creation, a_workflow
 
@@ -59,7 +59,7 @@ def test_a_refusal_shows_at_most_ten_conditions_and_can_be_stored() -> None:
 def test_a_condition_without_a_value_is_told_and_can_be_stored(field: str, operator: str, words: str) -> None:
     workflow = a_workflow(created(), conditions=[{"field": field, "operator": operator}])
     lead = {} if operator == "exists" else {"seen": 1, "seen_at": datetime(2026, 1, 1, tzinfo=UTC)}
-    refusal = judge(workflow, Status.ACTIVE, a_creation(lead), 5)
+    refusal = judge(workflow, WorkflowStatus.ACTIVE, a_creation(lead), 5)
     assert isinstance(refusal, Refusal)
     assert bson.encode(refusal.to_document())
     assert missed(refusal.findings[0]).startswith(f"{field} {words}, found ")
@@ -77,6 +77,6 @@ def test_a_condition_without_a_value_is_told_and_can_be_stored(field: str, opera
 )  # fmt: skip
 def test_what_was_not_met_is_told_in_words_of_mongosh(condition: dict[str, Any], words: str) -> None:
     lead = {"a": {"b": [1, "x", None]}}
-    refusal = judge(a_workflow(created(), conditions=[condition]), Status.ACTIVE, a_creation(lead), 5)
+    refusal = judge(a_workflow(created(), conditions=[condition]), WorkflowStatus.ACTIVE, a_creation(lead), 5)
     assert isinstance(refusal, Refusal)
     assert missed(refusal.findings[0]) == words
