@@ -25,7 +25,7 @@ from daemon.lease.holds import Holds
 from daemon.lease.keeper import LeaseKeeper, LeaseSignals
 from daemon.lease.store import READER
 from daemon.metrics import Metrics
-from daemon.mongo.patience import patiently
+from daemon.mongo.repetition import repeatedly
 from daemon.mongo.unwatched import Unwatched
 from daemon.mongo.upkeep import Upkeep
 from daemon.pace import AS_SHIPPED, Pace
@@ -53,11 +53,11 @@ class Daemon:
         client: AsyncMongoClient[dict[str, Any]],
         reader_client: AsyncMongoClient[dict[str, Any]],
         *,
-        on_death: Callable[[str], None],
+        on_failure: Callable[[str], None],
         parse_action: ParseAction = parse_action,
         pace: Pace = AS_SHIPPED,
     ) -> None:
-        """``on_death`` is called with the name of a service that died: the daemon cannot go on."""
+        """``on_failure`` is called with the name of a service that failed: the daemon cannot go on."""
         database = client[settings.database_name]
         self._unwatched = Unwatched(database, settings.entities)
         self.clock, self.metrics = ServerClock(database), Metrics()
@@ -86,7 +86,7 @@ class Daemon:
             self._api,
         )
         for task in (*self.services.tasks, *self.beside_reader.tasks):
-            task.watch(on_death)
+            task.watch(on_failure)
 
     def _foundation(
         self, settings: Settings, database: AsyncDatabase[dict[str, Any]], parse_action: ParseAction, pace: Pace
@@ -151,11 +151,11 @@ class Daemon:
         """Return once this replica takes part; raise the driver's error if the database does not answer."""
         settings, database = self._base.settings, self._base.database
         state, executions = database[settings.collections.state], database[settings.collections.executions]
-        await patiently(self.clock.sample)
-        await patiently(lambda: check_division(state, executions, settings.lanes))
-        await patiently(lambda: mend_versions(database, settings.collections))
-        await patiently(self._executions.run.states.refresh)
-        await patiently(self._unwatched.look)
+        await repeatedly(self.clock.sample)
+        await repeatedly(lambda: check_division(state, executions, settings.lanes))
+        await repeatedly(lambda: mend_versions(database, settings.collections))
+        await repeatedly(self._executions.run.states.refresh)
+        await repeatedly(self._unwatched.look)
         await self.services.start()
 
     async def stop(self) -> None:

@@ -10,7 +10,7 @@ from daemon.event import Event
 from daemon.mongo.client import open_client
 from daemon.mongo.embedded import with_mongodb
 from daemon.mongo.initialise import initialise
-from daemon.mongo.patience import patiently
+from daemon.mongo.repetition import repeatedly
 from daemon.mongo.topology import check_server
 from daemon.signals import StopRequest
 from daemon.stream.reset import parse_position, reset_checkpoint
@@ -25,7 +25,7 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
         async with open_client(connected, "init", has_time_limit=False) as client:
             await check_server(client[connected.database_name])
             if connected.init_on_start:
-                await patiently(partial(initialise, client[connected.database_name], connected))
+                await repeatedly(partial(initialise, client[connected.database_name], connected))
         if reset_to is not None:
             async with open_client(connected, "reset") as client:
                 database, parse = client[connected.database_name], parser_for(connected)
@@ -33,7 +33,7 @@ async def run_daemon(settings: Settings, *, reset_to: str | None = None) -> int:
         async with open_client(connected, "daemon") as client, open_client(connected, "reader") as reader_client:
             stop = StopRequest()
             stop.listen()
-            daemon = Daemon(connected, client, reader_client, on_death=stop.fail)
+            daemon = Daemon(connected, client, reader_client, on_failure=stop.fail)
             try:
                 await daemon.start()
             except BaseException:

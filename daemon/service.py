@@ -34,7 +34,7 @@ class Background:
     def __init__(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.name = name
         self._run = run
-        self._on_death: Callable[[str], None] | None = None
+        self._on_failure: Callable[[str], None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
 
@@ -43,9 +43,9 @@ class Background:
         """This one."""
         return (self,)
 
-    def watch(self, on_death: Callable[[str], None]) -> None:
-        """Tell ``on_death`` the name when the task ends by itself, whether by an error or not."""
-        self._on_death = on_death
+    def watch(self, on_failure: Callable[[str], None]) -> None:
+        """Tell ``on_failure`` the name when the task ends by itself, whether by an error or not."""
+        self._on_failure = on_failure
 
     async def start(self) -> None:
         """Start the task; nothing happens if it runs already."""
@@ -66,8 +66,8 @@ class Background:
         if self._is_stopping and error is None:
             return
         emit(Event.SERVICE_FAILED, service=self.name, error=error if error is not None else "ended by itself")
-        if not self._is_stopping and self._on_death is not None:
-            self._on_death(self.name)
+        if not self._is_stopping and self._on_failure is not None:
+            self._on_failure(self.name)
 
 
 class Ending:

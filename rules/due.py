@@ -1,6 +1,6 @@
 """When a node of an execution is due: the only place that computes it.
 
-Pure: whoever asks tells the time. ``time_scale`` divides every wait, for demonstrations; it is 1 otherwise.
+Pure: the caller passes the time. ``time_scale`` divides every wait, for demonstrations; it is 1 otherwise.
 """
 
 from datetime import datetime, timedelta
@@ -25,5 +25,5 @@ def retry_due(wait: timedelta, now: datetime, time_scale: float) -> datetime:
 
 
 def released_due(held_due_at: datetime | None, now: datetime) -> datetime:
-    """Return when a node is due that was held: at its own time; now where somebody has taken that away by hand."""
+    """Return when a held node is due: at its own time; now if somebody removed that by hand."""
     return held_due_at if held_due_at is not None else now

@@ -33,12 +33,12 @@ class Act:
 
     @property
     def delay(self) -> timedelta:
-        """How long the execution waits before it."""
+        """The wait before the node."""
         return self.step.delay
 
     @property
     def on_failure(self) -> OnFailure:
-        """What becomes of the later steps when this one failed for good."""
+        """The effect of a final failure on the later steps."""
         return self.step.on_failure
 
     @property

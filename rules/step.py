@@ -23,9 +23,9 @@ ParseAction = Callable[[str, Mapping[str, Any], str], object]
 
 
 class OnFailure(StrEnum):
-    """What becomes of the later steps when this one failed for good."""
+    """The effect of a final failure on the later steps."""
 
-    CONTINUE = "continue"  # they run all the same; the default
+    CONTINUE = "continue"  # they run; the default
     STOP = "stop"  # they do not run
 
 
@@ -89,7 +89,7 @@ def parse_step(raw: object, path: str, parse_action: ParseAction, patterns: Patt
 
 
 def _parse_action(parse_action: ParseAction, action_type: str, parameters: Mapping[str, Any], path: str) -> object:
-    """Return the action; a WorkflowError that forgot where the step stands is given its place."""
+    """Return the action; a WorkflowError without a path is given that of the step."""
     try:
         return parse_action(action_type, parameters, path)
     except WorkflowError as error:

@@ -1,7 +1,6 @@
-"""The steps of a definition as they are nested: where each stands, and which one follows.
+"""The steps of a definition as a tree: the place of each, and its successor.
 
-Only structure: nothing here says whether a step is valid, and nothing that is no step is looked into. The limits are
-those of LANGUAGE section 1.
+This module checks the structure and the limits of LANGUAGE section 1, not whether a step is valid.
 """
 
 import re

@@ -130,7 +130,7 @@ class Stage:
         client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(connected.mongodb_uri.get_secret_value())
         database = client[connected.database_name]
         crm = SampleCrm(database, connected.entities, connected.collections, self._board)
-        watcher = Watcher(database, connected.collections, crm.name_of, self._board, on_death=self._stop.fail)
+        watcher = Watcher(database, connected.collections, crm.name_of, self._board, on_failure=self._stop.fail)
         try:
             async with watcher.watching():
                 yield crm, HistoryReader(database, connected.collections, crm.name_of)
@@ -141,7 +141,7 @@ class Stage:
     async def _daemon(self, connected: Settings) -> AsyncIterator[None]:
         """Run the daemon meanwhile."""
         async with open_client(connected, "daemon") as client, open_client(connected, "reader") as reader_client:
-            daemon = Daemon(connected, client, reader_client, on_death=self._stop.fail)
+            daemon = Daemon(connected, client, reader_client, on_failure=self._stop.fail)
             await daemon.start()
             self._board.tell(Topic.DEMO, "the daemon runs")
             try:

@@ -30,14 +30,14 @@ class Watcher:
         name_of: NameOf,
         board: Board,
         *,
-        on_death: Callable[[str], None],
+        on_failure: Callable[[str], None],
     ) -> None:
-        """``on_death`` is told when nothing is watched any more though it should be."""
+        """``on_failure`` is told when nothing is watched any more though it should be."""
         self._database = database
         self._names = names
         self._name_of = name_of
         self._board = board
-        self._on_death = on_death
+        self._on_failure = on_failure
         self._last: dict[bytes, object] = {}  # the state last told, of what has not ended
 
     @asynccontextmanager
@@ -48,7 +48,7 @@ class Watcher:
         async with self._database.watch(pipeline, full_document="updateLookup") as stream:
             await stream.try_next()  # opens the stream: from here on nothing is missed
             following = Background("demo watcher", partial(self._follow, stream))
-            following.watch(self._on_death)
+            following.watch(self._on_failure)
             await following.start()
             try:
                 yield

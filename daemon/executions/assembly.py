@@ -1,4 +1,4 @@
-"""Put the room together: what brings a due execution to its recorded end."""
+"""Assemble the room that runs due executions to their recorded end."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Final
 
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.event import Event
-from daemon.executions.burial import Burial
+from daemon.executions.corrupt import CorruptExecutions
 from daemon.executions.demand import limits_of
 from daemon.executions.due_queue import DueQueue
 from daemon.executions.entity import EntityReader
@@ -94,12 +94,12 @@ def executions_room(base: Foundation, holds: Holds, is_told: Callable[[], bool])
     executions, clock = database[settings.collections.executions], base.clock
     run = _run(base, holds)
     lanes, definitions = run.lanes, run.definitions
-    bury = Burial(database, settings.collections, clock).bury
-    take_over = TakeOver(executions, definitions, run.recorder, lanes, bury, clock, pace)
+    end_corrupt = CorruptExecutions(database, settings.collections, clock).end
+    take_over = TakeOver(executions, definitions, run.recorder, lanes, end_corrupt, clock, pace)
     interventions = Interventions(database, settings.collections, clock.now)
-    edits = HandEdits(executions, interventions, bury, lanes, queue=queue, pace=pace)
-    inspector = Inspector(executions, definitions, bury, all_lanes=settings.lanes, pace=pace)
-    due_queue = DueQueue(executions, run.states, take_over, bury, edits.note)
+    edits = HandEdits(executions, interventions, end_corrupt, lanes, queue=queue, pace=pace)
+    inspector = Inspector(executions, definitions, end_corrupt, all_lanes=settings.lanes, pace=pace)
+    due_queue = DueQueue(executions, run.states, take_over, end_corrupt, edits.note)
     loader = Loader(due_queue, lanes, run.slot_queue, clock, signals=base.signals, is_told=is_told, pace=pace)
     hand_over = HandOver(lanes, run.states, clock, base.metrics, base.signals)
     poller = partial(Poller, is_busy=base.is_busy)

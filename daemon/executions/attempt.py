@@ -1,4 +1,4 @@
-"""One attempt at a step, from the moment it was taken until it is recorded, and how its action is run."""
+"""One attempt at a step, and the running of its action."""
 
 import asyncio
 import time
@@ -56,7 +56,7 @@ def context_of(attempt: Attempt, entity: Mapping[str, Any], now: datetime, servi
 async def perform(attempt: Attempt, context: Context) -> Outcome:
     """Run the action until its context's deadline and return its outcome, whatever the action does.
 
-    Only the cancellation of the caller escapes. Anything that is no outcome is a failure, never a success.
+    Only the cancellation of the caller escapes. If the action returns something else than an outcome, it has failed.
     """
     began = time.monotonic()
     deadline = asyncio.timeout(None if context.deadline is None else context.deadline - began)
@@ -85,7 +85,7 @@ async def perform(attempt: Attempt, context: Context) -> Outcome:
 
 
 def cut_off(attempt: Attempt, context: Context, error: str) -> Outcome:
-    """Return what it means that the action was cut off: its outcome where that is known, Retry, or Uncertain.
+    """Return the outcome of an action that was cut off: its own where it had one, Retry, or Uncertain.
 
     It is uncertain only where the effect had begun, as far as the action tells, and must not be repeated (promise 2).
     """

@@ -1,4 +1,4 @@
-"""What a person may ask of an execution, and how it is read from a request."""
+"""Commands for one execution, as people request them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _KEYS: Final = ("execution_id", "do", "as", "step")
 
 
 class Do(StrEnum):
-    """What may be done to an execution."""
+    """The names of the commands."""
 
     RETRY = "retry"
     CANCEL = "cancel"
@@ -24,12 +24,12 @@ class Do(StrEnum):
 
 
 class CommandRefused(ReflexdError):
-    """A command cannot be carried out; the message is the answer."""
+    """The machine refuses a command; the message is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command. ``outcome`` and ``node`` are for resolve; without ``node`` the only uncertain one is meant."""
+    """One command. ``outcome`` and ``node`` are for resolve; without ``node`` it concerns the only uncertain node."""
 
     execution_id: ObjectId
     do: Do

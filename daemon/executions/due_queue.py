@@ -1,6 +1,6 @@
-"""Read from MongoDB what is due in the lanes owned here, as jobs.
+"""Read the due executions of the lanes owned here from MongoDB, as jobs.
 
-Executions that somebody edited by hand are left to HandEdits, and corrupt ones end here: neither becomes a job.
+Executions edited by hand are left to HandEdits, and corrupt ones are ended: neither becomes a job.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from daemon.executions.burial import Bury
+from daemon.executions.corrupt import EndCorrupt
 from daemon.executions.fair_share import FairShare
 from daemon.executions.hand_edit import NOT_EDITED
 from daemon.executions.intervention import is_edited
@@ -29,7 +29,7 @@ class DueQueue:
         executions: AsyncCollection[dict[str, Any]],
         states: WorkflowStates,
         take_over: TakeOver,
-        bury: Bury,
+        end_corrupt: EndCorrupt,
         on_edited: Callable[[Any], None],
     ) -> None:
         """``on_edited`` is given the id of an execution that somebody edited by hand."""
@@ -37,11 +37,11 @@ class DueQueue:
         self._fair_share = FairShare(executions)
         self._states = states
         self._take_over = take_over
-        self._bury = bury
+        self._end_corrupt = end_corrupt
         self._on_edited = on_edited
 
     async def take_over(self, lanes: Sequence[int]) -> None:
-        """Settle what the former owner of ``lanes`` left running: before anything else of them is read."""
+        """Settle the executions that the former owner of ``lanes`` left running, before others of them are read."""
         await self._take_over.settle(list(lanes))
 
     async def find(
@@ -77,7 +77,7 @@ class DueQueue:
             try:
                 job = job_from(document)
             except CorruptExecution as error:
-                await self._bury(document, str(error))
+                await self._end_corrupt(document, str(error))
             else:
                 jobs.append(job)
         return jobs

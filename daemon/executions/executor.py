@@ -1,10 +1,10 @@
-"""Run due steps, each as one readable chain: switch, definition, entity, branches, conditions, action, outcome, next.
+"""Run due steps: status, definition, entity, branches, conditions, action, outcome, next node.
 
 Steps are taken many at a time so that what they read is shared: one query per entity type, not per step. Actions
 inside MongoDB return their writes, and the group commit makes them exactly once. Those that reach outside wait in
 SlotQueue, are judged when they have their slots, and go on in Runner. Nothing starts once the lane's lease can
-no longer be trusted (promise 9). What was due when the owner of its lane died is given an intent too, wherever it
-reaches: perhaps it ended the owner, and deaths are counted.
+no longer be trusted (promise 9). Steps that were due when the owner of their lane failed get an
+intent too: one of them may have caused the failure, and crashes are counted.
 """
 
 import asyncio

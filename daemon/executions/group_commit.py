@@ -37,24 +37,24 @@ _TIMEOUT_S: Final = 30.0
 _ATTEMPTS: Final = 3  # how often a batch is sent again without the units that were found to be lost
 _BACK_OFF_S: Final = (0.1, 2.0)  # first and longest pause after a failure of the store
 _RUNS: Final = 4  # how often a transaction is repeated before a batch is split
-_FORBIDDEN_S: Final = 2.0  # until a unit is tried again for which a privilege is missing, perhaps for a while only
-_CONTENDED_S: Final = 0.25  # until a unit is tried again that somebody else is in the way of
+_FORBIDDEN_S: Final = 2.0  # until a unit is tried again that lacks a privilege, which may be granted again
+_CONTENDED_S: Final = 0.25  # until a unit is tried again that conflicts with another transaction
 _MAJORITY: Final = ReadConcern("majority")
 
 
 class Fate(StrEnum):
-    """What became of a unit."""
+    """The outcome of committing a unit."""
 
     COMMITTED = "committed"
-    LOST = "lost"  # the execution was not in the expected state any more: somebody else moved it
-    VANISHED = "vanished"  # the entity to be written does not exist any more; nothing was committed
+    LOST = "lost"  # the execution is no longer in the expected state: somebody else moved it
+    VANISHED = "vanished"  # the entity to be written no longer exists; nothing was committed
     REFUSED = "refused"  # the server refuses the unit for good; nothing was committed
-    CONTENDED = "contended"  # somebody else is in the way: tried again later, told to nobody
+    CONTENDED = "contended"  # it conflicts with another transaction: tried again later, no receipt is given
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a unit, and the server's words if it refused."""
+    """The outcome of a unit, and the server's reason if it refused."""
 
     fate: Fate
     error: str = ""
@@ -64,7 +64,7 @@ _Entry = tuple[Unit, "asyncio.Future[Receipt]"]
 
 
 class _Contended(Exception):
-    """A transaction met the same obstacle again and again."""
+    """A transaction met the same conflict repeatedly."""
 
 
 class GroupCommit:
@@ -96,13 +96,13 @@ class GroupCommit:
         return len(self._queue)
 
     def submit(self, unit: Unit) -> asyncio.Future[Receipt]:
-        """Queue a unit; the future tells what became of it."""
+        """Queue a unit; the future returns its receipt."""
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._put((unit, future))
         return future
 
     async def drain(self) -> None:
-        """Wait until everything that was submitted has been committed or refused."""
+        """Wait until every submitted unit has been committed or refused."""
         while self._later or (self._flusher is not None and not self._flusher.done()):
             awaited: list[asyncio.Future[Any]] = [*self._later]
             if self._flusher is not None and not self._flusher.done():
@@ -110,7 +110,7 @@ class GroupCommit:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
     async def stop(self) -> None:
-        """Give up what is not committed yet: it stays in MongoDB as it is."""
+        """Drop units that are not committed yet: their executions stay as they are in MongoDB."""
         flusher, self._flusher = self._flusher, None
         if flusher is not None:
             flusher.cancel()
@@ -147,7 +147,7 @@ class GroupCommit:
                     future.set_result(receipt)
 
     def _fill_batch(self) -> None:
-        """Take what is committed next, in order: two units of one entity never share a transaction."""
+        """Take the units of the next transaction, in order: two units of one entity never share one."""
         entities: set[tuple[str, Any]] = set()
         while self._queue and len(self._batch) < BATCH_UNITS:
             entity = self._queue[0][0].job.entity_key
@@ -190,13 +190,14 @@ class GroupCommit:
         return [Receipt(settled.get(unit.job.execution_id, Fate.COMMITTED)) for unit in units]
 
     def _late(self, units: Sequence[Unit]) -> list[ObjectId]:
-        """Return the executions that somebody else may have begun by now: what waited for MongoDB waited too long."""
+        """Return the executions that another replica may have begun by now, because their lease may have expired."""
         return [unit.job.execution_id for unit in units if unit.needs_lease and not self._may_start(unit.job.lane)]
 
     async def _find_settled(self, units: Sequence[Unit]) -> dict[ObjectId, Fate]:
-        """Return what has become of the units whose execution is not in the expected state.
+        """Return the outcome of the units whose execution is not in the expected state.
 
-        It is where the unit was to bring it if the acknowledgement of an earlier try was lost on the way.
+        An execution that is already where the unit moves it was committed by an earlier try, whose acknowledgement was
+        lost.
         """
         names = {name for unit in units for name in (*unit.filter, *unit.update["$set"])}
         executions = self._database.get_collection(self._names.executions, read_concern=_MAJORITY)

@@ -1,8 +1,7 @@
-"""Complete what people begin by editing execution documents in Mongo: cancelled by ``status``, or queued again.
+"""Settle executions that people cancelled or queued again by editing ``status`` in MongoDB.
 
-Both are looked for in indexes that hold nothing else: what was queued again by the owner of its lane, what was
-cancelled by the reader's replica. Edits of many executions at once are settled many to a transaction, beside the looks
-at the queue, which pass over what was edited: nobody's work waits for it.
+The owner of a lane polls for executions queued again, the reader's replica for cancelled ones, each by an index that
+holds nothing else. Many edits share a transaction. Polls of the queue skip edited executions, so no other work waits.
 """
 
 import time
@@ -15,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from config.found import found
 from daemon.event import Event
-from daemon.executions.burial import Bury
+from daemon.executions.corrupt import EndCorrupt
 from daemon.executions.intervention import Interventions, is_edited
 from daemon.executions.lanes import Lanes
 from daemon.executions.status import Status
@@ -26,12 +25,12 @@ from daemon.poll import Pause, Signal, regular
 from daemon.telemetry import emit
 from rules.identity import bson_bytes
 
-PAGE: Final = 1_000  # executions found at one look
+PAGE: Final = 1_000  # executions found by one poll
 BATCH: Final = 100  # executions settled in one transaction: about 5 ms of processor time
 _MESSAGE_CHARACTERS: Final = 200
 _CANCELLED: Final[Mapping[str, Any]] = {"status": Status.CANCELLED, "completed_at": {"$type": "null"}}
 
-# What a look at the queue passes over: it is in one of the two indexes.
+# Polls of the queue skip these executions: they are in one of the two indexes.
 NOT_EDITED: Final[Mapping[str, Any]] = {"$nor": [_CANCELLED, REQUEUED]}
 
 
@@ -42,35 +41,35 @@ class HandEdits:
         self,
         executions: AsyncCollection[dict[str, Any]],
         interventions: Interventions,
-        bury: Bury,
+        end_corrupt: EndCorrupt,
         lanes: Lanes,
         *,
         queue: Signal,
         pace: Pace,
     ) -> None:
-        """``queue`` has the loader look: what is settled may be due."""
+        """``queue`` is sent after edits are settled: the executions may be due."""
         self._executions = executions
         self._interventions = interventions
-        self._bury = bury
+        self._end_corrupt = end_corrupt
         self._lanes = lanes
-        self.signal = Signal()  # there is something queued again
+        self.signal = Signal()  # sent when an execution was queued again
         self._queue = queue
         self._pace = pace
         self._met: dict[bytes, Any] = {}
 
     def note(self, execution_id: Any) -> None:
-        """Settle an edited execution that somebody met in the queue, soon."""
+        """Settle soon an edited execution that a poll of the queue has found."""
         self._met[bson_bytes(execution_id)] = execution_id
         self.signal.send()
 
     async def poll_queued_again(self) -> Pause:
-        """Settle what was met in the queue, and what was queued again in lanes owned here; raise the driver's error."""
+        """Settle executions that were noted, or queued again in lanes owned here; raise the driver's error."""
         met, self._met = list(self._met.values()), {}
         await self._settle(met)
         return await self._settle_found(REQUEUED)
 
     async def poll_cancelled(self) -> Pause:
-        """Settle what was cancelled, in whatever lane; raise the driver's error."""
+        """Settle executions that were cancelled, in any lane; raise the driver's error."""
         return await self._settle_found(_CANCELLED)
 
     async def _settle_found(self, query: Mapping[str, Any]) -> Pause:
@@ -88,12 +87,12 @@ class HandEdits:
         for document in ours:
             if not is_edited(document):
                 status = found(document.get("status"))
-                await self._bury(document, f"status: expected one that is queued or cancelled, found {status}")
+                await self._end_corrupt(document, f"status: expected one that is queued or cancelled, found {status}")
         settled = await self._settle([document["_id"] for document in ours if is_edited(document)])
         return settled > 0 and len(page) == PAGE
 
     async def _settle(self, execution_ids: Sequence[Any]) -> int:
-        """Settle executions, some at a time; return how many were; raise the driver's error if nobody answers."""
+        """Settle executions, some at a time; return their number; raise the driver's error if there is no answer."""
         count = 0
         for start in range(0, len(execution_ids), BATCH):
             count += await self._settle_batch(execution_ids[start : start + BATCH])
@@ -102,14 +101,14 @@ class HandEdits:
         return count
 
     async def _settle_batch(self, execution_ids: Sequence[Any]) -> int:
-        """Settle a batch; where one of them keeps the database from taking all, one at a time; bury that one."""
+        """Settle a batch; if the database refuses it, settle one at a time, and end the refused one as corrupt."""
         try:
             settled = await self._interventions.settle(execution_ids)
-        except (PyMongoError, BSONError, OverflowError) as error:  # what was edited has no room for what it asks
+        except (PyMongoError, BSONError, OverflowError) as error:  # the edited document has no room for the update
             if is_transient(error):
                 raise
             if len(execution_ids) == 1:
-                await self._bury({"_id": execution_ids[0]}, str(error)[:_MESSAGE_CHARACTERS])
+                await self._end_corrupt({"_id": execution_ids[0]}, str(error)[:_MESSAGE_CHARACTERS])
                 return 1
             return sum([await self._settle_batch([each]) for each in execution_ids])
         for execution_id, status in settled:

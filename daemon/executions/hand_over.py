@@ -1,4 +1,4 @@
-"""Hand what the reader in this process commits to the lanes owned here, while it reads."""
+"""Pass the commits of the reader in this process on to the lanes owned here."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ class HandOver:
         self._signals.queue.send()
 
     async def stop(self) -> None:
-        """Let all lanes poll for what another reader commits."""
+        """Let all lanes poll for the commits of another reader."""
         self._lanes.end_hand_over()
         self._signals.queue.send()
 

@@ -1,9 +1,9 @@
 """End executions that no poll of the queue would ever find, and those that can never run.
 
-The inspector looks every few seconds, on the replica that reads. It finds executions whose ``due_at`` is missing or is
+The inspector polls every few seconds, on the replica that reads. It finds executions whose ``due_at`` is missing or is
 no date, and those whose lane does not exist, by indexes that hold next to nothing. It also reads the executions that
-wait, some at each look, so that one which can never run ends long before its time. A person may need several writes
-to edit a document: an incomplete one is given time.
+wait, some at each poll, so that an execution which can never run ends long before its time. A person may need several
+writes to edit a document: an incomplete one is given time.
 """
 
 import time
@@ -16,7 +16,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from config.error import WorkflowError
 from config.found import found
-from daemon.executions.burial import Bury
+from daemon.executions.corrupt import EndCorrupt
 from daemon.executions.job import PROJECTION, CorruptExecution, job_from
 from daemon.mongo.indexes import NOT_A_DATE, UNQUEUED
 from daemon.pace import Pace
@@ -28,13 +28,13 @@ _RECORDS: Final = {"$cond": [{"$isArray": ["$actions_executed"]}, {"$size": "$ac
 
 
 class Inspector:
-    """Ends what can never become due, and what can never run."""
+    """Ends executions that can never become due, or can never run."""
 
     def __init__(
         self,
         executions: AsyncCollection[dict[str, Any]],
         definitions: Definitions,
-        bury: Bury,
+        end_corrupt: EndCorrupt,
         *,
         all_lanes: int,
         pace: Pace,
@@ -42,25 +42,25 @@ class Inspector:
         """``all_lanes``: how many lanes there are, here and elsewhere."""
         self._executions = executions
         self._definitions = definitions
-        self._bury = bury
+        self._end_corrupt = end_corrupt
         self._all_lanes = list(range(all_lanes))
         self._pace = pace
-        self._incomplete: dict[Any, float] = {}  # execution: monotonic time in seconds when it was first met
+        self._incomplete: dict[Any, float] = {}  # execution: monotonic time in seconds when it was first found
         self._read_until: Any = None  # what is due until then was read through; None to begin anew
 
     async def poll(self) -> Pause:
-        """Bury what is due at something that is no date, and, once nobody has mended it for a while, all the rest.
+        """End executions whose due time is no date at once, and the others after some time for mending.
 
         Raise the driver's error.
         """
         misqueued, lost = await self._astray()
         for document in misqueued:
-            await self._bury(document, f"due_at: expected a date, found {found(document['due_at'])}")
+            await self._end_corrupt(document, f"due_at: expected a date, found {found(document['due_at'])}")
         met: dict[Any, float] = {}
         for document, problem in [*lost, *await self._unrunnable()]:
             since = met[document["_id"]] = self._incomplete.get(document["_id"], time.monotonic())
             if time.monotonic() - since >= self._pace.incomplete_s:
-                await self._bury(document, problem)
+                await self._end_corrupt(document, problem)
         self._incomplete = met
         return regular(self._pace.inspection_s, time.monotonic())
 

@@ -1,8 +1,8 @@
-"""Carry out what people ask of executions, by command or by editing the document: each in one transaction.
+"""Apply commands of people, and edits of execution documents by hand, each in one transaction.
 
-The transaction reads the execution, so nobody moves it meanwhile: an executor that tries conflicts and finds its
-compare-and-set lost. Counters stay exact by one rule: a document says in ``counted_as`` what it is counted as, and
-whoever moves the execution moves the counters along.
+The transaction reads the execution, so nobody else moves it meanwhile: the unit of an executor conflicts and is lost.
+Counters stay exact by one rule: ``counted_as`` in the document names its counter, and every move of the execution
+changes the counters in the same transaction.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ _COUNTED: Final = {Status.COMPLETED: "success_count", Status.FAILED: "failure_co
 
 @dataclass(frozen=True, slots=True)
 class _Pinned:
-    """What a command needs to know of an execution's workflow: its pinned program, and its switch as it is now."""
+    """The workflow of an execution: the program of its version, and its status now."""
 
     program: Program
     is_stopped: bool
@@ -56,7 +56,7 @@ class _Change:
 
 
 class Interventions:
-    """Moves executions on behalf of people."""
+    """Moves executions for people."""
 
     def __init__(
         self, database: AsyncDatabase[dict[str, Any]], names: Collections, now: Callable[[], datetime]
@@ -87,7 +87,7 @@ class Interventions:
         return change.move.status
 
     async def settle(self, execution_ids: Sequence[Any]) -> list[tuple[Any, Status]]:
-        """Complete what somebody began by editing ``status`` by hand, all in one transaction.
+        """Move executions whose ``status`` somebody edited by hand, all in one transaction.
 
         Return the ids of those that were edited, with their new status.
         """
@@ -107,7 +107,7 @@ class Interventions:
     def _moved(
         self, execution: Mapping[str, Any], pinned: _Pinned, occurrence: Occurrence, *, with_history: bool
     ) -> _Change:
-        """Return what the machine makes of it, with a number that the last stop of the workflow does not cancel."""
+        """Return the machine's move, with a number that the last stop of the workflow does not cancel."""
         now = self._now()
         standing = standing_of(execution, now, with_history=with_history)
         if isinstance(occurrence, RetryAsked) and not pinned.program.nodes:
@@ -132,7 +132,7 @@ class Interventions:
         return [(execution["_id"], change.move.status) for execution, change in changes]
 
     def _completed(self, execution: Mapping[str, Any], pinned: _Pinned) -> _Change:
-        """Return what an edit of ``status`` comes to; one that cannot be followed is undone, with the reason."""
+        """Return the change for an edit of ``status``; an edit that the machine refuses is undone, with the reason."""
         was = Status.CANCELLED if execution["status"] == Status.CANCELLED else execution.get("counted_as")
         try:
             return self._followed(execution, pinned, was)
@@ -156,7 +156,7 @@ class Interventions:
         return self._moved(execution, pinned, occurrence, with_history=True)
 
     async def _pinned(self, executions: Sequence[Mapping[str, Any]], session: AsyncClientSession) -> list[_Pinned]:
-        """Return what each execution points to, in the same order; what they have in common is read once."""
+        """Return the workflow of each execution, in the same order; each version is read once."""
         keys = [_version_of(execution) for execution in executions]
         wanted = {bson_bytes(key): key for key in keys if is_workflow_id(key["workflow_id"])}
         by_workflow = {bson_bytes(key["workflow_id"]): key["workflow_id"] for key in wanted.values()}
@@ -173,7 +173,7 @@ class Interventions:
         return [_pinned_from(programs.get(bson_bytes(key)), latest.get(bson_bytes(key["workflow_id"]))) for key in keys]
 
     async def _store(self, changes: Sequence[tuple[Mapping[str, Any], _Change]], session: AsyncClientSession) -> None:
-        """Write the changes, and what they make of the counters: one update for each workflow."""
+        """Write the changes, and one update of the counters for each workflow."""
         updates: list[UpdateOne] = []
         counts: dict[bytes, tuple[Any, dict[str, int]]] = {}
         for execution, change in changes:
@@ -218,7 +218,7 @@ def is_edited(execution: Mapping[str, Any]) -> bool:
 
 
 def _counter_change(before: Status | None, after: Status | None) -> dict[str, int]:
-    """Return how the counters move when an execution counted as ``before`` is counted as ``after``."""
+    """Return the change of the counters for an execution counted as ``before`` that is now counted as ``after``."""
     change: dict[str, int] = {}
     for counted_as, by in ((before, -1), (after, 1)):
         if counted_as is None:

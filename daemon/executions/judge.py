@@ -1,7 +1,7 @@
-"""Decide what becomes of a due step: whether it may start, what it is, and how it ends where it has nothing to do.
+"""Judge due steps: a step starts, ends without acting, or stays in MongoDB.
 
-The switch comes first, then the lease of its lane, the version that its execution points to, the entity, the step's
-conditions. What may not start is ended, or left to the next look or owner.
+The judge checks, in this order: the status of the workflow, the lease of the lane, the version of the execution, the
+entity, the step's conditions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,16 +54,16 @@ class Judge:
         self._clock = clock
         self._services = services
         self._holds = holds
-        self._distrusted: dict[int, datetime] = {}  # lane: when its owner was found dead
+        self._distrusted: dict[int, datetime] = {}  # lane: when its owner was found to have failed
 
     def distrust(self, lane: int) -> None:
-        """Let what is due in a lane by now run with care: its last owner died."""
+        """Give an intent to every step that is due in a lane by now: its last owner failed, perhaps because of one."""
         self._distrusted[lane] = self._clock.now()
 
     def admit(self, job: Job) -> bool:
         """Return whether the job may start; if not, it is cancelled, or left in MongoDB.
 
-        What waits under a pause is taken out of the queue there by the reader's switcher, and put back by it.
+        The switcher takes the executions of a paused workflow out of the queue, and puts them back.
         """
         state = self._states.get(job.workflow_id)
         if state.cancels(job.seq):
@@ -78,7 +78,7 @@ class Judge:
         return True
 
     async def with_definition(self, jobs: Sequence[Job]) -> list[tuple[Job, Workflow]]:
-        """Return the jobs with the workflow version they point to; end those that point to nothing."""
+        """Return the jobs with their workflow version; end those whose version does not exist."""
         unknown = [(job.workflow_id, job.workflow_version) for job in jobs if job.workflow is None]
         found = await self._definitions.load(unknown) if unknown else {}
         ready: list[tuple[Job, Workflow]] = []
@@ -94,9 +94,9 @@ class Judge:
         return ready
 
     def demand(self, job: Job, workflow: Workflow) -> tuple[Key, ...]:
-        """Return what a job needs slots of; nothing if its step needs none, and no intent.
+        """Return the keys of the slots that a job needs; none if its step needs no intent.
 
-        A step needs both where it reaches outside, or perhaps ended its last owner.
+        A step needs both if it reaches outside, or if it may have caused the failure of its last owner.
         """
         died_at = self._distrusted.get(job.lane)
         is_suspect = job.crashes > 0 or (died_at is not None and job.due_at <= died_at)
@@ -106,7 +106,7 @@ class Judge:
         return ()
 
     def attempt(self, queued: Job, job: Job, workflow: Workflow, now: datetime) -> Attempt | None:
-        """Return the attempt that begins now at the step where ``job`` stands; None where it stands at none."""
+        """Return the attempt that begins now at the step of ``job``; None if its node is no step."""
         node = workflow.program.nodes[job.node]
         if not isinstance(node, Act):
             return None
@@ -115,9 +115,9 @@ class Judge:
     async def passed(
         self, queued: Job, workflow: Workflow, entity: Mapping[str, Any] | None, now: datetime
     ) -> Job | None:
-        """Return the job behind the branches and ends it stands at; None where a move is recorded that comes first.
+        """Return the job past the branches and ends at its node; None if the recorder must commit a move first.
 
-        Nothing is stored for a branch by itself: its record goes with what comes next.
+        The record of a branch is committed together with the next move.
         """
         job, program, turn = queued, workflow.program, TimeSlice()
         while not isinstance(node := program.nodes[job.node], Act):
@@ -139,7 +139,7 @@ class Judge:
 def refusal(step: Step, entity: Mapping[str, Any] | None, now: datetime) -> Outcome | None:
     """Return how a step ends that does not act: its entity is gone, or its conditions are not met. None if it acts.
 
-    Whatever happens while they are judged is this step's own affair (promise 8).
+    An error while they are judged fails this step alone (promise 8).
     """
     if entity is None:
         return Skip(ENTITY_GONE)

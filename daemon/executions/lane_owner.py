@@ -1,4 +1,4 @@
-"""Take up a lane when its lease is gained, and leave it when the lease goes."""
+"""Open lanes when their leases are gained, and close them when the leases are lost."""
 
 from daemon.executions.executor import Executor
 from daemon.executions.judge import Judge
@@ -8,7 +8,7 @@ from daemon.lease.store import READER, lane_of_name
 
 
 class LaneOwner:
-    """Learns of the leases on lanes; that of the reader is none of its business."""
+    """Follows the leases on lanes, not that of the reader."""
 
     def __init__(self, lanes: Lanes, loader: Loader, executor: Executor, judge: Judge) -> None:
         self._lanes = lanes
@@ -17,7 +17,7 @@ class LaneOwner:
         self._judge = judge
 
     def lease_gained(self, name: str, epoch: int, *, after_crash: bool) -> None:
-        """Run the lane's steps from now on; with care where its last owner may have died of them."""
+        """Run the lane's steps from now on; with intents if its last owner may have crashed because of one."""
         if name == READER:
             return
         lane = lane_of_name(name)
@@ -33,7 +33,7 @@ class LaneOwner:
             self._executor.drop(lane_of_name(name))
 
     def lease_retiring(self, name: str) -> None:
-        """Start nothing new of the lane; what runs may end."""
+        """Start nothing new of the lane; running steps may end."""
         if name != READER:
             self._lanes.retire(lane_of_name(name))
             self._executor.drop(lane_of_name(name))

@@ -4,7 +4,7 @@ The reader in this process hands its executions over in memory. The loader finds
 retries, what people and other replicas queue, and what did not fit. It polls seldom where somebody signals new work,
 several times a second where nobody does. While little is in memory a poll reads everything that is due; else only what
 has come within reach since the poll before. Where more is due than fits, a poll also reads beside the head of the
-queue, so that one workflow's crowd does not keep the others waiting.
+queue, so that many executions of one workflow do not delay the others.
 """
 
 import time
@@ -62,7 +62,7 @@ class Loader:
         self._covered: tuple[int, datetime] | None = None  # signals by then; all that is due until then is in memory
 
     def add_lane(self, lane: int) -> None:
-        """Load a lane that is new here, and settle what its former owner left running."""
+        """Load a lane that is new here, and settle the executions that its former owner left running."""
         self._new_lanes.add(lane)
         self._signals.queue.send()
 
@@ -92,7 +92,7 @@ class Loader:
         return is_complete, _REST * (time.monotonic() - began) if left_out else 0.0
 
     async def _look(self, since: datetime | None, until: datetime, left_out: list[Any]) -> bool:
-        """Put what is due into the lanes; return whether that is all."""
+        """Put due jobs into the lanes; return whether these are all."""
         lanes, limit = sorted(self._lanes.owned), PAGE + (self._lanes.known if since is None else 0)
         jobs, others = list[Job](), list[Job]()
         is_complete = False

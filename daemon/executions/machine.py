@@ -1,7 +1,7 @@
-"""The one place that says what comes next for an execution. Pure: it is told everything, the time included.
+"""Decide the next state of an execution: the only place that does. Pure: the caller passes everything, also the time.
 
-Ends of steps, retries, branches, take-overs, switches, corrupt documents, commands of people and ends at intake all
-come here as an ``Occurrence`` and leave as a ``Move``; everything else only carries moves out.
+Ends of steps, retries, branches, take-overs, switches, corrupt documents, commands of people and ends at intake arrive
+as an ``Occurrence`` and leave as a ``Move``; all other modules only apply moves.
 """
 
 from collections.abc import Mapping
@@ -47,9 +47,9 @@ def advance(
     began_at: datetime | None = None,
     time_scale: float = 1.0,
 ) -> Move:
-    """Return what comes next. ``began_at``: when what ends began; ``time_scale`` divides waits, for demonstrations.
+    """Return the next move. ``began_at``: the start of the ending attempt; ``time_scale`` divides waits, for the demo.
 
-    Raise CommandRefused where a person asks for what cannot be.
+    Raise CommandRefused for a command that does not fit the state.
     """
     match occurrence:
         case Done() | Skip() | Fail() | Uncertain() | Judged() | Reached():
@@ -75,7 +75,7 @@ def advance(
 def _finished(
     program: Program, state: State, outcome: _Ended, began_at: datetime, now: datetime, time_scale: float
 ) -> Move:
-    """Return the move from a node that has ended, one way or another."""
+    """Return the move from a node that has ended."""
     node = program.nodes[state.node]
     attempts = state.attempt + (0 if state.status is Status.RUNNING else 1)
     records: tuple[Record, ...] = (_record(state, node, outcome, attempts, began_at, now),)
@@ -86,14 +86,14 @@ def _finished(
     if has_failed and not isinstance(node, End) and node.on_failure is OnFailure.STOP:
         target = None
     end = node if isinstance(node, End) else None
-    if isinstance(target, End):  # nothing has to be found out there: it takes no commit of its own
+    if isinstance(target, End):  # it needs nothing from outside, so it shares the commit
         end, following = target, target.following
         records += (_record(state, end, Reached(), 1, now, now),)
     if target is None or end is not None:
         status = Status.FAILED if failed_steps else Status.COMPLETED
         reason = end.reason if end is not None else ""
         return Move(status, following, failed_steps=failed_steps, records=records, reason=reason, ended_at=now)
-    # Of a node that is repeated the delay is over.
+    # The delay of a repeated node is over.
     due_at = now if following in state.ran else next_due(target.delay, now, time_scale)
     return Move(Status.WAITING, following, due_at=due_at, failed_steps=failed_steps, records=records)
 
@@ -129,7 +129,7 @@ def _postponed(
 
 
 def _died(program: Program, state: State, began_at: datetime, now: datetime, time_scale: float) -> Move:
-    """At most once means uncertain, at least once means again; at the fifth death the node fails (DESIGN section 4)."""
+    """At most once means uncertain, at least once means again; at the fifth crash the node fails (DESIGN section 4)."""
     node = program.nodes[state.node]
     if not isinstance(node, Act):
         return _corrupt(state, Corrupt("no action of its workflow can have been at work"), now)

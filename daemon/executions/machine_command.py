@@ -1,7 +1,7 @@
-"""The machine's answers to what people ask of an execution, by command or by editing its document. Pure.
+"""Decide moves for commands of people and edits by hand. Pure, and part of the machine.
 
-``retry`` runs again what failed, and only that; a cancelled execution goes on where it stood. ``cancel`` ends what
-waits; what an action is at work on is not cut off. ``resolve`` says how an uncertain step ended.
+``retry`` repeats the failed nodes only; a cancelled execution continues at its node. ``cancel`` ends an execution that
+waits, never one that is running. ``resolve`` states the outcome of an uncertain step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _BY_HAND = "cancelled by hand while the action was at work: it may have taken ef
 
 
 def asked(program: Program, state: State, request: Asked, now: datetime) -> Move:
-    """Return the move that a person asks for; raise CommandRefused where it cannot be."""
+    """Return the move for a command; raise CommandRefused if it does not fit the state."""
     match request:
         case CancelAsked():
             return _cancelled(state, now)

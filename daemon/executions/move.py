@@ -1,4 +1,4 @@
-"""Where an execution stands, and where the machine lets it go: values that everything else carries out."""
+"""Values of the machine: the state of an execution before a move, and the move."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from daemon.executions.status import ENDED, Status, StepStatus
 
 
 class State(Protocol):
-    """Where an execution stands, as far as it matters for what comes next."""
+    """The parts of an execution's state that decide its next move."""
 
     @property
     def node(self) -> str:
@@ -34,7 +34,7 @@ class State(Protocol):
 
     @property
     def crashes(self) -> int:
-        """How often an owner died while its node was at work."""
+        """How often an owner failed while its node was running."""
 
     @property
     def postponed(self) -> Mapping[str, Any] | None:
@@ -42,7 +42,7 @@ class State(Protocol):
 
     @property
     def ran(self) -> Mapping[str, Ran]:
-        """After a retry by a person: how the nodes ended that have run; else nothing."""
+        """After a retry by a person: the ends of the nodes that have run; else nothing."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What may happen to an execution, besides the outcome of an action: a closed set that the machine knows."""
+"""Occurrences: all inputs of the machine besides the outcomes of actions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class HandedBack:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The owner died while the action was at work."""
+    """The owner failed while the action was running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A node is reached at which nothing has to be found out: an end."""
+    """The execution is at an end, which needs nothing from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Corrupt:
-    """The document cannot be what the daemon wrote, because of ``problem``. ``counted_as``: the end it had, if any."""
+    """The daemon cannot have written the document, because of ``problem``. ``counted_as``: the end it had, if any."""
 
     problem: str = ""
     counted_as: Any = None

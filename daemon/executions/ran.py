@@ -1,6 +1,6 @@
-"""What an execution has behind it, node by node: asked for only where a person has had it repeat what failed.
+"""The nodes of an execution that have run: needed only after a person has retried it.
 
-Else all that lies before an execution has never run. Steps that succeeded or were skipped never run again.
+In all other executions the nodes ahead have never run. Steps that succeeded or were skipped never run again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ NOTHING: Final[Mapping[str, Ran]] = MappingProxyType({})
 
 @dataclass(slots=True)
 class Record:
-    """What the history says of a node that has ended, and the place there; None to append it."""
+    """A record for the history of a node that has ended, and its place there; None appends it."""
 
     document: Mapping[str, Any]
     place: int | None = None

@@ -1,7 +1,7 @@
-"""Bring the end of a step into MongoDB, and queue what follows it.
+"""Commit the ends of steps, and queue the next steps.
 
-Whatever the store answers, the step is settled: committed, dropped because somebody else moved the execution, or
-recorded as skipped or failed where its effect was refused.
+Every step is settled: committed, dropped because somebody else moved the execution, or recorded as skipped or failed
+because the database refused its effect.
 """
 
 import asyncio
@@ -59,14 +59,14 @@ class Recorder:
         """Record how an attempt ended, in the background, and queue what follows."""
         try:
             unit = self._finished(attempt, outcome)
-        except (AttributeError, OverflowError, TypeError, ValueError) as error:  # an action made it of wrong values
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:  # an action returned wrong values
             emit(Event.ACTION_CRASHED, **attempt.job.names, action_type=attempt.step.action_type, error=error)
             outcome = Fail(f"the action failed unexpectedly: {type(error).__name__}")
             unit = self._finished(attempt, outcome)
         self.submit(unit, attempt.queued, partial(self._refused, attempt, outcome))
 
     def move(self, program: Program, job: Job, occurrence: Occurrence, began_at: datetime) -> Move:
-        """Return what comes next for a job."""
+        """Return the next move of a job."""
         return advance(program, job, occurrence, self._clock.now(), began_at=began_at, time_scale=self._time_scale)
 
     def _finished(self, attempt: Attempt, outcome: Outcome | Died) -> Unit:
@@ -75,7 +75,7 @@ class Recorder:
         return unit_of(attempt.job, move, epoch=attempt.epoch, began_at=attempt.began_at, writes=writes)
 
     def submit(self, unit: Unit, queued: Job, refused: _Refused | None = None) -> None:
-        """Commit a unit in the background, then release ``queued``. ``refused`` may still put the step right."""
+        """Commit a unit in the background, then release ``queued``; call ``refused`` if the database refuses the unit."""
         self.in_flight += 1
         self._commit.submit(unit).add_done_callback(partial(self._settled, unit, queued, refused))
 
@@ -102,7 +102,7 @@ class Recorder:
         self._on_settled()
 
     def _refused(self, attempt: Attempt, outcome: Outcome | Died, receipt: Receipt) -> None:
-        """Record the step without the effect that the database did not take."""
+        """Record the step without its effect, which the database refused."""
         if receipt.fate is Fate.VANISHED:
             self.record(attempt, Skip(ENTITY_GONE))
         elif isinstance(outcome, Fail):  # not even the failure can be put into the history

@@ -1,4 +1,4 @@
-"""Say in the log how steps and executions ended."""
+"""Log the ends of steps and executions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from rules.tree import number_of
 
 
 def report(unit: Unit) -> None:
-    """Log what a committed unit means: the ends of steps, a retry to come, the end of the execution."""
+    """Log a committed unit: ends of steps, a later retry, the end of the execution."""
     job, move = unit.job, unit.move
     for record in unit.records:
         _report_step(job, record.document)

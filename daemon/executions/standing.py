@@ -1,4 +1,4 @@
-"""Where an execution stands by its document, for those who move it by the document and not from the queue."""
+"""The state of an execution, read from its document instead of the queue."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class Standing:
 
 
 def standing_of(document: Mapping[str, Any], now: datetime, *, with_history: bool = False) -> Standing:
-    """Return where an execution stands; raise KeyError, TypeError, ValueError or AttributeError where nobody can tell.
+    """Return the state; raise KeyError, TypeError, ValueError or AttributeError if the document is corrupt.
 
-    ``with_history``: how its nodes ended is wanted too.
+    ``with_history``: also return the ends of its nodes.
     """
     due_at = document.get("due_at")
     return Standing(
@@ -42,5 +42,5 @@ def standing_of(document: Mapping[str, Any], now: datetime, *, with_history: boo
 
 
 def unreadable(now: datetime) -> Standing:
-    """Return what stands for an execution of which nobody can tell where it stands."""
+    """Return the state that stands for a corrupt document."""
     return Standing(FIRST, Status.FAILED, now, 0, 0, 0, NOTHING)

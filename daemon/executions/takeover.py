@@ -1,6 +1,6 @@
-"""Settle what a dead owner left running: at most once means uncertain, at least once means again.
+"""Settle executions that a failed owner left running: at most once means uncertain, at least once means again.
 
-The machine says which; a takeover counts as a crash of the step, whatever its retry policy.
+The machine decides; every takeover counts as a crash of the step, whatever its retry policy.
 """
 
 import time
@@ -13,7 +13,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from config.error import WorkflowError
 from daemon.clock import ServerClock
 from daemon.executions.attempt import Attempt
-from daemon.executions.burial import Bury
+from daemon.executions.corrupt import EndCorrupt
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.lanes import Lanes
 from daemon.executions.occurrence import Died
@@ -34,7 +34,7 @@ class TakeOver:
         definitions: Definitions,
         recorder: Recorder,
         lanes: Lanes,
-        bury: Bury,
+        end_corrupt: EndCorrupt,
         clock: ServerClock,
         pace: Pace,
     ) -> None:
@@ -42,26 +42,26 @@ class TakeOver:
         self._definitions = definitions
         self._recorder = recorder
         self._lanes = lanes
-        self._bury = bury
+        self._end_corrupt = end_corrupt
         self._clock = clock
         self._pace = pace
 
     async def poll(self) -> Pause:
-        """Settle what says ``running`` in any lane owned here; raise the driver's error."""
+        """Settle the executions that say ``running`` in lanes owned here; raise the driver's error."""
         await self.settle(sorted(self._lanes.owned))
         return regular(self._pace.inspection_s, time.monotonic())
 
     async def settle(self, lanes: list[int]) -> None:
-        """Settle the running executions of ``lanes`` that nobody here is at work on; raise the driver's error.
+        """Settle the running executions of ``lanes`` that this replica does not run; raise the driver's error.
 
-        What a lane that was lost and regained left running here still ends by itself.
+        Steps that this replica has run since before it lost and regained a lane end by themselves.
         """
         running = self._executions.find({"lane": {"$in": lanes}, "status": Status.RUNNING}, PROJECTION)
         for document in await running.to_list():
             try:
                 job = job_from(document, is_running=True)
             except CorruptExecution as error:
-                await self._bury(document, str(error))
+                await self._end_corrupt(document, str(error))
             else:
                 queued = (job.execution_id, job.node, job.attempt - 1)
                 if not self._lanes.is_running(queued) and not self._lanes.is_running(job.key):
@@ -74,7 +74,7 @@ class TakeOver:
             return  # made by a newer daemon: left for a replica that knows how
         node = workflow.program.nodes.get(job.node) if workflow is not None else None
         if workflow is None or not isinstance(node, Act):
-            await self._bury(document, "the workflow version it points to is gone, or has no such step")
+            await self._end_corrupt(document, "the workflow version it points to is gone, or has no such step")
             return
         job.workflow = workflow
         began_at = document.get("step_started_at")

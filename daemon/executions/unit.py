@@ -1,4 +1,4 @@
-"""What the group commit writes for one execution: a compare-and-set on it, and the effects that depend on it."""
+"""Units of the group commit: a compare-and-set on one execution, and the effects that depend on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The updates of execution documents that carry out moves."""
+"""Updates of execution documents that apply moves."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -52,7 +52,7 @@ def update_of(program: Program | None, state: State, move: Move, passed: Sequenc
 
 
 def command_update(program: Program | None, state: State, move: Move, now: datetime) -> dict[str, Any]:
-    """Return the update that carries out what a person asked for; what had ended may be queued again by it."""
+    """Return the update for a command of a person, which may queue an ended execution again."""
     update = update_of(program, state, move)
     fields, unset = update["$set"], update.setdefault("$unset", {})
     unset |= dict.fromkeys(_HELD, "")
@@ -73,7 +73,7 @@ def command_update(program: Program | None, state: State, move: Move, now: datet
 
 
 def marking_update(state: State, move: Move, now: datetime) -> dict[str, Any]:
-    """Return the update that says how an execution ended of which nobody can tell where it stands."""
+    """Return the update that ends an execution whose document is corrupt."""
     update = command_update(None, state, move, now)
     for name in ("at", "step", "attempt"):
         del update["$set"][name]
@@ -90,7 +90,7 @@ def _add_records(update: dict[str, Any], records: Sequence[Record]) -> None:
 
 
 def _add_node(fields: dict[str, Any], unset: dict[str, str], move: Move, *, is_left: bool) -> None:
-    """Add what is known of one node only, and is forgotten when that is left."""
+    """Add the fields that belong to one node, and unset them when the execution leaves it."""
     for name, value in zip(_OF_ONE_NODE, (move.error, move.crashes, move.postponed), strict=True):
         if value:
             fields[name] = value

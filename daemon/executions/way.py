@@ -1,6 +1,6 @@
-"""Which way a branch goes, and why.
+"""Judge the cases of a branch, with reasons.
 
-Whatever happens while its conditions are judged is the branch's own affair (promise 8): it fails.
+An error while its conditions are judged fails this branch alone (promise 8).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from rules.tree import OTHERWISE
 def way_of(branch: Branch, entity: Mapping[str, Any] | None, now: datetime) -> Judged | Skip | Fail:
     """Return the first way whose conditions hold, with what decided; else ``otherwise``.
 
-    ``entity`` None: nobody knows what it was, so no way is taken.
+    ``entity`` None: the entity is unknown, so no way is taken.
     """
     if entity is None:
         return Skip(ENTITY_GONE)

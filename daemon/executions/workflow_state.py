@@ -18,7 +18,7 @@ from rules.workflow import WorkflowStatus
 class WorkflowState:
     """The switch of one workflow. Executions numbered up to ``stopped_seq`` end cancelled, whatever the status.
 
-    ``changed_seq`` is the number of the commit that made it so.
+    ``changed_seq`` is the number of the commit that set it.
     """
 
     status: WorkflowStatus
@@ -43,7 +43,7 @@ class WorkflowStates:
         self._seen = -1  # change number of the last refresh; put leaves it: commits of an earlier reader may be unread
 
     def get(self, workflow_id: Any) -> WorkflowState:
-        """Return the switch of a workflow; of one nobody has heard of, active."""
+        """Return the switch of a workflow; active for an unknown one."""
         return self._states.get(bson_bytes(workflow_id), _UNKNOWN)
 
     @property
@@ -52,7 +52,7 @@ class WorkflowStates:
         return list(self._going.values())
 
     def put(self, versions: list[Version], changed_seq: int) -> None:
-        """Take over what the reader in this process committed as commit number ``changed_seq``."""
+        """Take over versions that the reader in this process committed as commit number ``changed_seq``."""
         for version in versions:
             self._take(version.workflow_id, WorkflowState(version.status, version.stopped_seq, changed_seq))
 

@@ -19,7 +19,7 @@ from daemon.lease.holds import Hold, Holds
 from daemon.lease.share import lanes_to_claim, lanes_to_release
 from daemon.lease.store import READER, Holdings, Lease, LeaseStore
 from daemon.mongo.failure import may_pass
-from daemon.mongo.patience import patiently
+from daemon.mongo.repetition import repeatedly
 from daemon.poll import Signal, until_common
 from daemon.service import Background
 from daemon.telemetry import emit
@@ -95,9 +95,9 @@ class LeaseKeeper:
 
     async def start(self) -> None:
         """Write the leases that do not exist yet, claim what is free, and keep at it."""
-        await patiently(self._store.put_missing)
-        await patiently(self._store.tidy)
-        await patiently(self._look)
+        await repeatedly(self._store.put_missing)
+        await repeatedly(self._store.tidy)
+        await repeatedly(self._look)
         await self._task.start()
 
     async def stop(self) -> None:

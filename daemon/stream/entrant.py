@@ -1,4 +1,4 @@
-"""Who is about to enter a workflow: everything an execution is made of, before it is numbered and stored."""
+"""Entrants: entities about to enter a workflow, with everything that their execution will contain."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _MOST_NAMES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What an execution keeps of a deleted entity, its size in bytes, and the names of the fields that did not fit."""
+    """The image of a deleted entity for its execution, its size in bytes, and the fields that did not fit."""
 
     image: Mapping[str, Any] | None = None
     size: int = 0
@@ -37,7 +37,7 @@ _NOTHING_KEPT: Final = Kept()
 class Entrant:
     """One entity about to enter one workflow. ``entity`` is what enrollment looks at; ``kept`` is stored with the
     execution because nobody can read it later: the last image of a deleted entity. ``problem``: the refusal
-    of one of which nobody can tell whether it may enter.
+    of one that could not be judged.
     """
 
     workflow: Workflow
@@ -48,7 +48,7 @@ class Entrant:
     triggered_at: datetime
     cause: Cause
     trigger: Mapping[str, Any]
-    is_forced: bool = False  # by hand: neither enrollment nor throttling is asked
+    is_forced: bool = False  # by hand: enrollment and throttling do not apply
     request_id: Any = None
     kept: Kept = _NOTHING_KEPT
     problem: Refusal | None = None

@@ -1,4 +1,4 @@
-"""Executions that end where they begin: in the transaction that takes their change in.
+"""End executions at intake, in the transaction of their change.
 
 Where every step is immediate, has no conditions and does nothing but insert documents, a second transaction would
 only cost time: the execution is stored as ended, together with what it inserted, exactly once by construction. Only

@@ -26,15 +26,15 @@ from rules.identity import bson_bytes
 from rules.other_key import MOST_KEYS, other_keys
 
 _PAUSE_S: Final = 1.0
-_ELSEWHERE_S: Final = 3.0  # how often counters are looked at that other replicas may have moved
+_ELSEWHERE_S: Final = 3.0  # how often counters are polled that other replicas may have moved
 _PAGE: Final = 500
 _LIVING: Final = {"latest": True, "is_deleted": {"$ne": True}}
-# Of a definition only whether there is one: the largest take milliseconds to decode.
+# Only the name of a definition, to see whether there is one: the largest take milliseconds to decode.
 _FIELDS: Final = {"workflow_id": 1, "version": 1, "status": 1, "error": 1, "definition.name": 1}
 _KEYS: Final = {
     "$slice": [{"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.k"}}, MOST_KEYS + 1]
 }  # of the document as it is; with more keys it is invalid
-_IS_OURS: Final = {"$lte": [{"$bsonSize": "$observed"}, 128 * 1024]}  # what somebody wrote there may be larger
+_IS_OURS: Final = {"$lte": [{"$bsonSize": "$observed"}, 128 * 1024]}  # a value that somebody wrote there may be larger
 _OBSERVED: Final = {
     "$cond": [{"$eq": [{"$type": "$observed"}, "object"]}, {"$cond": [_IS_OURS, "$observed", None]}, None]
 }
@@ -44,7 +44,7 @@ _OVERLAP: Final = timedelta(seconds=5)
 
 
 class Observer:
-    """Writes what the daemon knows of workflows into their documents, while this replica is the reader."""
+    """Writes the state of workflows into their documents, while this replica is the reader."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Observer:
             self._must_reconcile = False
         while self._changed:
             page = dict(list(self._changed.items())[:_PAGE])
-            for key in page:  # before the look: what is noted during it is answered again
+            for key in page:  # before the poll: a workflow that is noted during it is answered again
                 del self._changed[key]
             try:
                 await self._answer_page(list(page.values()))
@@ -134,12 +134,12 @@ class Observer:
             group = {"_id": {"workflow_id": "$workflow_id", "status": "$status"}, "count": {"$sum": 1}}
             async for found in await self._executions.aggregate([{"$match": wanted}, {"$group": group}]):
                 key, status = bson_bytes(found["_id"]["workflow_id"]), found["_id"]["status"]
-                if isinstance(status, str):  # a list that somebody wrote matches what is in it
+                if isinstance(status, str):  # a query also matches lists, which only an edit by hand can make
                     counts.setdefault(key, {})[status] = found["count"]
         return counts
 
     async def _mirror_if_needed(self) -> None:
-        """Mirror once something has ended here, or after a while: it may have ended on another replica."""
+        """Mirror if an execution has ended here, or after a while: executions may have ended on other replicas."""
         ended = self._metrics.completed + self._metrics.failed + self._metrics.cancelled
         now = time.monotonic()
         if ended != self._mirrored_ends or now - self._looked_at >= _ELSEWHERE_S:
@@ -155,13 +155,13 @@ class Observer:
         looked_at = self._clock.now()
         async for counter in self._state.find(changed, {"workflow_id": 1}):
             ids[bson_bytes(counter["workflow_id"])] = counter["workflow_id"]
-        # A transaction that was still open may carry an older time: the next look reaches back a little.
+        # A transaction that was still open may carry an older time: the next poll reaches back a little.
         self._mirrored_at = looked_at - _OVERLAP
         if ids:
             await self._write_counts(list(ids.values()))
 
     async def _write_counts(self, ids: list[Any]) -> None:
-        """Write the sums of these workflows' counters; what is there already makes no write."""
+        """Write the sums of these workflows' counters; unchanged sums make no write."""
         sums = {
             "execution_count": {"$sum": "$execution_count"},
             "success_count": {"$sum": "$success_count"},
@@ -174,7 +174,7 @@ class Observer:
         await self._write(writes)
 
     async def _write(self, writes: list[UpdateOne]) -> None:
-        """Write into workflow documents; one that cannot hold an answer keeps nobody else from theirs."""
+        """Write into workflow documents; if one refuses its answer, the others are still written."""
         if not writes:
             return
         try:
@@ -187,7 +187,7 @@ class Observer:
 
 
 def observed_of(version: Mapping[str, Any], counts: Mapping[str, int], keys: Sequence[str]) -> dict[str, Any]:
-    """Return what the daemon says of a workflow, without the time it says so.
+    """Return ``observed`` for a workflow, without its time.
 
     ``state`` is the status in force, or ``invalid`` where no version is; ``error`` is that of the document as it is,
     ``ignored`` those of its ``keys`` that define nothing.

@@ -1,9 +1,9 @@
-"""Remove what nobody needs any more of workflows: old versions, and the last trace of those deleted long ago.
+"""Remove old versions of workflows, and the last records of workflows that were deleted long ago.
 
 A version is needed while it is the newest, while an execution or an unfinished sweep points to it, while its switch has
 still to be applied, and for as long as people may ask about the past (``version_retention_days`` after the next version
-came). Of a workflow that was deleted that long ago, and of which no execution is left, nothing stays but enrollments:
-whoever has entered it has entered it.
+came). Of a workflow that was deleted that long ago, and of which no execution is left, only the enrollments
+stay.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from daemon.poll import Pause
 
 Document = dict[str, Any]
 
-_LONGEST_PAUSE: Final = timedelta(days=1)  # which versions executions point to takes reading a workflow's history
-_VERSIONS: Final = 5_000  # of one workflow at one look
+_LONGEST_PAUSE: Final = timedelta(days=1)  # finding the versions in use reads the history of a workflow
+_VERSIONS: Final = 5_000  # of one workflow at one poll
 _BATCH: Final = 500
 _FIELDS: Final = {"version": 1, "at": 1, "latest": 1, "transition": 1}
 
@@ -64,7 +64,7 @@ class Retention:
             await self._remove_deleted(version, before)
 
     async def _remove_versions(self, workflow_id: Any, before: datetime) -> None:
-        """Remove the versions of one workflow that were followed by another ``before``, and that nobody needs."""
+        """Remove the versions of one workflow that were followed by another ``before``, and that are not needed."""
         found = self._versions.find({"workflow_id": workflow_id}, _FIELDS).sort("version", 1).limit(_VERSIONS)
         versions = await found.to_list()
         outdated = {
@@ -89,7 +89,7 @@ class Retention:
         return needed | {(each.get("sweep") or {}).get("version") async for each in sweeps}
 
     async def _remove_deleted(self, newest: Mapping[str, Any], before: datetime) -> None:
-        """Remove the last trace of a deleted workflow, unless earlier versions or executions of it are left."""
+        """Remove the last records of a deleted workflow, unless earlier versions or executions of it are left."""
         ours = {"workflow_id": newest["workflow_id"]}
         if await self._versions.find_one({**ours, "latest": {"$ne": True}}, {"_id": 1}) is not None:
             return
@@ -97,6 +97,6 @@ class Retention:
             return
         removed = await self._versions.delete_one({"_id": newest["_id"], "latest": True, "is_deleted": True})
         if removed.deleted_count:
-            # Not what has moved since: the workflow may just have come again.
+            # Not documents that have changed since: the workflow may just have been created again.
             await self._state.delete_many({"kind": "counter", **ours, "changed_at": {"$lt": before}})
             await self._state.delete_many({"kind": "schedule", **ours, "position": {"$lt": before}})

@@ -1,8 +1,8 @@
 """Apply the switch of a workflow to the executions that waited at its position: hold, release, cancel.
 
-The versions carry what is still to be done, so a crash in between loses nothing. Each is applied to executions
+A version holds its switch until that is applied, so a crash in between loses nothing. A switch is applied to executions
 numbered up to its position, page by page, and again a little later: an executor may have queued a next step
-meanwhile. What a step that took longer leaves behind is brought in line with the switches once a minute.
+meanwhile. Executions of slower steps are brought in line with the switches once a minute.
 """
 
 import time
@@ -27,11 +27,11 @@ from rules.version import Switch
 from rules.workflow import WorkflowStatus
 
 PAGE: Final = 500
-AGAIN_S: Final = (1.0, 5.0)  # when a switch is applied again, for what was in flight
+AGAIN_S: Final = (1.0, 5.0)  # when a switch is applied again, for steps that were in flight
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 60.0
 _FIELDS: Final = {"workflow_id": 1, "version": 1, "at_seq": 1, "transition": 1}
-_OVERTAKING: Final = {  # the later switches that make one superfluous
+_OVERTAKING: Final = {  # the later switches that make a switch superfluous
     Switch.CANCEL: {Switch.CANCEL},
     Switch.HOLD: {Switch.CANCEL, Switch.HOLD},
     Switch.RELEASE: {Switch.CANCEL, Switch.HOLD, Switch.RELEASE},
@@ -102,7 +102,7 @@ class Switcher:
             self._on_applied(version["workflow_id"])
 
     async def _apply_again(self) -> float:
-        """Apply once more what is due for it; return the seconds until the next one is."""
+        """Apply the switches once more that are due for it; return the seconds until the next is."""
         now = time.monotonic()
         due = [version for at, version in self._again if at <= now]
         self._again = [(at, version) for at, version in self._again if at > now]
@@ -136,13 +136,13 @@ class Switcher:
         self._in_line_until = time.monotonic() + _LOOK_S
 
     async def _cancel_stopped(self, versions: Sequence[Mapping[str, Any]]) -> None:
-        """Cancel what waits of workflows that were stopped at or after its number; one query where nothing does."""
+        """Cancel waiting executions of workflows that were stopped at or after their number."""
         by_id = {bson_bytes(version["workflow_id"]): version for version in versions}
         waiting: dict[str, Any] = {"status": {"$in": [Status.WAITING, Status.HELD]}}
         ours = {**waiting, "workflow_id": {"$in": [version["workflow_id"] for version in versions]}}
         group = {"_id": "$workflow_id", "first_seq": {"$min": "$seq"}}
         for found in await (await self._executions.aggregate([{"$match": ours}, {"$group": group}])).to_list():
-            version = by_id.get(bson_bytes(found["_id"]))  # None for a list that somebody wrote
+            version = by_id.get(bson_bytes(found["_id"]))  # None for a list, which only an edit by hand can make
             if version is None:
                 continue
             until = {"workflow_id": version["workflow_id"], "seq": {"$lte": version["stopped_seq"]}}
@@ -158,16 +158,16 @@ class Switcher:
                 await self._cancel(version)
 
     async def _hold(self, version: Mapping[str, Any]) -> None:
-        """Take what waits out of the queue; when it was due is kept in ``held_due_at``."""
+        """Take waiting executions out of the queue; ``held_due_at`` keeps their due times."""
         await self._executions.update_many(self._pending(version), _HOLD)
         await self._executions.update_many(
             self._of(version, {"status": Status.WAITING, "due_at": {"$type": "date"}}), _HOLD
         )
 
     async def _release(self, held: Mapping[str, Any]) -> None:
-        """Queue what was held, each step at its own time: what is overdue runs at once, in the order it was due.
+        """Queue held executions, each at its own time: overdue ones run at once, in the order of their due times.
 
-        A step whose time is gone, which takes an edit by hand, is due now.
+        A step without a held time, which only an edit by hand can cause, is due now.
         """
         await self._executions.update_many(
             held,
@@ -183,7 +183,7 @@ class Switcher:
         )
 
     async def _cancel(self, version: Mapping[str, Any]) -> None:
-        """End everything that waited, held or not, a page in a transaction with its counters."""
+        """Cancel all waiting executions, held or not, one page in a transaction with the counters."""
         await self._cancel_all(self._pending(version), version)
         await self._cancel_all(self._of(version, {"status": {"$in": [Status.WAITING, Status.HELD]}}), version)
 
@@ -218,7 +218,7 @@ class Switcher:
         return result.modified_count
 
     def _pending(self, version: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what finds the pending executions before a switch: in the queue, where all of them are."""
+        """Return the query for the pending executions before a switch: all of them are in the queue."""
         queued = {"lane": {"$in": list(range(self._lanes))}, "due_at": {"$type": "date"}}
         return self._of(version, {"status": Status.PENDING, **queued})
 
@@ -232,8 +232,8 @@ def without_overtaken(
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Return, of switches in their order, those that must be applied, and those that later ones make superfluous.
 
-    A cancel ends whatever an earlier switch of its workflow held or released. A hold covers the executions of all
-    earlier holds, and undoes what was released before it; a release covers those of the release before.
+    A cancel ends all executions that an earlier switch of its workflow held or released. A hold covers the executions
+    of all earlier holds, and undoes earlier releases; a release covers those of the release before.
     """
     kept: list[Mapping[str, Any]] = []
     overtaken: list[Mapping[str, Any]] = []

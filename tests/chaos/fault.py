@@ -13,7 +13,7 @@ from tests.support.smtp import MailServer
 from tests.support.tcp_proxy import Network
 
 Fault = Callable[[], Coroutine[Any, Any, None]]
-_PATIENCE_S: Final = 3.0  # how long something stays broken at the most
+_REPEAT_S: Final = 3.0  # how long something stays broken at the most
 
 
 class Faults:
@@ -44,7 +44,7 @@ class Faults:
     def _replica(self) -> Replica:
         return self._random.choice(self._replicas)
 
-    async def _for_a_while(self, longest_s: float = _PATIENCE_S) -> None:
+    async def _for_a_while(self, longest_s: float = _REPEAT_S) -> None:
         await asyncio.sleep(self._random.uniform(0.2, longest_s))
 
     async def kill(self) -> None:
@@ -59,7 +59,7 @@ class Faults:
         replica.kill()
         points = [point for point in CrashPoint if point is not CrashPoint.FIRST_START]
         replica.spawn(crash_at=f"{self._random.choice(points)}:{self._random.randint(1, 20)}")
-        await self._for_a_while(2 * _PATIENCE_S)
+        await self._for_a_while(2 * _REPEAT_S)
         replica.kill()
         replica.spawn()
 
@@ -88,7 +88,7 @@ class Faults:
         proxy = self._random.choice(self._replica_set.nodes).proxy
         assert proxy is not None
         proxy.network = self._random.choice([Network.BLACK_HOLE, Network.HALF_OPEN])
-        await self._for_a_while(2 * _PATIENCE_S)
+        await self._for_a_while(2 * _REPEAT_S)
         proxy.heal()
 
     async def reset(self) -> None:

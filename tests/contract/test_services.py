@@ -14,7 +14,7 @@ from daemon.app import Daemon
 from daemon.mongo.client import open_client
 from daemon.mongo.initialise import initialise
 from daemon.service import Background, Ending, Group, Service
-from tests.support.poll import PATIENCE_S, eventually
+from tests.support.poll import REPEAT_S, eventually
 from tests.support.settings import settings_for
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -39,7 +39,7 @@ async def services(mongo_uri: str, database: Database, deaths: Deaths) -> AsyncI
     settings = settings_for(mongo_uri, database.name, lease_s=1.0)
     await initialise(database, settings)
     async with open_client(settings, "test") as client, open_client(settings, "test-reader") as reader_client:
-        daemon = Daemon(settings, client, reader_client, on_death=deaths.append)
+        daemon = Daemon(settings, client, reader_client, on_failure=deaths.append)
         await daemon.clock.sample()
         services = [*every(daemon.services), *every(daemon.beside_reader)]
         yield {f"{number}: {type(service).__name__}": service for number, service in enumerate(services)}
@@ -60,7 +60,7 @@ def tasks() -> set["asyncio.Task[Any]"]:
 async def test_a_service_that_was_not_started_can_be_stopped(services: Mapping[str, Service]) -> None:
     assert len(services) >= FEWEST
     for service in services.values():
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(REPEAT_S):
             await service.stop()
             await service.stop()
 
@@ -70,7 +70,7 @@ async def test_a_service_leaves_no_task_behind_however_often_it_starts_and_stops
 ) -> None:
     for name, service in services.items():
         before, dice = tasks(), random.Random(name)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(REPEAT_S):
             for _ in range(6):
                 await service.start()
                 for _ in range(dice.randint(0, 30)):
@@ -85,7 +85,7 @@ async def test_a_start_that_is_cancelled_leaves_a_service_that_can_be_stopped(
 ) -> None:
     for service in services.values():
         before = tasks()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(REPEAT_S):
             for ticks in range(0, 12, 3):
                 start = asyncio.create_task(service.start())
                 for _ in range(ticks):
@@ -186,5 +186,5 @@ async def test_a_task_that_missed_the_request_to_end_is_asked_again() -> None:
     background = Background("deaf", deaf_once)
     await background.start()
     await asyncio.sleep(0)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(REPEAT_S):
         await background.stop()

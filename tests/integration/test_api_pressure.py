@@ -13,7 +13,7 @@ from daemon.api import body_limit, connection
 from daemon.mongo import client as mongo_client_module
 from tests.support.daemon import running_daemon
 from tests.support.mongod import free_port
-from tests.support.poll import PATIENCE_S
+from tests.support.poll import REPEAT_S
 
 Database = AsyncDatabase[dict[str, Any]]
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -42,7 +42,7 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
 
 async def said(port: int, *parts: bytes, pause_s: float = 0.0) -> bytes:
     """Return all that is answered to some bytes, sent one part after another, until the connection is closed."""
-    async with asyncio.timeout(PATIENCE_S), connected(port) as (reader, writer):
+    async with asyncio.timeout(REPEAT_S), connected(port) as (reader, writer):
 
         async def drip() -> None:
             for part in parts:

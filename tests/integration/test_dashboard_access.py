@@ -18,7 +18,7 @@ from daemon.api.session import COOKIE
 from tests.support.api import TASK_FOR_LEADS, application, client_of
 from tests.support.daemon import running_daemon
 from tests.support.mongod import free_port
-from tests.support.poll import PATIENCE_S
+from tests.support.poll import REPEAT_S
 
 Database = AsyncDatabase[dict[str, Any]]
 WRITE, READ = "w" * 32, "r" * 32
@@ -235,7 +235,7 @@ async def test_what_a_page_listens_to_ends_when_the_daemon_stops(mongo_uri: str,
             lines = stream.aiter_lines()
             assert (await anext(lines)).startswith("data: ")
         # It came to its end: what the server cuts off, because it takes too long, does not.
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(REPEAT_S):
             assert [line async for line in lines if line.startswith("event")] == []
         await stream.aclose()
 

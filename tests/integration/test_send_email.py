@@ -15,7 +15,7 @@ from actions.template import Template, Templates
 from config.error import PermanentActionError, TransientActionError
 from config.settings import SmtpSecurity
 from tests.support.mail_reader import read_mail
-from tests.support.poll import PATIENCE_S
+from tests.support.poll import REPEAT_S
 from tests.support.smtp import (
     RENDERER,
     SHIPPED,
@@ -258,7 +258,7 @@ async def test_message_without_an_answer_is_sent_again_under_its_id_when_asked_f
 
 
 async def test_server_that_never_speaks_is_left_at_the_deadline() -> None:
-    async with silent_server() as port, asyncio.timeout(PATIENCE_S):
+    async with silent_server() as port, asyncio.timeout(REPEAT_S):
         with pytest.raises(TransientActionError, match="no answer in time"):
             await send(services_for(port, timeout_s=NO_TIME))
 

@@ -11,7 +11,7 @@ from config.preset import load_presets
 from daemon.app import Daemon
 from tests.support.commits import committed
 from tests.support.daemon import reading, running_daemon
-from tests.support.poll import PATIENCE_S
+from tests.support.poll import REPEAT_S
 
 TASK: Final = {"type": "create_task", "title": "Look at it"}
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class Bench:
         await self.committed(have_ended)
         return await self.executions.find(ended).sort("seq", 1).to_list()
 
-    async def committed(self, probe: Callable[[], Awaitable[T]], within_s: float = PATIENCE_S) -> T:
+    async def committed(self, probe: Callable[[], Awaitable[T]], within_s: float = REPEAT_S) -> T:
         """Return the first true value of ``probe``, asked after every commit."""
         return await committed(self.database, probe, within_s)
 

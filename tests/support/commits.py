@@ -7,14 +7,14 @@ from typing import Any, Final, TypeVar
 from bson.int64 import Int64
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.support.poll import PATIENCE_S
+from tests.support.poll import REPEAT_S
 
 _AWAIT_MS: Final = 1_000
 T = TypeVar("T")
 
 
 async def committed(
-    database: AsyncDatabase[dict[str, Any]], probe: Callable[[], Awaitable[T]], within_s: float = PATIENCE_S
+    database: AsyncDatabase[dict[str, Any]], probe: Callable[[], Awaitable[T]], within_s: float = REPEAT_S
 ) -> T:
     """Return the first true value that ``probe`` gives, asked now and after every commit in ``database``.
 

@@ -32,7 +32,7 @@ async def running_daemon(
     async with open_client(settings, "test") as client, open_client(settings, "test-reader") as reader_client:
         if settings.init_on_start:
             await initialise(client[database], settings)
-        daemon = Daemon(settings, client, reader_client, on_death=dead.append, parse_action=parse_action, pace=pace)
+        daemon = Daemon(settings, client, reader_client, on_failure=dead.append, parse_action=parse_action, pace=pace)
         await daemon.start()
         try:
             yield daemon

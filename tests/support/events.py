@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from daemon.event import Event
-from tests.support.poll import PATIENCE_S
+from tests.support.poll import REPEAT_S
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -40,7 +40,7 @@ class Events:
         """Return the fields of every such event so far."""
         return [fields for _, fields in self._find(event, matching)]
 
-    async def next(self, event: Event, within_s: float = PATIENCE_S, **matching: Any) -> dict[str, Any]:
+    async def next(self, event: Event, within_s: float = REPEAT_S, **matching: Any) -> dict[str, Any]:
         """Return the fields of the first such event that was not returned before, as soon as there is one."""
         try:
             async with asyncio.timeout(within_s):

@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from daemon.mongo.initialise import initialise
 from tests.support.invariants import ENDED, Expected, Witness
-from tests.support.poll import PATIENCE_S, eventually
+from tests.support.poll import REPEAT_S, eventually
 from tests.support.settings import settings_for
 from tests.support.signal import Signal
 from tests.support.smtp import MailServer
@@ -71,7 +71,7 @@ class Load:
         arrived = deliveries(mails) if mails is not None else ()
         return Expected(executions=pairs, deliveries=arrived, witnesses=tuple(self.witnesses))
 
-    async def done(self, within_s: float = PATIENCE_S) -> None:
+    async def done(self, within_s: float = REPEAT_S) -> None:
         """Return once everything expected has ended."""
 
         async def all_ended() -> bool:

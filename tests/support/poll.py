@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, overload
 
-PATIENCE_S: Final = 90.0  # on a machine that does something else as well; nothing is judged by it
+REPEAT_S: Final = 90.0  # on a machine that does something else as well; nothing is judged by it
 T = TypeVar("T")
 
 
 @overload
 async def eventually(
-    probe: Callable[[], Coroutine[Any, Any, T]], within_s: float = PATIENCE_S, every_s: float = 0.02
+    probe: Callable[[], Coroutine[Any, Any, T]], within_s: float = REPEAT_S, every_s: float = 0.02
 ) -> T: ...
 @overload
-async def eventually(probe: Callable[[], T], within_s: float = PATIENCE_S, every_s: float = 0.02) -> T: ...
-async def eventually(probe: Callable[[], Any], within_s: float = PATIENCE_S, every_s: float = 0.02) -> Any:
+async def eventually(probe: Callable[[], T], within_s: float = REPEAT_S, every_s: float = 0.02) -> T: ...
+async def eventually(probe: Callable[[], Any], within_s: float = REPEAT_S, every_s: float = 0.02) -> Any:
     """Return the first true value that ``probe`` gives; fail when there was none ``within_s``.
 
     An AssertionError in ``probe`` means "not yet"; the last one is shown when the time is up.

@@ -22,7 +22,7 @@ import psutil
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.support.noise import floods
-from tests.support.poll import PATIENCE_S, eventually
+from tests.support.poll import REPEAT_S, eventually
 from tests.support.watchdog import Stall
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ class Replica:
         assert self.is_alive, f"{self.name} ended with {self.process.returncode}: {self.tail()}"
         return self
 
-    async def ended(self, within_s: float = PATIENCE_S) -> int:
+    async def ended(self, within_s: float = REPEAT_S) -> int:
         """Return the exit code once the process has ended by itself."""
         await eventually(lambda: not self.is_alive, within_s)
         code = self.process.returncode

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.support.poll import PATIENCE_S
+from tests.support.poll import REPEAT_S
 
 
 class Signal:
@@ -15,7 +15,7 @@ class Signal:
     def changed(self) -> None:
         self._news.set()
 
-    async def until(self, is_so: Callable[[], object], within_s: float = PATIENCE_S) -> None:
+    async def until(self, is_so: Callable[[], object], within_s: float = REPEAT_S) -> None:
         """Return once ``is_so`` is true, asked now and after every change; fail when it was not ``within_s``."""
         try:
             async with asyncio.timeout(within_s):

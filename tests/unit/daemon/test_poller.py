@@ -10,7 +10,7 @@ from daemon.event import Event
 from daemon.poll import Pause, Signal
 from daemon.poller import Poller
 from tests.support.events import Events
-from tests.support.poll import PATIENCE_S
+from tests.support.poll import REPEAT_S
 from tests.support.signal import Signal as Change
 
 NEVER = Pause(3600)
@@ -117,7 +117,7 @@ async def test_any_other_error_is_the_death_of_the_service() -> None:
     poller = Poller("test", Polls(fails).poll)
     poller.watch(lambda name: died.set())
     await poller.start()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(REPEAT_S):
         await died.wait()
     await poller.stop()
 

@@ -11,15 +11,15 @@ from daemon.event import Event
 from daemon.mongo.failure import is_transient
 from daemon.telemetry import emit
 
-PATIENCE_S: Final = 15.0
+REPEAT_S: Final = 15.0
 PAUSE_S: Final = 1.0
 
 
-async def patiently(
-    work: Callable[[], Awaitable[Any]], *, patience_s: float = PATIENCE_S, pause_s: float = PAUSE_S
+async def repeatedly(
+    work: Callable[[], Awaitable[Any]], *, repeat_s: float = REPEAT_S, pause_s: float = PAUSE_S
 ) -> None:
     """Do ``work``, and repeat it for a while after transient errors; then raise the driver's error."""
-    until = time.monotonic() + patience_s
+    until = time.monotonic() + repeat_s
     while True:
         try:
             await work()

@@ -1,9 +1,9 @@
-"""Starting while MongoDB elects a primary: patience for what passes, none for what does not."""
+"""Starting while MongoDB elects a primary: transient errors are repeated, others raised."""
 
 import pytest
 from pymongo.errors import NotPrimaryError, OperationFailure, PyMongoError
 
-from daemon.mongo.patience import patiently
+from daemon.mongo.repetition import repeatedly
 
 
 class Work:
@@ -21,18 +21,18 @@ class Work:
 
 async def test_what_passes_is_tried_again() -> None:
     work = Work(NotPrimaryError("election"), NotPrimaryError("election"))
-    await patiently(work, pause_s=0)
+    await repeatedly(work, pause_s=0)
     assert work.calls == 3
 
 
 async def test_what_does_not_pass_is_raised_at_once() -> None:
     work = Work(OperationFailure("bad value", 2))
     with pytest.raises(OperationFailure):
-        await patiently(work)
+        await repeatedly(work)
     assert work.calls == 1
 
 
-async def test_patience_ends() -> None:
+async def test_repetition_ends() -> None:
     work = Work(NotPrimaryError("election"))
     with pytest.raises(NotPrimaryError):
-        await patiently(work, patience_s=-1, pause_s=0)
+        await repeatedly(work, repeat_s=-1, pause_s=0)

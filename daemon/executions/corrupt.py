@@ -21,10 +21,10 @@ from daemon.telemetry import emit
 from rules.program import NO_PROGRAM
 
 _TIMEOUT_S: Final = 30.0
-Bury = Callable[[Mapping[str, Any], str], Awaitable[None]]
+EndCorrupt = Callable[[Mapping[str, Any], str], Awaitable[None]]
 
 
-class Burial:
+class CorruptExecutions:
     """Marks executions as failed with reason ``corrupt``, and counts them."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], names: Collections, clock: ServerClock) -> None:
@@ -33,15 +33,15 @@ class Burial:
         self._state = database[names.state]
         self._clock = clock
 
-    async def bury(self, document: Mapping[str, Any], problem: str) -> None:
+    async def end(self, document: Mapping[str, Any], problem: str) -> None:
         """End an execution because of ``problem``; one that had ended keeps its end and is only taken off the queue.
 
         Raise the driver's error if the database does not answer.
         """
         emit(Event.EXECUTION_CORRUPT, execution_id=document["_id"], error=problem)
-        await in_transaction(self._client, partial(self._bury, document["_id"], problem), timeout_s=_TIMEOUT_S)
+        await in_transaction(self._client, partial(self._end, document["_id"], problem), timeout_s=_TIMEOUT_S)
 
-    async def _bury(self, execution_id: Any, problem: str, session: AsyncClientSession) -> None:
+    async def _end(self, execution_id: Any, problem: str, session: AsyncClientSession) -> None:
         found = await self._executions.find_one({"_id": execution_id}, session=session)
         if found is None:
             return
