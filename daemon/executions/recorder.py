@@ -75,7 +75,7 @@ class Recorder:
         return unit_of(attempt.job, move, epoch=attempt.epoch, began_at=attempt.began_at, writes=writes)
 
     def submit(self, unit: Unit, queued: Job, refused: _Refused | None = None) -> None:
-        """Commit a unit in the background, then release ``queued``; call ``refused`` if the database refuses the unit."""
+        """Commit a unit in the background, then release ``queued``; call ``refused`` if the database refuses it."""
         self.in_flight += 1
         self._commit.submit(unit).add_done_callback(partial(self._settled, unit, queued, refused))
 
