@@ -100,7 +100,7 @@ def onward(program: Program, ran: Mapping[str, Ran], node: str, taken: str | Non
     An end that was reached before is reached again.
     """
     following = _behind(program, node, taken)
-    while following in program.nodes and not isinstance(program.nodes[following], End):
+    while ran and following in program.nodes and not isinstance(program.nodes[following], End):
         known = ran.get(following)
         if known is None or not known.is_over:
             break

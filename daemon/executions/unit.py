@@ -1,9 +1,9 @@
 """Units of the group commit: a compare-and-set on one execution, and the effects that depend on it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from actions.outcome import EntityUpdate, Insert, Write
 from daemon.executions.job import Job
@@ -32,8 +32,7 @@ def _in_milliseconds(value: Any) -> Any:
     return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """One compare-and-set and its effects; all of it is committed, or nothing.
 
     ``filter`` names the state that the execution must still be in. ``records`` go into its history. ``following`` is
@@ -70,7 +69,8 @@ def unit_of(
     ``epoch``: that of the lane's lease, which is asked for where the execution is running. ``began_at``: when the
     attempt began that is the first to be stored.
     """
-    update = update_of(job.workflow.program if job.workflow is not None else None, job, move, job.passed)
+    program = job.workflow.program if job.workflow is not None else None
+    update = update_of(program, job, move, job.passed)
     if job.started_at is None and began_at is not None:
         update["$set"]["started_at"] = began_at
     is_start = move.status is Status.RUNNING
@@ -81,9 +81,9 @@ def unit_of(
         move,
         _expected(job, epoch),
         update,
-        (*job.passed, *move.records),
-        tuple(write for write in writes if isinstance(write, Insert)),
-        tuple(write for write in writes if isinstance(write, EntityUpdate)),
+        (*job.passed, *move.records) if job.passed else move.records,
+        tuple([write for write in writes if isinstance(write, Insert)]) if writes else (),
+        tuple([write for write in writes if isinstance(write, EntityUpdate)]) if writes else (),
         following_job(job, move, began_at) if move.ended is None else None,
         needs_lease=is_start,
     )
@@ -91,20 +91,33 @@ def unit_of(
 
 def following_job(job: Job, move: Move, began_at: datetime | None = None) -> Job:
     """Return the job as it is once a move was committed."""
-    return replace(
-        job,
-        node=move.node,
-        at=move.node,
-        step=number_of(move.node),
-        attempt=move.attempt,
-        status=move.status,
-        due_at=move.due_at or job.due_at,
-        failed_steps=move.failed_steps,
-        crashes=move.crashes,
-        postponed=move.postponed if move.postponed is not None or move.node != job.node else job.postponed,
-        started_at=job.started_at or began_at,
-        ran=ran_after(job.ran, move.records),
-        passed=(),
+    is_same = move.node == job.node
+    return Job(  # written out: three times as fast as ``replace``
+        job.execution_id,
+        job.seq,
+        job.workflow_id,
+        job.workflow_name,
+        job.workflow_version,
+        job.workflow,
+        job.trigger,
+        job.entity_type,
+        job.entity_id,
+        job.entity_key,
+        job.triggered_at,
+        move.status,
+        move.node,
+        move.node,
+        number_of(move.node),
+        move.attempt,
+        move.due_at or job.due_at,
+        job.lane,
+        job.cause,
+        move.failed_steps,
+        job.started_at or began_at,
+        job.last_entity,
+        move.crashes,
+        move.postponed or (job.postponed if is_same else None),
+        ran_after(job.ran, move.records),
     )
 
 

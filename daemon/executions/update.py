@@ -11,7 +11,7 @@ from rules.program import Program
 from rules.tree import number_of
 
 _RETRIES_KEPT: Final = 50
-_OF_ONE_NODE: Final = ("last_error", "crashes", "postponed")
+_OF_ONE_NODE: Final = {"last_error": "", "crashes": "", "postponed": ""}
 _HELD: Final = ("held_due_at", "held_status")
 _OF_AN_END: Final = ("counted_as", "reason", "last_error", "postponed")
 
@@ -29,23 +29,21 @@ def update_of(program: Program | None, state: State, move: Move, passed: Sequenc
         "attempt": move.attempt,
     }
     update: dict[str, Any] = {"$set": fields}
-    unset: dict[str, str] = {}
+    unset = {} if move.due_at is not None else {"due_at": ""}
     records = (*passed, *move.records) if passed else move.records
     if records:
         _add_records(update, records)
+        unset |= _OF_ONE_NODE
         if state.ran and program is not None and program.is_linear:
             fields["redo"] = _redo(program, state, move.node, records)
-    if move.due_at is None:
-        unset["due_at"] = ""
-    else:
+    if move.due_at is not None:
         fields["due_at"] = move.due_at
     if move.failed_steps or state.failed_steps:
         fields["failed_steps"] = move.failed_steps
-    _add_node(fields, unset, move, is_left=bool(records))
-    if move.is_refund:
-        update["$inc"] = {"refunds": 1}
     if move.ended is not None:
         _add_end(fields, unset, move)
+    if not move.records:
+        _add_wait(update, unset, move)
     if unset:
         update["$unset"] = unset
     return update
@@ -89,13 +87,15 @@ def _add_records(update: dict[str, Any], records: Sequence[Record]) -> None:
         update["$push"] = {"actions_executed": appended[0] if len(appended) == 1 else {"$each": appended}}
 
 
-def _add_node(fields: dict[str, Any], unset: dict[str, str], move: Move, *, is_left: bool) -> None:
-    """Add the fields that belong to one node, and unset them when the execution leaves it."""
-    for name, value in zip(_OF_ONE_NODE, (move.error, move.crashes, move.postponed), strict=True):
+def _add_wait(update: dict[str, Any], unset: dict[str, str], move: Move) -> None:
+    """Add what is known of a node that has not ended."""
+    told = {"crashes": move.crashes, "last_error": move.error, "postponed": move.postponed}
+    for name, value in told.items():
         if value:
-            fields[name] = value
-        elif is_left:
-            unset[name] = ""
+            update["$set"][name] = value
+            unset.pop(name, None)
+    if move.is_refund:
+        update["$inc"] = {"refunds": 1}
 
 
 def _add_end(fields: dict[str, Any], unset: dict[str, str], move: Move) -> None:
