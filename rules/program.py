@@ -122,9 +122,9 @@ class _Case(BaseModel):
     model_config = OUTSIDE_DATA
 
     name: Annotated[
-        str | None,
+        str,
         Field(pattern=r"\S", max_length=MOST_CHARACTERS, description=f"a text of 1 to {MOST_CHARACTERS} characters"),
-    ] = None
+    ] = ""
     conditions: Annotated[list[Any], Field(description="a list of conditions")]
     actions: Annotated[list[Any], Field(description="a list of steps")]
 
@@ -206,4 +206,4 @@ def _case(raw: object, index: int, path: str, patterns: PatternBudget) -> Case:
     case = validated(_Case, raw, path)
     where = joined(path, "conditions")
     conditions = parse_conditions(case.conditions, where, with_changes=False, patterns=patterns)
-    return Case(f"cases.{index}", case.name, conditions)
+    return Case(f"cases.{index}", case.name or None, conditions)

@@ -12,6 +12,7 @@ from pymongo.errors import ExecutionTimeout
 from config.collection_names import Collections
 from daemon.admin.execution import NEWEST
 from daemon.admin.identifier import id_text
+from daemon.admin.plan import label_of
 from daemon.admin.weight import light, page_of
 from daemon.admin.workflow import behind, shown_name
 from daemon.executions.status import Status, StepStatus
@@ -38,6 +39,7 @@ _FAILURE: Final = {
     "triggered_by_entity_id": 1,
     "completed_at": 1,
     "reason": light("reason"),
+    "actions_executed.node": 1,
     "actions_executed.action_type": 1,
     "actions_executed.status": 1,
     "actions_executed.error": 1,
@@ -94,7 +96,7 @@ class Activity:
         """Return the newest failed executions, newest first, each with the steps that failed or are uncertain.
 
         ``is_uncertain``: only those with an uncertain step. Each is ``{id, workflow_id, workflow_name, entity_type,
-        entity_id, completed_at, reason, steps: [{step, action_type, status, error}]}``.
+        entity_id, completed_at, reason, steps: [{node, label, action_type, status, error}]}``.
         """
         wanted: Document = {"status": Status.FAILED}
         if is_uncertain:
@@ -150,8 +152,8 @@ def _quiet() -> list[Document]:
 def _failure(document: Mapping[str, Any]) -> Document:
     records = document.get("actions_executed")
     steps = [
-        {"step": index, **record}
-        for index, record in enumerate(records if isinstance(records, list) else ())
+        {"node": str(place), **record, "label": label_of(record.get("node", place))}
+        for place, record in enumerate(records if isinstance(records, list) else ())
         if isinstance(record, Mapping) and record.get("status") in (StepStatus.FAILED, StepStatus.UNCERTAIN)
     ]
     return {

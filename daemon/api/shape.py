@@ -6,11 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from daemon.admin.identifier import LONGEST_ID
 from rules.tree import NODE_PATTERN
+from rules.validation import Whole
 
 _OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 
 # Its schema depends on the installation's entity types: the application puts it in place of this reference.
-_Number = Annotated[int, Field(ge=0, le=1000, strict=False)]
+_Number = Annotated[int, Whole, Field(ge=0, le=1000)]
 _Node = Annotated[str, Field(pattern=NODE_PATTERN, max_length=100)]
 
 WORKFLOW_REF: Final = "#/components/schemas/Workflow"

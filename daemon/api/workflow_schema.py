@@ -13,7 +13,7 @@ from actions.registry import ACTIONS
 from config.duration import DURATION_SCHEMA, LONGEST
 from rules.retry import MOST_ATTEMPTS
 from rules.step import LONGEST_TIMEOUT, OnFailure
-from rules.tree import MOST_NODES
+from rules.tree import BRANCH, DEEPEST, END, MOST_NODES, OTHERWISE
 from rules.trigger import TriggerType
 from rules.workflow import WorkflowStatus
 
@@ -77,6 +77,7 @@ _PLAIN_CONDITION: Final[Schema] = _closed(
     {"field": FIELD_SCHEMA, "operator": _one_of(("equals", "not_equals")), "value": _VALUE},
     ["field", "operator", "value"],
 )
+_REASON: Final[Schema] = {"type": "string", "pattern": "^\\S", "maxLength": 200}
 _STEP: Final[Schema] = {
     "delay": DURATION_SCHEMA,
     "conditions": {"type": "array", "maxItems": 30, "items": _PLAIN_CONDITION},
@@ -139,13 +140,7 @@ def _workflow_schema(entity_types: Sequence[str]) -> Schema:
         _closed({**clock, "timezone": zone}, ["type", "entity_type", "schedule"]),
         _closed({"type": {"const": str(TriggerType.MANUAL)}, "entity_type": entity_type}, ["type"]),
     ]
-    actions = {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": MOST_NODES,
-        "items": {"anyOf": [_action(action.type, action.model_json_schema()) for action in ACTIONS]},
-    }
-    properties = {**_HEAD, "trigger": {"anyOf": triggers}, "conditions": _conditions(), "actions": actions}
+    properties = {**_HEAD, "trigger": {"anyOf": triggers}, "conditions": _conditions(), "actions": _actions()}
     return {
         **_closed(properties, ["name", "trigger", "actions"]),
         # Other keys are stored and define nothing; no schema can express which are too near a known one.
@@ -184,6 +179,21 @@ def _conditions() -> Schema:
     members = {"type": "array", "minItems": 1, "maxItems": 30, "items": _PLAIN_CONDITION}
     groups = [_closed({combination: members}, [combination]) for combination in ("all", "any", "none")]
     return {"type": "array", "maxItems": 30, "items": {"anyOf": [*conditions, *groups]}}
+
+
+def _actions() -> Schema:
+    """Return the schema of the steps; the arms of a branch are shown with plain steps."""
+    plain = [_action(action.type, action.model_json_schema()) for action in ACTIONS]
+    arm = {"type": "array", "items": {"anyOf": plain}}
+    end = _closed({"type": {"const": END}, "reason": _REASON}, ["type", "reason"])
+    case = _closed({"name": _REASON, "conditions": _STEP["conditions"], "actions": arm}, ["conditions", "actions"])
+    own = {"type": {"const": BRANCH}, "cases": {"type": "array", "minItems": 1, "items": case}, OTHERWISE: arm}
+    branch = {
+        **_closed({**own, "delay": DURATION_SCHEMA, "on_failure": _one_of(OnFailure)}, ["type", "cases"]),
+        "description": "Goes the first way whose conditions hold, then on behind it. Arms may hold every kind of step, "
+        f"up to {DEEPEST} levels deep and {MOST_NODES} steps in all.",
+    }
+    return {"type": "array", "minItems": 1, "maxItems": MOST_NODES, "items": {"anyOf": [*plain, branch, end]}}
 
 
 def _action(action_type: str, parameters: Schema) -> Schema:

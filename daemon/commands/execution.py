@@ -84,7 +84,7 @@ def show(execution_id: ExecutionId, config: ConfigFile = None, *, as_json: AsJso
             print_document(document, as_json=False)
             return 0
         print_document({key: value for key, value in document.items() if key != "actions_executed"}, as_json=False)
-        columns = ("action_type", "status", "attempts", "started_at", "executed_at", "result", "error")
+        columns = ("node", "action_type", "status", "attempts", "started_at", "executed_at", "result", "error")
         say("")
         print_rows(steps, {name: name for name in columns}, as_json=False)
         return 0

@@ -12,6 +12,7 @@ from config.error import WorkflowError
 from daemon.admin.administration import Administration
 from daemon.admin.identifier import id_text
 from daemon.admin.json_form import object_from_json, parse_instant, parse_json
+from daemon.admin.plan import lines_of, plan_of
 from daemon.admin.problem import Malformed, NotFound
 from daemon.commands.output import print_document, print_rows, say
 from daemon.commands.program import Commands
@@ -62,7 +63,12 @@ def show(name: WorkflowName, config: ConfigFile = None, *, as_json: AsJson = Fal
 
     async def work(administration: Administration) -> int:
         document = await administration.workflows.show(await workflow_id_of(administration, name))
-        print_document({"id": document.pop("_id"), **document}, as_json=as_json)
+        document = {"id": document.pop("_id"), **document}
+        if as_json:
+            print_document(document, as_json=True)
+            return 0
+        print_document({key: value for key, value in document.items() if key != "actions"}, as_json=False)
+        _section(list(lines_of(plan_of(document.get("actions")))), _STEPS)
         return 0
 
     administer(config, work)
@@ -237,6 +243,9 @@ async def _verdict_on(administration: Administration, document: Any) -> dict[str
     except (WorkflowError, Malformed) as error:
         return {"error": str(error), "ignored": ignored}
     return {"error": "", "ignored": ignored}
+
+
+_STEPS: Final = {"node": "node", "step": "step", "when": "if", "delay": "delay", "parameters": "parameters"}
 
 
 def _section(rows: list[dict[str, Any]], columns: dict[str, str]) -> None:

@@ -71,7 +71,7 @@ class Watcher:
             self._tell_observed(document)
 
     def _tell_execution(self, document: Mapping[str, Any]) -> None:
-        state = (document["status"], document["step"])
+        state = (document["status"], document["at"])
         if not self._is_new(document["_id"], state):
             return
         run = run_of(document, self._name_of)

@@ -26,6 +26,7 @@ _FILTERS: Final[tuple[Callable[..., Any], ...]] = (
     presentation.as_json,
     presentation.brief,
     presentation.bars,
+    presentation.way,
 )
 
 

@@ -14,6 +14,7 @@ from daemon.admin.administration import Administration
 from daemon.admin.execution import Filter
 from daemon.admin.identifier import LONGEST_ID, id_text
 from daemon.admin.json_form import parse_instant
+from daemon.admin.plan import plan_of
 from daemon.admin.problem import Conflict, NotFound
 from daemon.api.dashboard.feed import Feed
 from daemon.api.dashboard.page import Pages
@@ -99,7 +100,13 @@ def _add_workflows(router: APIRouter, administration: Administration, pages: Pag
         executions = await administration.executions.newest(document["_id"], LISTED)
         definition = definition_of(document)
         return await asyncio.to_thread(
-            pages.show, request, "workflow.html", workflow=document, definition=definition, executions=executions
+            pages.show,
+            request,
+            "workflow.html",
+            workflow=document,
+            definition=definition,
+            plan=plan_of(definition.get("actions")),
+            executions=executions,
         )
 
 

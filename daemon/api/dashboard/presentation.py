@@ -1,12 +1,14 @@
 """Format stored values for pages. Documents may have been edited by hand: nothing here raises on odd values."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from config.found import spelled
 from config.plain import timestamp
 from daemon.admin.json_form import to_json
+from daemon.admin.plan import label_of
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _LONGEST_JSON: Final = 20_000
@@ -77,6 +79,24 @@ def bars(hours: Sequence[dict[str, int]]) -> list[dict[str, Any]]:
                 drawn.append({"x": x, "y": y, "width": width, "height": round(height, 2), "is_failed": is_failed})
                 foot += height
     return drawn
+
+
+def way(result: Any) -> str:
+    """Return which way a branch went, and why: ``Taken: hot (case 1). score greater_than 80, found 91: met.``"""
+    if not isinstance(result, Mapping):
+        return ""
+    taken, name = result.get("taken"), result.get("name")
+    arm = label_of(taken) if isinstance(taken, str) else "nothing"
+    findings = result.get("findings")
+    told = [_finding(each) for each in findings if isinstance(each, Mapping)] if isinstance(findings, list) else []
+    return " ".join([f"Taken: {f'{name} ({arm})' if name else arm}.", *told])
+
+
+def _finding(finding: Mapping[str, Any]) -> str:
+    expected = f" {spelled(finding['expected'])}" if finding.get("expected") is not None else ""
+    actual = spelled(finding["actual"]) if "actual" in finding else "nothing"
+    verdict = str(finding.get("verdict")).replace("_", " ")
+    return f"{finding.get('field')} {finding.get('operator')}{expected}, found {actual}: {verdict}."
 
 
 def _text(value: Any) -> str:

@@ -110,6 +110,10 @@ def test_every_kind_of_node_is_read() -> None:
             [{"type": "branch", "cases": [{"conditions": [{"field": "a", "operator": "changed"}], "actions": []}]}],
             "actions[0].cases[0].conditions[0].operator: ",
         ),
+        (
+            [{"type": "branch", "cases": [{"name": None, "conditions": [], "actions": []}]}],
+            "actions[0].cases[0].name: expected a text of 1 to 200 characters, found null",
+        ),
         ([{"type": "end"}], "actions[0].reason: expected a text of 1 to 200 characters, found nothing"),
         ([{"type": "end", "reason": " "}], "actions[0].reason: expected a text of 1 to 200 characters"),
         ([{"type": "end", "reason": "x", "delay": 5}], "actions[0].delay: unknown key"),

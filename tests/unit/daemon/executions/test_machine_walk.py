@@ -231,9 +231,8 @@ class Walk(RuleBasedStateMachine):
         """What is queued is at a failed node or at the first without a record; what is completed has left out none."""
         ran = self.ran()
         open_nodes, missing = unfinished(self.program, ran)
-        if self.status == "completed":
-            assert missing is None
-            assert all(known.is_over for known in ran.values())
+        if self.status == "completed":  # what failed where a branch does not lead any more is history
+            assert (open_nodes, missing) == ([], None)
         if self.is_queued():
             at = self.job().node
             assert at in open_nodes or at == missing or isinstance(self.program.nodes[at], End)
@@ -265,5 +264,5 @@ class Walk(RuleBasedStateMachine):
         raise AssertionError(f"it has not ended: {self.document}")
 
 
-Walk.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Walk.TestCase.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
 TestWalk = Walk.TestCase
