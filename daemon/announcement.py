@@ -1,8 +1,8 @@
 """Carry signals from one replica to the others: there is queued work, a switched workflow or a free lease.
 
 Every replica follows a small capped collection with one waiting cursor, so that a replica without work asks nothing.
-An announcement has no content: it says "look". Nothing rests on it: a replica that does not hear (a failover cut the
-cursor, somebody dropped the collection or may not create it) polls as often as it would without.
+An announcement has no content: replicas poll because of it. No promise depends on it: a replica that receives none (a
+failover closed the cursor, somebody dropped the collection, a privilege is missing) polls more often.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from daemon.service import Background
 from daemon.telemetry import emit
 
 _AWAIT_MS: Final = 5_000
-_ANSWER_S: Final = 7.0  # a silent network is noticed long before the socket's timeout
+_ANSWER_S: Final = 7.0  # so a silent network is noticed long before the socket's timeout
 _BACK_OFF_S: Final = (0.1, 30.0)
 _REFUSED_S: Final = 600.0  # until somebody may have granted what is missing
 _FEWEST_CONNECTIONS: Final = 5
@@ -32,7 +32,7 @@ _BAD_VALUE: Final = 2  # a waiting cursor on a collection that is not capped
 
 
 class Announcements:
-    """Tells and hears."""
+    """Sends announcements to other replicas, and receives theirs."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Announcements:
         told: Signal,
         heard: Sequence[Signal],
     ) -> None:
-        """``told`` is sent here and reaches the other replicas; ``heard`` are sent when another one announces."""
+        """``told``, sent here, is announced to the other replicas; ``heard`` are sent when another one announces."""
         self._database = database
         self._name = collection
         # Acknowledged by one node: it is no loss when a failover takes it back.
@@ -58,16 +58,16 @@ class Announcements:
 
     @property
     def tasks(self) -> Sequence[Background]:
-        """One that tells, one that listens."""
+        """One that sends, one that receives."""
         return self._teller, self._listener
 
     async def start(self) -> None:
-        """Tell and hear from now on."""
+        """Send and receive from now on."""
         await self._teller.start()
         await self._listener.start()
 
     async def stop(self) -> None:
-        """Tell what has not been told yet, and hear nothing more."""
+        """Send a pending announcement, and receive nothing more."""
         await self._teller.stop()
         if self._told.take():
             await self._tell()
@@ -109,7 +109,7 @@ class Announcements:
             await asyncio.sleep(pause)
 
     async def _follow(self) -> None:
-        """Hear until something fails: a cursor that ends is opened again by the caller."""
+        """Receive until something fails; the caller opens a new cursor."""
         async with asyncio.timeout(_ANSWER_S):
             await self._put_in_place()
         async with self._database.client.start_session() as session:
@@ -127,7 +127,7 @@ class Announcements:
                 batch = cursor["nextBatch"]
 
     async def _put_in_place(self) -> None:
-        """See to it that there is a collection with something in it: a cursor on nothing ends at once."""
+        """Create the collection with one document: a cursor on an empty collection ends at once."""
         try:
             await create_capped(self._database, self._name)
         except OperationFailure as error:

@@ -1,7 +1,7 @@
 """The one place that joins the rooms of one replica: from settings to services that start and stop.
 
-Each room puts itself together, in its ``assembly.py``. Services start in the order in which they stand here and stop
-in reverse. What runs beside the reader starts when the stream is open and stops when it is not read any more.
+Each room assembles itself, in its ``assembly.py``. Services start in the order of their group and stop in reverse.
+Services beside the reader start when the stream is open and stop when the reader stops.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -140,7 +140,7 @@ class Daemon:
         )
 
     def _upkeep_poller(self) -> Sequence[Poller]:
-        """Return what puts back what is dropped, unless the settings say to leave the database alone."""
+        """Return the poller that restores the database's preparation, none if ``init_on_start`` is off."""
         if not self._base.settings.init_on_start:
             return ()
         pause_s = self._base.pace.upkeep_s
@@ -159,7 +159,7 @@ class Daemon:
         await self.services.start()
 
     async def stop(self) -> None:
-        """Let steps in flight end within the grace, hand the rest over, give up the leases."""
+        """Let running steps end within the grace, leave the rest to other replicas, give up the leases."""
         await self.services.stop()
 
     @property
@@ -204,7 +204,7 @@ class Daemon:
             "slot_queue": ("Steps that wait in memory to begin outside MongoDB.", float(self._executions.waiting)),
         }
 
-    # What the reader tells and asks: see StreamUser.
+    # The methods of StreamUser, which the reader calls.
 
     async def reading_began(self) -> None:
         """Start what runs beside the reader."""
@@ -215,7 +215,7 @@ class Daemon:
         await self.beside_reader.stop()
 
     def committed(self, committed: Committed) -> None:
-        """Pass on what the reader committed."""
+        """Pass a commit of the reader on to the rooms that continue."""
         self._workflows.take(committed)
         if committed.versions:
             self._scheduler.note(version.workflow_id for version in committed.versions)
@@ -226,7 +226,7 @@ class Daemon:
         self._scheduler.reload()
 
     def collections_changed(self) -> None:
-        """Put back what was dropped of ours."""
+        """Restore dropped collections and indexes."""
         self._upkeep.signal.send()
 
     def reader_halted(self, pause_s: float) -> None:

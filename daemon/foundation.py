@@ -1,4 +1,4 @@
-"""What the rooms of one replica are built on, and the signals by which they have one another look."""
+"""The common parts of all rooms of one replica, and the signals that make their services poll."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from rules.version import Parse
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """``due`` has the executor look: a step may start. ``queue`` has the loader look: something may be queued.
+    """``due`` signals the executor that a step may start, ``queue`` the loader that executions may be queued.
 
-    ``others`` has the other replicas look, for queued work, switches and free leases.
+    ``others`` signals the other replicas: there may be queued work, switches or free leases.
     """
 
     due: Signal = field(default_factory=Signal)
@@ -29,7 +29,7 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What every room may use.
+    """The parts that every room may use.
 
     ``look`` is called before workflow documents are read: see ``WorkflowIndex``. ``is_busy`` tells whether a step or a
     batch of changes is at work, or a step due in a moment: regular polls give way to that.

@@ -1,6 +1,6 @@
-"""How often those look who look again and again, and how much they take at once: the daemon as shipped.
+"""The periods of polls and the sizes of their pages, as shipped.
 
-Nothing here is promised to anybody, so none of it is a setting; who constructs a daemon may say otherwise.
+No promise depends on them, so they are no settings; code that constructs a daemon may choose others.
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds between two looks, unless said otherwise."""
+    """Seconds between two polls, unless a comment says otherwise."""
 
-    queue_s: float = 2.0  # the loader's; with the beat up to 3.0, well within how far it loads ahead
+    queue_s: float = 2.0  # the loader's; at common moments up to 3.0, well within the time it loads ahead
     poll_s: float = 0.15  # likewise, while the reader is elsewhere and not heard, or lanes have fallen behind
     hand_edits_s: float = 3.0
     inspection_s: float = 5.0

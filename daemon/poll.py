@@ -1,4 +1,4 @@
-"""When a task polls MongoDB: at once, because somebody signals that there may be work, or after a pause.
+"""Time the polls of MongoDB: at once after a signal, or after a pause.
 
 The pause is a value that a pure function computes from what the last poll found and from the time. Regular polls of
 one process take place at common moments: after a sleep of the process the first round trip to MongoDB costs four times
@@ -15,19 +15,19 @@ _SOON: Final = timedelta(milliseconds=10)
 
 
 class Signal:
-    """Tells one task to look now. Sent several times before the task looks, it makes the task look once."""
+    """Makes one task poll now. Sent several times before the poll, it causes one poll."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self.count = 0
 
     def send(self) -> None:
-        """Have the task look; a look that is under way may have passed what is new: another one follows."""
+        """Make the task poll; after a poll under way another one follows, because that may have missed the news."""
         self.count += 1
         self._event.set()
 
     def take(self) -> bool:
-        """Return whether it was sent since it was last taken: whoever looks takes it before."""
+        """Return whether it was sent since it was last taken; a task takes it before it polls."""
         was_sent = self._event.is_set()
         self._event.clear()
         return was_sent

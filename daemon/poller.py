@@ -1,7 +1,7 @@
-"""The task that most services are made of: poll, pause, and poll again, for as long as it is not stopped.
+"""The task of most services: poll, pause, and poll again until it is stopped.
 
-A poll returns its pause; a signal ends the pause early. What may pass of MongoDB's errors is said, and the poll tried
-again; any other error is the end of the task, and so of the daemon.
+A poll returns its pause; a signal ends the pause early. After an error of MongoDB that may pass, the poller logs it and
+polls again; any other error ends the task, and so the daemon.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The contract of everything that runs, the supervised task, and the group of services that run together.
+"""The contract of services, the supervised task, and the group of services.
 
-``start()`` returns once the service runs; ``stop()`` waits, and tolerates not-started and twice. A side task that
-dies stops the whole and says why: ``tasks`` names all that a service will ever run, and whoever starts it watches them.
+``start()`` returns once the service runs; ``stop()`` waits, and tolerates not-started and twice. A task that
+fails ends the daemon, with the reason in the log: ``tasks`` lists all tasks of a service, and its starter watches them.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ CANCEL_AGAIN_S: Final = 1.0
 
 
 class Service(Protocol):
-    """What a group starts in order and stops in reverse order."""
+    """A member of a group: starts and stops, and has tasks."""
 
     @property
     def tasks(self) -> "Sequence[Background]":
@@ -40,11 +40,11 @@ class Background:
 
     @property
     def tasks(self) -> "Sequence[Background]":
-        """This one."""
+        """The task itself."""
         return (self,)
 
     def watch(self, on_failure: Callable[[str], None]) -> None:
-        """Tell ``on_failure`` the name when the task ends by itself, whether by an error or not."""
+        """Call ``on_failure`` with the name when the task ends by itself, with or without an error."""
         self._on_failure = on_failure
 
     async def start(self) -> None:
@@ -71,7 +71,7 @@ class Background:
 
 
 class Ending:
-    """What has nothing to start and something to do at the end."""
+    """A service that only acts when it stops."""
 
     tasks: Sequence[Background] = ()
 
@@ -82,7 +82,7 @@ class Ending:
         """Do nothing."""
 
     async def stop(self) -> None:
-        """Do what is to be done."""
+        """Do the work."""
         await self._end()
 
 
@@ -118,8 +118,8 @@ async def cancelled(*tasks: asyncio.Task[Any], again_s: float = CANCEL_AGAIN_S) 
     """Cancel tasks and return once all have ended, also where the caller is cancelled meanwhile: that is raised then.
 
     They are asked again after ``again_s``: where an operation of the driver ends in the very moment it is cancelled,
-    ``asyncio.wait_for`` (Python 3.11) keeps the result and loses the cancellation. What they raise at their end is
-    nobody's concern any more.
+    ``asyncio.wait_for`` (Python 3.11) keeps the result and loses the cancellation. Exceptions of
+    the cancelled tasks are dropped.
     """
     interrupted: asyncio.CancelledError | None = None
     while left := [task for task in tasks if not task.done()]:
@@ -131,7 +131,7 @@ async def cancelled(*tasks: asyncio.Task[Any], again_s: float = CANCEL_AGAIN_S) 
             interrupted = error
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # or asyncio says that nobody has asked for it
+            task.exception()  # retrieved, or asyncio logs a warning
     if interrupted is not None:
         raise interrupted
 

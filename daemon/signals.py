@@ -30,7 +30,7 @@ class StopRequest:
     def fail(self, service: str) -> None:
         """Stop with exit code 1: a service failed."""
         self.exit_code = 1
-        self._ask(f"{service} died")
+        self._ask(f"{service} failed")
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._asked.is_set():

@@ -1,6 +1,6 @@
-"""The regular sign of life: one ``status`` line with rates, queue depth, oldest due and stream lag.
+"""Log the regular ``status`` line: rates, queue depth, oldest due execution and stream lag.
 
-It also keeps the server's clock in step: the offset is sampled anew before every line at the latest.
+The reporter also samples the offset of the server's clock, at least before every line.
 """
 
 import time
@@ -19,13 +19,13 @@ from daemon.stream.cursor import AWAIT_S
 from daemon.telemetry import emit
 
 CLOCK_SAMPLE_S: Final = 10.0
-BEHIND: Final = timedelta(seconds=60)  # a stream that lags more is said, and not ready
-_MOST_COUNTED: Final = 100_000  # a deeper queue is told as this number
+BEHIND: Final = timedelta(seconds=60)  # a larger lag is logged, and the replica is not ready
+_MOST_COUNTED: Final = 100_000  # a deeper queue is logged as this number
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a replica does now: steps at work, lanes owned, and whether it reads the stream."""
+    """The present work of a replica: running steps, owned lanes, and whether it reads the stream."""
 
     running: int
     lanes: int

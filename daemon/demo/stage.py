@@ -77,7 +77,7 @@ class Stage:
     """The demo on one MongoDB."""
 
     def __init__(self, settings: Settings, board: Board, console: Console, stop: StopRequest) -> None:
-        """``settings`` are those of ``demo_settings``; ``stop`` is told when a part of the daemon dies."""
+        """``settings`` are those of ``demo_settings``; ``stop`` is called when a service of the daemon fails."""
         self._settings = settings
         self._board = board
         self._console = console

@@ -65,8 +65,8 @@ class DueQueue:
 
     async def find_others(self, lanes: Sequence[int], jobs: Sequence[Job], until: datetime) -> list[Job]:
         """Return jobs of workflows that are not among ``jobs``, the head of a queue that does not fit into memory."""
-        crowd = {bson_bytes(job.workflow_id) for job in jobs}
-        return await self._jobs(await self._fair_share.find(self._states.going, crowd, lanes, until))
+        loaded = {bson_bytes(job.workflow_id) for job in jobs}
+        return await self._jobs(await self._fair_share.find(self._states.going, loaded, lanes, until))
 
     async def _jobs(self, documents: Sequence[Mapping[str, Any]]) -> list[Job]:
         jobs: list[Job] = []

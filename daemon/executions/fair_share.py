@@ -1,7 +1,7 @@
 """Find due executions of workflows that have none among those loaded from the head of the queue.
 
 The loader takes executions in the order of their due times. When more is due than memory holds, all that it takes may
-belong to one workflow for minutes; then every look also takes a few due executions of the other workflows. The steps
+belong to one workflow for minutes; then every poll also takes a few due executions of the other workflows. The steps
 of an entity start in order all the same (promise 3): with an execution come those of its entity that are due earlier.
 """
 
@@ -18,12 +18,12 @@ from rules.identity import bson_bytes
 
 Document = dict[str, Any]
 
-EACH: Final = 200  # executions of one workflow in one look
+EACH: Final = 200  # executions of one workflow in one poll
 _TOTAL: Final = 1_000
 _SLICE: Final = 100  # workflows that are asked for at once
-_QUERIES: Final = 6  # in one look
+_QUERIES: Final = 6  # in one poll
 _ENTITY_ID: Final = "triggered_by_entity_id"
-_MOST: Final = 3_000  # executions of one look with the earlier ones; if there are more, none of them is taken
+_MOST: Final = 3_000  # executions of one poll with the earlier ones; if there are more, none of them is taken
 
 
 class FairShare:

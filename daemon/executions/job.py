@@ -102,7 +102,7 @@ class Job:
     failed_steps: int
     started_at: datetime | None
     last_entity: Mapping[str, Any] | None  # of a deleted entity: as it last was, or LEFT_IN_MONGODB
-    crashes: int  # how often an owner died while this node was at work
+    crashes: int  # how often an owner failed while this node was running
     postponed: Mapping[str, Any] | None  # {reason, until, since, times}, while its outcome is Postpone
     ran: Mapping[str, Ran]  # after a retry by a person: how the nodes ended that have run
     passed: tuple[Record, ...] = ()

@@ -1,4 +1,4 @@
-"""The queue in memory: which step of which entity starts next.
+"""Queue jobs in memory, and choose the step that starts next.
 
 Due steps of one entity start by (due_at, seq), one at a time; a step that waits for a delay, a retry or a hold
 does not block the others of its entity (promise 3). A lane is direct (the reader in this process hands over what it
@@ -74,7 +74,7 @@ class Lanes:
         self._direct.discard(lane)
 
     def retire(self, lane: int) -> None:
-        """Start nothing new of a lane; what runs may end."""
+        """Start nothing new of a lane; running steps may end."""
         self._owned.discard(lane)
         self._direct.discard(lane)
         self._arriving.pop(lane, None)
@@ -96,7 +96,7 @@ class Lanes:
         self._arriving.clear()
 
     def end_hand_over(self) -> None:
-        """Let every lane poll: what another reader commits is not handed over here."""
+        """Let every lane poll: another reader's commits are not handed over here."""
         self._is_handed_over = False
         self.make_polling()
 
@@ -106,7 +106,7 @@ class Lanes:
         self._arriving.clear()
 
     def hand_over(self, jobs: Iterable[Job]) -> None:
-        """Take what the reader in this process committed, in order; lanes that poll find it by themselves."""
+        """Take committed jobs of the reader in this process, in order; polling lanes find theirs by themselves."""
         for job in jobs:
             if job.lane in self._arriving:
                 self._arriving[job.lane].append(job)
@@ -117,13 +117,13 @@ class Lanes:
                     self.add(job)
 
     def begin_poll(self) -> None:
-        """Note that a poll starts: what is handed over to polling lanes meanwhile is kept aside."""
+        """Note that a poll starts: jobs handed over to polling lanes meanwhile are kept aside."""
         self._arriving = {lane: [] for lane in self.polling}
         self._gone = set()
         self._forgotten.clear()
 
     def end_poll(self, jobs: Iterable[Job], *, preferred: Iterable[Job] = (), is_complete: bool) -> None:
-        """Take what a poll found; lanes it caught up with become direct if the reader is in this process.
+        """Take the jobs that a poll found; lanes it caught up with become direct if the reader is in this process.
 
         ``preferred`` are due by now, and among them is all that is due earlier of their entities.
         """
@@ -162,7 +162,7 @@ class Lanes:
         return key in self._jobs or key in self._aside
 
     def is_running(self, key: Key) -> bool:
-        """Return whether a job was taken and is not released yet, whatever has become of its lane."""
+        """Return whether a job was taken and is not released yet, even if its lane is closed."""
         return key in self._running
 
     def next_due_at(self) -> datetime | None:
@@ -201,9 +201,9 @@ class Lanes:
         self._let_go(job)
 
     def give_back(self, job: Job) -> None:
-        """Release a job that was taken and may not start, and forget what is queued in its lane.
+        """Release a job that was taken and may not start, and forget the queue of its lane.
 
-        A poll brings all of it back in order: what comes later must not overtake it.
+        A poll brings all jobs back in order: later ones must not overtake it.
         """
         self._direct.discard(job.lane)
         self._arriving.pop(job.lane, None)

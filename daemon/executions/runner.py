@@ -1,7 +1,7 @@
 """Run the actions of steps, each under its deadline, and record how they end.
 
 An action inside MongoDB does no I/O: it runs at once. One that reaches outside comes with its slots: aiojobs runs it
-in the background, its intent is stored first, and its slots are given back when it has ended.
+in the background, its intent is stored first, and its slots are released when it has ended.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class Runner:
             self._scheduler = aiojobs.Scheduler(limit=None, exception_handler=_report)
 
     async def stop(self) -> None:
-        """Start nothing new, give what runs the grace, cancel the rest."""
+        """Start nothing new, give running actions the grace, cancel the rest."""
         self._is_stopping = True
         scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None:

@@ -1,4 +1,4 @@
-"""The leases held here: which, in what epoch, and until when each may be trusted."""
+"""The leases held here, each with its epoch and the time until which it may be trusted."""
 
 import time
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Hold:
 
 
 class Holds(dict[str, Hold]):
-    """The holds by the names of their leases. The keeper changes them, those who start effects ask them."""
+    """The holds by the names of their leases. The keeper changes them, code that starts effects asks them."""
 
     def epoch_of(self, lane: int) -> int:
         """Return the epoch of a lane's lease, -1 if it is not held."""

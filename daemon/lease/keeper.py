@@ -1,4 +1,4 @@
-"""Leases on the reader role and on lanes: claimed, renewed, shared among the replicas and given up.
+"""Claim, renew, share and give up the leases on the reader role and on lanes.
 
 Locally a lease is trusted until the monotonic deadline counted from before the renewal was sent, so the owner stops
 starting effects before anybody else may take over, whatever its wall clock says.
@@ -24,8 +24,8 @@ from daemon.poll import Signal, until_common
 from daemon.service import Background
 from daemon.telemetry import emit
 
-_LOOK_S: Final = 0.5  # how often the keeper looks whether something is to be done
-_TRUST: Final = 0.85  # the part of a lease that its owner trusts: what is left pays for a late look at the clock
+_LOOK_S: Final = 0.5  # how often the keeper checks the leases
+_TRUST: Final = 0.85  # the part of a lease that its owner trusts; the rest covers a late check of the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class LeaseSignals:
 
 
 class LeaseUser(Protocol):
-    """Learns what becomes of the leases of this replica. No method may wait."""
+    """Follows the leases of this replica. No method may wait."""
 
     def lease_gained(self, name: str, epoch: int, *, after_crash: bool) -> None:
         """The lease is ours from now on. ``after_crash``: its last holder did not give it up."""
 
     def lease_lost(self, name: str) -> None:
-        """The lease is ours no more: drop everything that was done under it."""
+        """The lease is lost: drop all work under it."""
 
     def lease_retiring(self, name: str) -> None:
         """The lease will be given up: start nothing new under it."""
@@ -90,11 +90,11 @@ class LeaseKeeper:
 
     @property
     def tasks(self) -> Sequence[Background]:
-        """The one that renews."""
+        """The task that renews."""
         return (self._task,)
 
     async def start(self) -> None:
-        """Write the leases that do not exist yet, claim what is free, and keep at it."""
+        """Write missing leases and claim free ones, now and regularly."""
         await repeatedly(self._store.put_missing)
         await repeatedly(self._store.tidy)
         await repeatedly(self._look)
@@ -150,7 +150,7 @@ class LeaseKeeper:
     async def _may_have_more(self) -> bool:
         """Return whether there may be a lease that is not held here; MongoDB is asked only where nobody signals.
 
-        When the first lease of another replica ends, unless that one renews it, was seen at the last look.
+        The last check has noted when the first lease of another replica ends unless it is renewed.
         """
         if time.monotonic() >= self._next_end:
             return True
@@ -159,7 +159,7 @@ class LeaseKeeper:
         return await self._store.is_any_free()
 
     async def _renew(self) -> float:
-        """Renew what is held, and the replica's own sign of life; return the monotonic time before it was asked.
+        """Renew the held leases and the replica's heartbeat; return the monotonic time before the request.
 
         Nothing is trusted longer for it yet: a replica that was frozen may renew leases that others have by now.
         """
@@ -168,7 +168,7 @@ class LeaseKeeper:
         return sent
 
     async def _rebalance(self, renewed_at: float | None) -> None:
-        """Look at everybody's leases; drop what was lost, claim what is free, give up what is over the share."""
+        """Read all leases; drop lost ones, claim free ones, give up those above the share."""
         found = await self._store.read()
         if len(found.leases) <= self._lanes:
             await self._store.drop_misshapen(found.leases)
@@ -181,7 +181,7 @@ class LeaseKeeper:
         await self._give_up_idle()
 
     def _verify(self, leases: Mapping[str, Lease], renewed_at: float | None) -> None:
-        """Trust what is still ours for another while if it was renewed; drop what is not ours any more."""
+        """Trust our renewed leases for another period; drop those that are no longer ours."""
         lost: list[str] = []
         for name, hold in self._held.items():
             lease = leases.get(name)

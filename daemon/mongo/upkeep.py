@@ -1,7 +1,7 @@
-"""Put back what disappeared at run time: indexes of ours that somebody dropped, images of collections made anew.
+"""Restore what somebody dropped at run time: our indexes, and the images of recreated collections.
 
-The replica that reads looks now and then, and at once when a collection or the database was dropped or renamed. It
-creates no collection of the CRM's: somebody may be about to rename another one to that name.
+The reader's replica polls regularly, and at once after a collection or the database was dropped or renamed. It creates
+no collection of the CRM: somebody may be about to rename another one to that name.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from daemon.pace import AS_SHIPPED, Pace
 from daemon.poll import Pause, Signal
 
 _CALM_S: Final = 0.5  # a CRM that writes by $out renames collections all the time
-_REFUSED_S: Final = 600.0  # where something is not allowed, nobody wants to hear of it every time
+_REFUSED_S: Final = 600.0  # until a missing privilege is logged again
 
 
 class Upkeep:

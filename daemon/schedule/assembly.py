@@ -1,4 +1,4 @@
-"""Put the room together: what fires scheduled workflows, beside the reader."""
+"""Assemble the room that fires scheduled workflows, beside the reader."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from daemon.versions.definition import Definitions
 
 
 def schedule_room(base: Foundation, stream: StreamRoom, definitions: Definitions) -> tuple[Scheduler, Group]:
-    """Return what is told of edits, and what runs where the stream is read. Schedules rest while it is read again."""
+    """Return the scheduler, and its group beside the reader. No schedule fires while the stream is read again."""
     settings, database, names = base.settings, base.database, base.settings.collections
     scheduler = Scheduler(
         database,

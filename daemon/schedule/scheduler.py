@@ -66,7 +66,7 @@ class Scheduler:
     ) -> None:
         """``grace``: for how long a missed run is still made up for. ``version`` finds the version a sweep is of.
 
-        ``may_fire`` tells whether schedules do not rest.
+        ``may_fire`` tells whether schedules may fire now.
         """
         self._state = database[names.state]
         self._decisions = database[names.decisions]
@@ -77,23 +77,25 @@ class Scheduler:
         self._grace = grace
         self._may_fire = may_fire
         self._entries: dict[bytes, _Entry] = {}
-        self._due: list[tuple[datetime, bytes]] = []  # a heap; what is not its schedule's next_at any more is void
+        self._due: list[
+            tuple[datetime, bytes]
+        ] = []  # a heap; an entry is void if it is no longer its schedule's next_at
         self._edited: dict[bytes, Any] = {}  # the ids of workflows to look at
         self._must_load = True
         self.signal = Signal()  # something was edited, or the positions are to be read again
 
     def reload(self) -> None:
-        """Read the positions again: this replica has become the reader, or reads what is new again."""
+        """Read the positions again: this replica has become the reader, or has reached the present again."""
         self._must_load = True
         self.signal.send()
 
     def note(self, workflow_ids: Iterable[Any]) -> None:
-        """Look at workflows again: they were edited or switched."""
+        """Compute the schedules of workflows again: they were edited or switched."""
         self._edited |= {bson_bytes(workflow_id): workflow_id for workflow_id in workflow_ids}
         self.signal.send()
 
     async def poll(self) -> Pause:
-        """Fire what is due; raise the driver's error: then the next poll reads the positions again."""
+        """Fire due schedules; raise the driver's error: then the next poll reads the positions again."""
         if not self._may_fire():
             return Pause(_LONGEST_S)
         try:
@@ -122,7 +124,7 @@ class Scheduler:
                 self._edited[bson_bytes(version.workflow_id)] = version.workflow_id
 
     async def _arrange_edited(self) -> None:
-        """Finish what was cut off, and compute when edited schedules are due: one in a turn of the event loop."""
+        """Finish sweeps that were cut off, and compute due times of edited schedules, one in a turn of the loop."""
         while self._edited:
             key, workflow_id = next(iter(self._edited.items()))
             del self._edited[key]
@@ -152,7 +154,7 @@ class Scheduler:
         heapq.heappush(self._due, (entry.next_at, key))
 
     async def _fire_due(self) -> float:
-        """Fire what is due; return the seconds until something else will be."""
+        """Fire due schedules; return the seconds until the next one is due."""
         while self._due and not self._edited:
             at, key = self._due[0]
             if at > self._clock.now():
@@ -226,7 +228,7 @@ class Scheduler:
             await self._sweep.run(workflow, progress, note)
         except LeaseLost:
             raise
-        except Exception as error:  # whatever a document holds ends no service (promise 8)
+        except Exception as error:  # no value of a document ends a service (promise 8)
             if is_transient(error):
                 raise
             emit(
@@ -241,7 +243,7 @@ class Scheduler:
         entry.position = progress.fire_at
 
     async def _miss(self, workflow: Workflow, entry: _Entry, due_at: datetime) -> None:
-        """Record a run that was missed too long ago to be made up for."""
+        """Record a run that was missed for longer than the grace."""
         emit(Event.SCHEDULE_MISSED, workflow_id=workflow.id, fire_at=due_at)
         of_type = {"entity_type": workflow.trigger.entity_type}
         await self._record("missed", workflow.id, workflow.name, due_at, of_type)
@@ -256,7 +258,7 @@ class Scheduler:
     async def _record(
         self, kind: str, workflow_id: Any, name: str, fire_at: datetime, detail: Mapping[str, Any]
     ) -> None:
-        """Store why a run did not take place, or not to its end."""
+        """Store the reason for which a run did not take place, or did not end."""
         document = {
             "kind": kind,
             "workflow_id": workflow_id,

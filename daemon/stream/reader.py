@@ -64,7 +64,7 @@ class Reader:
 
     @property
     def tasks(self) -> Sequence[Background]:
-        """The one that reads."""
+        """The task that reads."""
         return (self._task,)
 
     async def start(self) -> None:

@@ -5,13 +5,13 @@ from daemon.stream.reader import Reader
 
 
 class ReaderRole:
-    """Learns of the reader's lease; those on lanes are none of its business."""
+    """Follows the reader's lease, not those on lanes."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def lease_gained(self, name: str, epoch: int, *, after_crash: bool) -> None:
-        """Read from now on; with care where the last reader may have died of what it read."""
+        """Read from now on; in small batches if the last reader may have crashed because of what it read."""
         if name == READER:
             self._reader.allow(epoch, after_crash=after_crash)
 

@@ -126,9 +126,9 @@ class Switcher:
         running = (WorkflowStatus.ACTIVE, WorkflowStatus.DRAINING)
         going = [version["workflow_id"] for version in versions if version["status"] in running]
         until = {"seq": {"$lte": checkpoint.get("seq", 0)}}
-        astray = {"workflow_id": {"$in": paused}, "due_at": {"$type": "date"}, **until}
+        in_queue = {"workflow_id": {"$in": paused}, "due_at": {"$type": "date"}, **until}
         for status in (Status.WAITING, Status.PENDING):  # each has an index of its own
-            await self._executions.update_many({**astray, "status": status}, _HOLD)
+            await self._executions.update_many({**in_queue, "status": status}, _HOLD)
         await self._release({"workflow_id": {"$in": going}, "status": Status.HELD})
         stopped = [version for version in versions if version["stopped_seq"] >= 0]
         for start in range(0, len(stopped), PAGE):
