@@ -75,3 +75,10 @@ def lane_of(entity_type: str, entity_id: Any, lanes: int) -> int:
     """Return the lane of an entity, 0 to ``lanes`` - 1."""
     digest = blake2b(bson_bytes(entity_id), digest_size=4, key=entity_type.encode()[:64])
     return int.from_bytes(digest.digest(), "big") % lanes
+
+
+def readings(given: Any) -> list[Any]:
+    """Return the ids that an id in a request may mean: itself, and the ObjectId that a text spells."""
+    if isinstance(given, str) and ObjectId.is_valid(given):
+        return [given, ObjectId(given)]
+    return [given]

@@ -10,11 +10,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.admin.slices import Slices
 from daemon.stream.cursor import ChangeCursor, Position, Reply
-from daemon.stream.decode import Decoder
+from daemon.stream.decode import CHANGE_KINDS, Decoder
 from rules.change import Change
 
 _AWAIT_MS: Final = 200
-_KINDS: Final = ("insert", "update", "replace", "delete")
 
 
 class ChangeHistory:
@@ -33,7 +32,7 @@ class ChangeHistory:
         ``entity_ids``: of these entities only. The last batch may hold changes made after ``until``.
         """
         collection = self._entities[entity_type]
-        wanted: dict[str, Any] = {"ns.coll": collection, "operationType": {"$in": list(_KINDS)}}
+        wanted: dict[str, Any] = {"ns.coll": collection, "operationType": {"$in": list(CHANGE_KINDS)}}
         if entity_ids is not None:
             wanted["documentKey._id"] = {"$in": list(entity_ids)}
         decoder, slices = Decoder({collection: entity_type}, "", "", ""), Slices()

@@ -10,6 +10,7 @@ from bson import ObjectId
 from config.error import ReflexdError, nearest
 from config.found import found
 from daemon.executions.status import StepStatus
+from rules.identity import readings
 from rules.tree import is_node
 
 _KEYS: Final = ("execution_id", "do", "as", "step")
@@ -47,7 +48,7 @@ def command_from(request: Mapping[str, Any]) -> Command:
         hint = nearest(do, list(Do)) if isinstance(do, str) else ""
         raise CommandRefused(f"do: expected one of {', '.join(Do)}; found {found(do)}{hint}")
     given = request.get("execution_id")
-    execution_id = ObjectId(given) if isinstance(given, str) and ObjectId.is_valid(given) else given
+    execution_id = readings(given)[-1]
     if not isinstance(execution_id, ObjectId):
         raise CommandRefused(f"execution_id: expected the id of an execution, found {found(given)}")
     outcome, step = request.get("as"), request.get("step")

@@ -19,6 +19,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
 from daemon.mongo.codec import RAW_CODEC
+from daemon.stream.decode import CHANGE_KINDS
 
 REPLY_EVENTS: Final = 500
 AWAIT_S: Final = 5.0  # how long the server waits for an event before it answers without one
@@ -51,7 +52,7 @@ def pipeline_for(entity_collections: Sequence[str], workflows: str, insert_only:
                 "$or": [
                     {
                         "ns.coll": {"$in": [*sorted(entity_collections), workflows]},
-                        "operationType": {"$in": ["insert", "update", "replace", "delete"]},
+                        "operationType": {"$in": list(CHANGE_KINDS)},
                     },
                     {"ns.coll": {"$in": list(insert_only)}, "operationType": "insert"},
                     {"operationType": {"$in": _STRUCTURE_OPERATIONS}},

@@ -19,7 +19,7 @@ from daemon.stream.own_document import readable_event
 from rules.budget import TooCostly
 from rules.change import Change, Kind
 
-_KINDS: Final = {"insert": Kind.CREATED, "update": Kind.UPDATED, "replace": Kind.UPDATED, "delete": Kind.DELETED}
+CHANGE_KINDS: Final = {"insert": Kind.CREATED, "update": Kind.UPDATED, "replace": Kind.UPDATED, "delete": Kind.DELETED}
 
 
 class EventSubject(StrEnum):
@@ -83,7 +83,7 @@ class Decoder:
     def _event(self, body: Mapping[str, Any], raw: RawBSONDocument) -> StreamEvent:
         operation = body["operationType"]
         collection = body.get("ns", {}).get("coll", "")
-        subject = self._subjects.get(collection) if operation in _KINDS else None
+        subject = self._subjects.get(collection) if operation in CHANGE_KINDS else None
         if subject is not EventSubject.ENTITY and isinstance(body, HeavyDocument):
             body = readable_event(body)
         token = body["_id"]["_data"]
@@ -112,7 +112,7 @@ class Decoder:
         return Change(
             self._entity_types[collection],
             entity_id,
-            _KINDS[body["operationType"]],
+            CHANGE_KINDS[body["operationType"]],
             _touched_paths(body),
             body.get("fullDocumentBeforeChange"),
             body.get("fullDocument"),

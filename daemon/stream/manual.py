@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bson import ObjectId
-
 from config.error import ReflexdError, nearest
 from daemon.executions.command import Command, command_from
 from daemon.mongo.heavy import renew
@@ -21,7 +19,7 @@ from rules.budget import TooCostly
 from rules.cause import OUTSIDE
 from rules.condition import Subject
 from rules.explain import missed
-from rules.identity import change_id, entity_key
+from rules.identity import change_id, entity_key, readings
 from rules.path import MISSING
 from rules.version import Version
 from rules.workflow import Workflow, WorkflowStatus
@@ -103,13 +101,13 @@ class Manual:
             request = event.document
             if event.subject is not EventSubject.REQUEST or request is None or "entity_id" not in request:
                 continue
-            wanted += [(kind, each) for kind in self._types(request) for each in _readings(request["entity_id"])]
+            wanted += [(kind, each) for kind in self._types(request) for each in readings(request["entity_id"])]
         return wanted
 
     def _types(self, request: Mapping[str, Any]) -> list[str]:
         named = request.get("entity_type")
         if named is None:
-            version = next(filter(None, map(self._index.get, _readings(request.get("workflow_id")))), None)
+            version = next(filter(None, map(self._index.get, readings(request.get("workflow_id")))), None)
             workflow = version.workflow if version is not None else None
             named = workflow.trigger.entity_type if workflow is not None else None
         if named is None:
@@ -117,7 +115,7 @@ class Manual:
         return [named] if named in self._entity_types else []
 
     def _version(self, workflow_id: Any) -> Version:
-        for reading in _readings(workflow_id):
+        for reading in readings(workflow_id):
             version = self._index.get(reading)
             if version is not None and not version.is_deleted:
                 return version
@@ -150,7 +148,7 @@ class Manual:
                 f"entity_type: expected one of {', '.join(self._entity_types)}{nearest(str(named), self._entity_types)}"
             )
         for kind in self._types(request):
-            for reading in _readings(request["entity_id"]):
+            for reading in readings(request["entity_id"]):
                 entity = entities.get(entity_key(kind, reading))
                 if entity is not None:
                     return kind, entity
@@ -168,10 +166,3 @@ def _check(request: Mapping[str, Any]) -> None:
         raise RequestRefused("force: expected true or false")
     if not isinstance(request.get("entity_type", ""), str):
         raise RequestRefused("entity_type: expected a text")
-
-
-def _readings(given: Any) -> list[Any]:
-    """Return the ids that an id in a request may mean: itself, and the ObjectId that a text spells."""
-    if isinstance(given, str) and ObjectId.is_valid(given):
-        return [given, ObjectId(given)]
-    return [given]
