@@ -186,3 +186,55 @@ async def test_a_retry_by_a_person_goes_on_at_the_failed_node_of_an_arm(bench: B
 
 async def _done() -> Outcome:
     return Done({})
+
+
+async def test_what_ran_in_an_arm_when_its_owner_died_goes_on_there(bench: Bench, stage: Stage) -> None:
+    remote = {"type": "remote", "name": "sent"}
+    branch = {"type": "branch", "cases": [{"conditions": over(1), "actions": [remote, local("then")]}], "delay": "1h"}
+    workflow_id = await bench.add(created(), actions=[branch, local("after")])
+    await bench.leads.insert_one({"score": 5})
+    (waiting,) = await bench.runs(workflow_id)
+    record = {"node": "0", "action_type": "branch", "status": "success", "result": {"taken": "cases.0"}, "attempts": 1}
+    moment = waiting["triggered_at"]
+    running = {"status": "running", "at": "0.cases.0.0", "attempt": 1, "epoch": 0, "step_started_at": moment}
+    history = [{**record, "started_at": moment, "executed_at": moment}]
+    change = {"$set": {**running, "actions_executed": history}, "$unset": {"due_at": ""}}
+    await bench.executions.update_one({"_id": waiting["_id"]}, change)
+    (run,) = await bench.ended(workflow_id, 1)
+    assert (nodes(run), run["status"]) == (["0", "0.cases.0.0", "0.cases.0.1", "1"], "completed")
+    assert run["actions_executed"][1]["attempts"] == 2
+    assert stage.keys("sent") == [f"{run['_id']}:0.cases.0.0"]
+
+
+async def test_what_waits_in_an_arm_is_held_and_released_where_it_stands(bench: Bench) -> None:
+    waits = {"type": "branch", "cases": [{"conditions": over(1), "actions": [local("late", delay="1h")]}]}
+    workflow_id = await bench.add(created(), actions=[waits])
+    await bench.leads.insert_one({"score": 5})
+
+    async def is_in(status: str) -> dict[str, Any]:
+        query = {"workflow_id": workflow_id, "status": status, "at": "0.cases.0.0"}
+        found = await bench.committed(lambda: bench.executions.find_one(query))
+        assert isinstance(found, dict)
+        return found
+
+    waiting = await is_in("waiting")
+    assert nodes(waiting) == ["0"]
+    await bench.workflows.update_one({"_id": workflow_id}, {"$set": {"status": "paused"}})
+    await is_in("held")
+    await bench.workflows.update_one({"_id": workflow_id}, {"$set": {"status": "active"}})
+    assert (await is_in("waiting"))["due_at"] == waiting["due_at"]
+    await bench.executions.update_one({"_id": waiting["_id"]}, [{"$set": {"due_at": "$triggered_at"}}])
+    (run,) = await bench.ended(workflow_id, 1)
+    assert nodes(run) == ["0", "0.cases.0.0"]
+
+
+async def test_an_edit_of_the_node_to_one_that_does_not_exist_never_runs(bench: Bench, stage: Stage) -> None:
+    waits = {"type": "branch", "cases": [{"conditions": over(1), "actions": [local("late", delay="1h")]}]}
+    workflow_id = await bench.add(created(), actions=[waits])
+    await bench.leads.insert_one({"score": 5})
+    query = {"workflow_id": workflow_id, "at": "0.cases.0.0"}
+    await bench.committed(lambda: bench.executions.find_one(query))
+    change = [{"$set": {"at": "0.cases.7.0", "due_at": "$triggered_at"}}]
+    await bench.executions.update_one(query, change)
+    (run,) = await bench.ended(workflow_id, 1)
+    assert (run["status"], run["reason"], stage.keys("late")) == ("failed", "corrupt", [])
