@@ -13,27 +13,24 @@ from pymongo.asynchronous.mongo_client import AsyncMongoClient
 from actions.registry import parse_action
 from config.settings import Settings
 from daemon.action_services import action_services
-from daemon.announcement import Announcements
 from daemon.api.assembly import api_server
-from daemon.api.server import ApiServer
 from daemon.clock import ServerClock
 from daemon.executions.assembly import executions_room
 from daemon.executions.committed import Committed
 from daemon.foundation import Foundation
+from daemon.lease.assembly import lease_room
 from daemon.lease.division import check_division
 from daemon.lease.holds import Holds
-from daemon.lease.keeper import LeaseKeeper, LeaseSignals
 from daemon.lease.store import READER
 from daemon.metrics import Metrics
 from daemon.mongo.repetition import repeatedly
 from daemon.mongo.unwatched import Unwatched
 from daemon.mongo.upkeep import Upkeep
 from daemon.pace import AS_SHIPPED, Pace
-from daemon.poll import Signal
 from daemon.poller import Poller
 from daemon.schedule.assembly import schedule_room
 from daemon.service import Group
-from daemon.status import Activity, StatusReporter
+from daemon.status import StatusReporter
 from daemon.stream.assembly import stream_room
 from daemon.stream.reader_role import ReaderRole
 from daemon.versions.parsing import parser_for
@@ -62,7 +59,7 @@ class Daemon:
         self._unwatched = Unwatched(database, settings.entities)
         self.clock, self.metrics = ServerClock(database), Metrics()
         self._base = self._foundation(settings, database, parse_action, pace)
-        holds, freed = Holds(), Signal()
+        holds = Holds()
         self._executions = executions_room(self._base, holds, self._is_told)
         self.lanes = self._executions.run.lanes
         self._workflows = workflows_room(self._base)
@@ -70,19 +67,19 @@ class Daemon:
         self._scheduler, schedule = schedule_room(self._base, self._stream, self._executions.run.definitions)
         self._upkeep = Upkeep(database, settings, pace)
         self.beside_reader = Group(
-            self._executions.beside_reader, self._workflows.beside_reader, schedule, *self._upkeep_poller()
+            self._executions.beside_reader, self._workflows.beside_reader, schedule, self._upkeep_group()
         )
         self.reader_role = ReaderRole(self._stream.reader)
-        self._announcements = self._announcer(freed)
-        self._status = self._status_reporter()
-        self._api = self._api_server()
-        self._leases = self._lease_keeper(holds, freed)
+        users = self._executions.owner, self.reader_role
+        self._announcements, self._leases = lease_room(self._base, holds, users, self._sessions)
+        status = self._status_reporter()
+        self._api = api_server(self._base, status)
         self.services = Group(
             self._announcements,
             self._leases,
             self._executions.services,
             self._stream.reader,
-            Poller("status", self._status.poll, begin=self._status.begin),
+            Poller("status", status.poll, begin=status.begin),
             self._api,
         )
         for task in (*self.services.tasks, *self.beside_reader.tasks):
@@ -103,17 +100,11 @@ class Daemon:
             self._is_busy,
         )
 
-    def _announcer(self, freed: Signal) -> Announcements:
-        settings, signals = self._base.settings, self._base.signals
-        name, heard = settings.collections.announcements, (signals.queue, freed)
-        return Announcements(self._base.database, name, settings.replica_name, told=signals.others, heard=heard)
-
-    def _api_server(self) -> ApiServer:
-        base = self._base
-        lag_s, gauges = self._status.lag_s, self._gauges
-        return api_server(
-            base.settings, base.database, base.parse, self.clock, self.metrics, lag_s=lag_s, gauges=gauges
-        )
+    def _upkeep_group(self) -> Group:
+        """Return what puts back what is dropped; nothing where the settings say to leave the database alone."""
+        pause_s, upkeep = self._base.pace.upkeep_s, self._upkeep
+        poller = Poller("upkeep", upkeep.poll, signal=upkeep.signal, first_s=pause_s, retry_s=pause_s)
+        return Group(*([poller] if self._base.settings.init_on_start else []))
 
     def _status_reporter(self) -> StatusReporter:
         settings = self._base.settings
@@ -123,29 +114,8 @@ class Daemon:
             self.metrics,
             interval_s=settings.status_interval_s,
             all_lanes=settings.lanes,
-            activity=self._activity,
+            activity=lambda: self._executions.activity(is_reader=self.is_reading),
         )
-
-    def _lease_keeper(self, holds: Holds, freed: Signal) -> LeaseKeeper:
-        settings = self._base.settings
-        return LeaseKeeper(
-            self._base.database[settings.collections.state],
-            settings.replica_name,
-            lanes=settings.lanes,
-            lease_s=settings.lease_s,
-            holds=holds,
-            users=(self._executions.owner, self.reader_role),
-            signals=LeaseSignals(self._base.signals.others, freed, self._is_heard),
-            sessions=self._sessions,
-        )
-
-    def _upkeep_poller(self) -> Sequence[Poller]:
-        """Return the poller that restores the database's preparation, none if ``init_on_start`` is off."""
-        if not self._base.settings.init_on_start:
-            return ()
-        pause_s = self._base.pace.upkeep_s
-        signal = self._upkeep.signal
-        return (Poller("upkeep", self._upkeep.poll, signal=signal, first_s=pause_s, retry_s=pause_s),)
 
     async def start(self) -> None:
         """Return once this replica takes part; raise the driver's error if the database does not answer."""
@@ -177,12 +147,9 @@ class Daemon:
         """Where the HTTP API listens, None while it does not."""
         return self._api.address
 
-    def _is_heard(self) -> bool:
-        return self._announcements.is_heard
-
     def _is_told(self) -> bool:
         """Return whether the loader is signalled when something is queued: by the reader here, or from elsewhere."""
-        return self._stream.reader.is_reading or self._announcements.is_heard
+        return self.is_reading or self._announcements.is_heard
 
     def _is_busy(self) -> bool:
         return self._executions.is_busy(self.clock.now()) or self._stream.intake.lock.locked()
@@ -190,19 +157,6 @@ class Daemon:
     def _sessions(self) -> Sequence[Mapping[str, Any]]:
         commit = self._executions.run.commit
         return [self._stream.intake.transactions.session_id, commit.transactions.session_id, self._workflows.session]
-
-    def _activity(self) -> Activity:
-        return Activity(self._executions.at_work, len(self.lanes.owned), self._stream.reader.is_reading)
-
-    def _gauges(self) -> Mapping[str, tuple[str, float | None]]:
-        return {
-            "stream_lag_seconds": ("How far behind the stream this replica reads.", self._status.lag_s()),
-            "is_reader": ("Whether this replica reads the stream.", float(self._stream.reader.is_reading)),
-            "lanes": ("Lanes this replica owns.", float(len(self.lanes.owned))),
-            "jobs": ("Steps kept in memory.", float(len(self.lanes))),
-            "outside": ("Actions at work outside MongoDB.", float(self._executions.active)),
-            "slot_queue": ("Steps that wait in memory to begin outside MongoDB.", float(self._executions.waiting)),
-        }
 
     # The methods of StreamUser, which the reader calls.
 

@@ -19,3 +19,19 @@ class Metrics:
     cancelled: int = 0
     last_change_at: datetime | None = None  # the server's time of the last change committed
     caught_up_at: datetime | None = None  # when the reader last had nothing more to read
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a replica does now.
+
+    ``running``: steps at work or waiting for their commit, ``outside`` of them outside MongoDB, ``slot_queue``: steps
+    that wait to begin there, ``jobs``: all steps in memory, ``lanes``: those owned.
+    """
+
+    running: int
+    outside: int
+    slot_queue: int
+    jobs: int
+    lanes: int
+    is_reader: bool

@@ -4,8 +4,7 @@ The reporter also samples the offset of the server's clock, at least before ever
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from daemon.clock import ServerClock
 from daemon.event import Event
-from daemon.metrics import Metrics
+from daemon.metrics import Activity, Metrics
 from daemon.poll import Pause
 from daemon.stream.cursor import AWAIT_S
 from daemon.telemetry import emit
@@ -21,15 +20,6 @@ from daemon.telemetry import emit
 CLOCK_SAMPLE_S: Final = 10.0
 BEHIND: Final = timedelta(seconds=60)  # a larger lag is logged, and the replica is not ready
 _MOST_COUNTED: Final = 100_000  # a deeper queue is logged as this number
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """The present work of a replica: running steps, owned lanes, and whether it reads the stream."""
-
-    running: int
-    lanes: int
-    is_reader: bool
 
 
 class StatusReporter:
@@ -100,6 +90,18 @@ class StatusReporter:
         )
         if lag_s is not None and lag_s > BEHIND.total_seconds():
             emit(Event.READER_BEHIND, lag_s=lag_s)
+
+    def gauges(self) -> Mapping[str, tuple[str, float | None]]:
+        """Return what the API shows as it is now: name → (meaning, value); None where there is no value."""
+        now = self._activity()
+        return {
+            "stream_lag_seconds": ("How far behind the stream this replica reads.", self.lag_s()),
+            "is_reader": ("Whether this replica reads the stream.", float(now.is_reader)),
+            "lanes": ("Lanes this replica owns.", float(now.lanes)),
+            "jobs": ("Steps kept in memory.", float(now.jobs)),
+            "outside": ("Actions at work outside MongoDB.", float(now.outside)),
+            "slot_queue": ("Steps that wait in memory to begin outside MongoDB.", float(now.slot_queue)),
+        }
 
     def lag_s(self) -> float | None:
         """Return how far the stream is behind, in seconds; None on a replica that does not read.

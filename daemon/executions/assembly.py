@@ -31,6 +31,7 @@ from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
 from daemon.foundation import Foundation
 from daemon.lease.holds import Holds
+from daemon.metrics import Activity
 from daemon.poll import is_due_soon
 from daemon.poller import Poller
 from daemon.service import Ending, Group
@@ -68,20 +69,11 @@ class ExecutionsRoom:
     services: Group
     beside_reader: Group
 
-    @property
-    def active(self) -> int:
-        """How many actions are at work outside MongoDB."""
-        return self.run.runner.active
-
-    @property
-    def waiting(self) -> int:
-        """How many steps wait in memory to begin outside MongoDB."""
-        return self.run.slot_queue.waiting
-
-    @property
-    def at_work(self) -> int:
-        """How many steps are at work or wait for their commit."""
-        return self.active + self.run.recorder.in_flight
+    def activity(self, *, is_reader: bool) -> Activity:
+        """Return what this replica does now."""
+        run = self.run
+        outside, running = run.runner.active, run.runner.active + run.recorder.in_flight
+        return Activity(running, outside, run.slot_queue.waiting, len(run.lanes), len(run.lanes.owned), is_reader)
 
     def is_busy(self, now: datetime) -> bool:
         """Return whether a step waits for its commit or is due in a moment."""

@@ -44,14 +44,17 @@ class DueQueue:
         """Settle the executions that the former owner of ``lanes`` left running, before others of them are read."""
         await self._take_over.settle(list(lanes))
 
+    async def refresh(self) -> None:
+        """Read the switches that another reader has committed."""
+        await self._states.refresh()
+
     async def find(
         self, lanes: Sequence[int], due: tuple[datetime | None, datetime], limit: int, left_out: Sequence[Any]
     ) -> tuple[list[Job], int]:
         """Return the jobs due after the first and until the second of ``due``, and how many documents were found.
 
-        At most ``limit``, in order, without the workflows ``left_out``. The switches are read before.
+        At most ``limit``, in order, without the workflows ``left_out``.
         """
-        await self._states.refresh()
         since, until = due
         within: dict[str, Any] = {"$lte": until, "$type": "date"}
         if since is not None:

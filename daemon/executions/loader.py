@@ -98,6 +98,8 @@ class Loader:
         is_complete = False
         self._lanes.begin_poll()
         try:
+            if self._lanes.polling:  # the reader here hands its switches over to direct lanes
+                await self._queue.refresh()
             jobs, count = await self._queue.find(lanes, (since, until), limit, left_out)
             is_complete = count < limit and not left_out
             if count == limit and not left_out:

@@ -1,6 +1,6 @@
 """The switches of workflows as the executor sees them: status, and the number up to which executions are cancelled.
 
-The reader in this process puts the switches that it committed; every replica also reads those that are new in
+The reader in this process puts the switches that it committed; those that another reader committed are read from
 workflow_versions, by their change numbers.
 """
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from pymongo.errors import AutoReconnect
 
 from daemon.event import Event
@@ -133,7 +134,8 @@ class Work:
         return self.left >= 0
 
 
-async def test_a_regular_poll_waits_until_what_is_at_work_has_ended() -> None:
+async def test_a_regular_poll_waits_until_what_is_at_work_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.poller._LATEST_S", 3600)
     work = Work(3)
     polls = Polls(lambda count: Pause(0, gives_way=True) if count == 1 else NEVER)
     async with started(Poller("test", polls.poll, is_busy=work.is_busy)):

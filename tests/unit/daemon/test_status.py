@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from daemon.event import Event
-from daemon.metrics import Metrics
-from daemon.status import Activity, StatusReporter
+from daemon.metrics import Activity, Metrics
+from daemon.status import StatusReporter
 from daemon.stream.cursor import AWAIT_S
 from tests.support.events import Events
 from tests.support.jobs import NOW
@@ -52,7 +52,7 @@ def reporter(last_change_s: float | None, caught_up_s: float | None, *, is_reade
         metrics,
         interval_s=60,
         all_lanes=32,
-        activity=lambda: Activity(0, 32, is_reader),
+        activity=lambda: Activity(0, 0, 0, 0, 32, is_reader),
     )
 
 

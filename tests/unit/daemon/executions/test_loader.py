@@ -39,12 +39,16 @@ class Queue:
     def __init__(self) -> None:
         self.since: list[datetime | None] = []
         self.taken_over: list[list[int]] = []
+        self.refreshes = 0
         self.signals = Signals()
         self.count = 0
         self.is_signalled_meanwhile = False
 
     async def take_over(self, lanes: Sequence[int]) -> None:
         self.taken_over.append(list(lanes))
+
+    async def refresh(self) -> None:
+        self.refreshes += 1
 
     async def find(
         self, lanes: Sequence[int], due: tuple[datetime | None, datetime], limit: int, left_out: Sequence[Any]
@@ -126,6 +130,17 @@ async def test_a_signal_makes_the_next_poll_read_everything_also_one_sent_during
     await setup.loader.poll()
     assert setup.queue.since[:2] == [None, None]
     assert setup.queue.since[2] is not None
+
+
+async def test_the_switches_are_read_where_another_reader_may_have_committed_them() -> None:
+    setup = Setup()
+    await setup.loader.poll()  # the lane becomes direct
+    await setup.loader.poll()
+    assert setup.queue.refreshes == 1
+    setup.lanes.end_hand_over()
+    for _ in range(2):
+        await setup.loader.poll()
+    assert setup.queue.refreshes == 3
 
 
 async def test_a_lane_that_is_new_is_taken_over_once_before_it_is_read() -> None:
