@@ -1,4 +1,4 @@
-"""What arguments a filter of templates takes, and the words for those that it does not take."""
+"""The arguments of filters in templates, and the error texts for others."""
 
 import inspect
 import math

@@ -21,7 +21,7 @@ Parse = Callable[[Any, int, Mapping[str, Any]], Workflow]  # (workflow id, versi
 
 
 class Switch(StrEnum):
-    """What a change of status does to the executions that wait at its position."""
+    """The effect of a change of status on the executions that wait at its position."""
 
     HOLD = "hold"  # paused: waiting steps leave the queue
     RELEASE = "release"  # active or draining after paused: held steps get their due times back

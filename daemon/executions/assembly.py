@@ -43,7 +43,7 @@ MEMORY_JOBS: Final = 10_000  # queued steps kept in memory
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What runs steps and records their ends."""
+    """The parts that run steps and record their ends."""
 
     lanes: Lanes
     states: WorkflowStates
@@ -58,7 +58,7 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionsRoom:
-    """What others see of the room.
+    """The interface of the room.
 
     ``services`` run on every replica for the lanes it owns, ``beside_reader`` where the stream is read.
     """

@@ -1,4 +1,4 @@
-"""What the reader committed in one transaction, for the parts that go on with it."""
+"""The contents of one commit of the reader, for the rooms that continue with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -109,7 +109,7 @@ class Job:
 
     @property
     def key(self) -> Key:
-        """What this job is known by in memory."""
+        """The key of the job in memory."""
         return self.execution_id, self.node, self.attempt
 
     @property

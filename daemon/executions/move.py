@@ -78,7 +78,7 @@ class Move:
 
     @property
     def counted_as(self) -> Status | None:
-        """What the counters count the execution as."""
+        """The end under which the counters count the execution."""
         return self.ended if self.is_counted else None
 
 

@@ -16,7 +16,7 @@ from daemon.workflows.switcher import Switcher
 
 @dataclass(frozen=True, slots=True)
 class WorkflowsRoom:
-    """What others see of the room. ``session`` is that of its transactions."""
+    """The interface of the room. ``session`` is that of its transactions."""
 
     observer: Observer
     switcher: Switcher
