@@ -1,4 +1,4 @@
-"""When a node of an execution is due: the only place that computes it.
+"""When a node of an execution is due. What is held is given back its own time by the switcher, in MongoDB itself.
 
 Pure: the caller passes the time. ``time_scale`` divides every wait, for demonstrations; it is 1 otherwise.
 """
@@ -22,8 +22,3 @@ def next_due(delay: timedelta, ended_at: datetime, time_scale: float) -> datetim
 def retry_due(wait: timedelta, now: datetime, time_scale: float) -> datetime:
     """Return when a node is tried again that failed, or was postponed."""
     return now + wait / time_scale
-
-
-def released_due(held_due_at: datetime | None, now: datetime) -> datetime:
-    """Return when a held node is due: at its own time; now if somebody removed that by hand."""
-    return held_due_at if held_due_at is not None else now

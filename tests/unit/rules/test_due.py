@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from rules.due import first_due, next_due, released_due, retry_due
+from rules.due import first_due, next_due, retry_due
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 BEFORE = NOW - timedelta(hours=3)
@@ -28,8 +28,3 @@ def test_a_retry_waits_from_the_end_of_the_attempt() -> None:
 def test_every_wait_is_divided_in_a_demonstration() -> None:
     waits = (first_due(HOUR, NOW, NOW, 60), next_due(HOUR, NOW, 60), retry_due(HOUR, NOW, 60))
     assert set(waits) == {NOW + timedelta(minutes=1)}
-
-
-def test_what_was_held_keeps_its_own_time() -> None:
-    assert released_due(BEFORE, NOW) == BEFORE
-    assert released_due(None, NOW) == NOW
