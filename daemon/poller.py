@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from pymongo.errors import PyMongoError
@@ -19,6 +20,7 @@ from daemon.service import Background
 from daemon.telemetry import emit
 
 RETRY_S: Final = 1.0
+FINISH_S: Final = 8.0  # longer than the driver waits for a server, after which a poll ends by itself
 _LATEST_S: Final = 0.05  # where there is always a step at work, polls take place all the same
 _WAIT_S: Final = 0.005
 
@@ -48,11 +50,23 @@ class Poller(Background):
         self._first_s = first_s
         self._retry_s = retry_s
         self._is_busy = is_busy
+        self._turn = asyncio.Lock()  # held by the poll at work, or by who lets none begin
 
     async def start(self) -> None:
         """Poll from now on."""
+        self._turn = asyncio.Lock()
         self._begin()
         await super().start()
+
+    async def finish(self) -> None:
+        """Begin no poll any more, and wait for the one at work; to be followed by ``stop``.
+
+        Cancelling a poll that waits for a server can leave the driver's lock with nobody who releases it: then no
+        operation of the whole client goes on.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                await self._turn.acquire()
 
     async def _poll_on(self) -> None:
         pause, began = Pause(self._first_s), -math.inf
@@ -61,7 +75,8 @@ class Poller(Background):
             self._signal.take()
             began = time.monotonic()
             try:
-                pause = await self._poll()
+                async with self._turn:
+                    pause = await self._poll()
             except PyMongoError as error:
                 if not may_pass(error):
                     raise
