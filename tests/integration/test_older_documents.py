@@ -99,7 +99,7 @@ async def test_what_ran_when_its_owner_died_is_settled_with_the_key_it_had(bench
 
 
 async def test_what_was_held_is_released_at_its_step(bench: Bench) -> None:
-    state = {"status": "held", "step": 1, "seq": 1, "held_due_at": ago(hours=1), "held_status": "waiting"}
+    state = {"status": "held", "step": 1, "seq": 0, "held_due_at": ago(hours=1), "held_status": "waiting"}
     execution_id = await left_behind(bench, TASK, TASK, **state, actions_executed=[{**DONE}])
     workflow = (await bench.executions.find_one({"_id": execution_id}) or {})["workflow_id"]
     for status in ("paused", "active"):
