@@ -50,23 +50,22 @@ class Poller(Background):
         self._first_s = first_s
         self._retry_s = retry_s
         self._is_busy = is_busy
-        self._turn = asyncio.Lock()  # held by the poll at work, or by who lets none begin
+        self._turn = asyncio.Lock()  # held by the poll at work
 
     async def start(self) -> None:
         """Poll from now on."""
-        self._turn = asyncio.Lock()
         self._begin()
         await super().start()
 
     async def finish(self) -> None:
-        """Begin no poll any more, and wait for the one at work; to be followed by ``stop``.
+        """Stop once the poll at work has ended; where it takes longer than ``FINISH_S``, leave it to ``stop``.
 
         Cancelling a poll that waits for a server can leave the driver's lock with nobody who releases it: then no
         operation of the whole client goes on.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(FINISH_S):
-                await self._turn.acquire()
+            async with asyncio.timeout(FINISH_S), self._turn:
+                await self.stop()
 
     async def _poll_on(self) -> None:
         pause, began = Pause(self._first_s), -math.inf

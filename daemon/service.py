@@ -55,7 +55,7 @@ class Background:
             self._task.add_done_callback(self._ended)
 
     async def finish(self) -> None:
-        """Begin nothing more, and wait for what is at work; a task that has no such pieces of work does nothing."""
+        """Stop between two pieces of work; a task that has none waits for ``stop``."""
 
     async def stop(self) -> None:
         """Cancel the task and wait until it has ended."""

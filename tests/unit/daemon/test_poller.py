@@ -196,4 +196,15 @@ async def test_a_group_that_has_finished_can_start_again() -> None:
         await group.start()
         await polls.reach(count)
         await group.finish()
+
+
+async def test_a_group_of_which_nothing_runs_has_finished_at_once() -> None:
+    group = Group(Poller("test", Polls().poll))
     await group.finish()
+    await group.start()
+    await group.finish()
+    finishing = asyncio.create_task(group.finish())
+    for _ in range(10):  # turns of the loop
+        await asyncio.sleep(0)
+
+    assert finishing.done()
