@@ -89,7 +89,6 @@ async def test_a_second_signal_ends_the_process_at_once(mongo_uri: str, database
             assert await replica.ended() == 128 + signal.SIGTERM  # one that goes in good order ends with 0
         finally:
             await database.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
-            await database.client.admin.command({"killAllSessions": []})  # what it left open, for a minute otherwise
 
 
 @pytest.mark.parametrize("is_orderly", [True, False])
