@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from bson import ObjectId
+
 from daemon.executions.job import Job, Key
 
 AHEAD: Final = timedelta(seconds=5)  # how far ahead of their time steps are kept in memory
@@ -161,9 +163,10 @@ class Lanes:
         """Return whether a job is in memory: queued, running or set aside."""
         return key in self._jobs or key in self._aside
 
-    def is_running(self, key: Key) -> bool:
-        """Return whether a job was taken and is not released yet, even if its lane is closed."""
-        return key in self._running
+    @property
+    def running(self) -> set[ObjectId]:
+        """The executions with a job that was taken and is not released yet, even if its lane is closed."""
+        return {job.execution_id for job in self._running.values()}
 
     def next_due_at(self) -> datetime | None:
         """Return when the earliest queued job is due, None if there is none."""

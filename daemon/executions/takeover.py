@@ -56,15 +56,16 @@ class TakeOver:
 
         Steps that this replica has run since before it lost and regained a lane end by themselves.
         """
-        running = self._executions.find({"lane": {"$in": lanes}, "status": Status.RUNNING}, PROJECTION)
-        for document in await running.to_list():
+        found = self._executions.find({"lane": {"$in": lanes}, "status": Status.RUNNING}, PROJECTION)
+        documents = await found.to_list()
+        ours = self._lanes.running  # by execution: a step in an arm was taken as the branch before it
+        for document in documents:
             try:
                 job = job_from(document, is_running=True)
             except CorruptExecution as error:
                 await self._end_corrupt(document, str(error))
             else:
-                queued = (job.execution_id, job.node, job.attempt - 1)
-                if not self._lanes.is_running(queued) and not self._lanes.is_running(job.key):
+                if job.execution_id not in ours:
                     await self._settle(job, document)
 
     async def _settle(self, job: Job, document: Mapping[str, Any]) -> None:
