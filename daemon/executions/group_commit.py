@@ -197,7 +197,7 @@ class GroupCommit:
         """Return the outcome of the units whose execution is not in the expected state.
 
         An execution that is already where the unit moves it was committed by an earlier try, whose acknowledgement was
-        lost.
+        lost. A record that takes the place of an earlier one is not compared.
         """
         names = {name for unit in units for name in (*unit.filter, *unit.update["$set"])}
         executions = self._database.get_collection(self._names.executions, read_concern=_MAJORITY)
@@ -207,8 +207,8 @@ class GroupCommit:
         for unit in units:
             document = found.get(unit.job.execution_id, {})
             if not is_in_state(document, unit.filter):
-                is_ours = is_in_state(document, unit.update["$set"])
-                settled[unit.job.execution_id] = Fate.COMMITTED if is_ours else Fate.LOST
+                moved_to = {name: value for name, value in unit.update["$set"].items() if "." not in name}
+                settled[unit.job.execution_id] = Fate.COMMITTED if is_in_state(document, moved_to) else Fate.LOST
         return settled
 
     async def _try(self, units: Sequence[Unit], runs: "count[int]", session: AsyncClientSession) -> None:

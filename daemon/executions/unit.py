@@ -27,8 +27,6 @@ def state_query(state: Mapping[str, Any]) -> dict[str, Any]:
 def _in_milliseconds(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _in_milliseconds(each) for name, each in value.items()}
-    if isinstance(value, Mapping):
-        return {name: _in_milliseconds(each) for name, each in value.items()}
     return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value
 
 

@@ -22,6 +22,11 @@ from tests.support.poll import eventually
 pytestmark = pytest.mark.tampers  # the executions were never taken in
 
 Database = AsyncDatabase[dict[str, Any]]
+ANSWER_LOST: dict[str, Any] = {
+    "failCommands": ["commitTransaction"],
+    "writeConcernError": {"code": 251, "errmsg": "x", "errorLabels": ["TransientTransactionError"]},
+    "errorLabels": ["TransientTransactionError"],
+}
 
 
 class Clock:
@@ -184,16 +189,21 @@ async def test_two_units_of_one_entity_never_share_a_transaction(database: Datab
 async def test_a_commit_whose_answer_is_lost_is_told_as_committed(database: Database, commit: GroupCommit) -> None:
     """The server commits, the driver is told to begin anew: the executions have moved on, and it was us."""
     units = await units_of(database, 3, Done({}, (Insert("tasks", {"title": "x"}),)))
-    await fail_commands(
-        database,
-        1,
-        failCommands=["commitTransaction"],
-        writeConcernError={"code": 251, "errmsg": "x", "errorLabels": ["TransientTransactionError"]},
-        errorLabels=["TransientTransactionError"],
-    )
+    await fail_commands(database, 1, **ANSWER_LOST)
     assert await fates(commit, units) == [Fate.COMMITTED] * 3
     assert await database.tasks.count_documents({}) == 3
     assert await counts(database) == (3, 3, 0)
+
+
+async def test_a_lost_answer_is_told_as_committed_for_a_step_that_was_repeated(
+    database: Database, commit: GroupCommit
+) -> None:
+    """Its record takes the place of an earlier one, in the middle of a list."""
+    failed = [{"node": "0", "action_type": "create_task", "status": "failed", "error": "no", "attempts": 1}]
+    unit = await stored(database, actions_executed=failed, ran=failed)
+    await fail_commands(database, 1, **ANSWER_LOST)
+    assert await fates(commit, [unit]) == [Fate.COMMITTED]
+    assert await counts(database) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("command", ["update", "insert", "commitTransaction"])
