@@ -16,6 +16,7 @@ from daemon.executions.intervention import is_edited
 from daemon.executions.job import PROJECTION, CorruptExecution, Job, job_from
 from daemon.executions.takeover import TakeOver
 from daemon.executions.workflow_state import WorkflowStates
+from daemon.slice import TimeSlice
 from rules.identity import bson_bytes
 
 PAGE: Final = 1_000
@@ -63,17 +64,21 @@ class DueQueue:
         if left_out:
             queued["workflow_id"] = {"$nin": list(left_out)}
         found = self._executions.find(queued, PROJECTION).sort([("due_at", 1), ("seq", 1)]).limit(limit)
+        turn = TimeSlice()
         documents = await found.batch_size(PAGE).to_list()
-        return await self._jobs(documents), len(documents)
+        return await self._jobs(documents, turn), len(documents)
 
     async def find_others(self, lanes: Sequence[int], jobs: Sequence[Job], until: datetime) -> list[Job]:
         """Return jobs of workflows that are not among ``jobs``, the head of a queue that does not fit into memory."""
         loaded = {bson_bytes(job.workflow_id) for job in jobs}
-        return await self._jobs(await self._fair_share.find(self._states.going, loaded, lanes, until))
+        turn = TimeSlice()
+        return await self._jobs(await self._fair_share.find(self._states.going, loaded, lanes, until), turn)
 
-    async def _jobs(self, documents: Sequence[Mapping[str, Any]]) -> list[Job]:
+    async def _jobs(self, documents: Sequence[Mapping[str, Any]], turn: TimeSlice) -> list[Job]:
+        """Return the jobs of ``documents``; ``turn`` began before the driver decoded them."""
         jobs: list[Job] = []
         for document in documents:
+            await turn.give_way()
             if is_edited(document):
                 self._on_edited(document["_id"])
                 continue
