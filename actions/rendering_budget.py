@@ -161,8 +161,8 @@ def _check_length(length: int) -> None:
         raise ResourceLimitError(list_limit(), token=None)
 
 
-def _whole(value: object) -> int:
+def _whole(value: Any) -> int:
     try:
-        return int(value)  # type: ignore[call-overload, no-any-return]
+        return int(value)
     except (TypeError, ValueError):
         return 0

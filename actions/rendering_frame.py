@@ -9,9 +9,8 @@ import bson
 _HEAD: Final = struct.Struct(">I")
 HEAD_BYTES: Final = _HEAD.size
 
-END: Final = (
-    signal.SIGUSR1
-)  # ends the process and its children; other signals may come from a terminal or a service manager
+# Ends the process and its children; other signals may come from a terminal or a service manager.
+END: Final = signal.SIGUSR1
 
 # The keys of an answer; each answer has one of them.
 TEXTS: Final = "texts"  # the rendered texts under the names of their sources

@@ -36,9 +36,8 @@ def _is_other(key: object) -> bool:
 
 @lru_cache(maxsize=1_024)
 def _meant(key: str) -> str | None:
-    letters = "".join(
-        filter(str.isalnum, key.partition(".")[0].casefold())
-    )  # "actions.0" at the top level means "actions"
+    first = key.partition(".")[0]  # "actions.0" at the top level means "actions"
+    letters = "".join(filter(str.isalnum, first.casefold()))
     return next((known for known in _KNOWN if _is_near(letters, known)), None)
 
 

@@ -21,6 +21,9 @@ from rules.tree import BRANCH, END, FIRST, Place, places_in
 from rules.validation import OUTSIDE_DATA, Duration, Problems, joined, one_of, validated
 
 MOST_CHARACTERS: Final = 200  # of the name of a case, and of a reason to end
+_Words = Annotated[
+    str, Field(pattern=r"\S", max_length=MOST_CHARACTERS, description=f"a text of 1 to {MOST_CHARACTERS} characters")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +124,7 @@ class _Branch(BaseModel):
 class _Case(BaseModel):
     model_config = OUTSIDE_DATA
 
-    name: Annotated[
-        str,
-        Field(pattern=r"\S", max_length=MOST_CHARACTERS, description=f"a text of 1 to {MOST_CHARACTERS} characters"),
-    ] = ""
+    name: _Words = ""
     conditions: Annotated[list[Any], Field(description="a list of conditions")]
     actions: Annotated[list[Any], Field(description="a list of steps")]
 
@@ -133,10 +133,7 @@ class _End(BaseModel):
     model_config = OUTSIDE_DATA
 
     type: str
-    reason: Annotated[
-        str,
-        Field(pattern=r"\S", max_length=MOST_CHARACTERS, description=f"a text of 1 to {MOST_CHARACTERS} characters"),
-    ]
+    reason: _Words
 
 
 def parse_program(raw: object, parse_action: ParseAction, patterns: PatternBudget) -> Program:

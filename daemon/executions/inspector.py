@@ -53,7 +53,7 @@ class Inspector:
 
         Raise the driver's error.
         """
-        misqueued, lost = await self._astray()
+        misqueued, lost = await self._unreachable()
         for document in misqueued:
             await self._end_corrupt(document, f"due_at: expected a date, found {found(document['due_at'])}")
         met: dict[Any, float] = {}
@@ -64,7 +64,7 @@ class Inspector:
         self._incomplete = met
         return regular(self._pace.inspection_s, time.monotonic())
 
-    async def _astray(self) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], str]]]:
+    async def _unreachable(self) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], str]]]:
         """Return some of what is due at something that is no date, and of what else no poll finds, with the reason.
 
         That is what is queued without a time or in no lane that exists. One round trip for all.
@@ -103,10 +103,8 @@ class Inspector:
             job = job_from(document)
         except CorruptExecution as error:
             return str(error)
-        if (
-            job.node == str(job.step) and job.step <= document["records"]
-        ):  # as the daemon writes it; no need to look the workflow up
-            return ""
+        if job.node == str(job.step) and job.step <= document["records"]:
+            return ""  # as the daemon writes it: no need to look the workflow up
         definitions = await self._definitions.load([(job.workflow_id, job.workflow_version)])
         workflow = definitions[pinned(job.workflow_id, job.workflow_version)]
         if isinstance(workflow, WorkflowError) or (workflow is not None and job.node in workflow.program.nodes):

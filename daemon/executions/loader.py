@@ -24,7 +24,7 @@ _REST: Final = 5  # times as long as a poll took that had to step over what it l
 _LONGEST_REST_S: Final = 1.0
 
 
-class Slots(Protocol):
+class Waiting(Protocol):
     """The steps in memory that wait for a slot of their own kind."""
 
     @property
@@ -43,7 +43,7 @@ class Loader:
         self,
         queue: DueQueue,
         lanes: Lanes,
-        slots: Slots,
+        slots: Waiting,
         clock: ServerClock,
         *,
         signals: Signals,
@@ -79,11 +79,11 @@ class Loader:
 
     async def _load(self) -> tuple[bool, float]:
         """Return whether all that is due is in memory, and for how many seconds the next poll should not follow."""
-        until, signals, is_crowded = self._clock.now() + AHEAD, self._signals.queue.count, self._is_crowded()
-        if self._lanes.is_full or (is_crowded and self._lanes.polling):
+        until, signals, has_a_page = self._clock.now() + AHEAD, self._signals.queue.count, self._has_a_page()
+        if self._lanes.is_full or (has_a_page and self._lanes.polling):
             return False, 0.0
         since = None
-        if is_crowded and self._covered is not None and self._covered[0] == signals:
+        if has_a_page and self._covered is not None and self._covered[0] == signals:
             since = self._covered[1]
         began, left_out = time.monotonic(), self._slots.saturated
         is_complete = await self._look(since, until, left_out)
@@ -112,7 +112,7 @@ class Loader:
             self._signals.due.send()
         return is_complete
 
-    def _is_crowded(self) -> bool:
+    def _has_a_page(self) -> bool:
         return len(self._lanes) - self._slots.waiting >= PAGE
 
 
