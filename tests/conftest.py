@@ -79,6 +79,7 @@ async def database(
 
 async def _end_transactions(client: AsyncMongoClient[dict[str, Any]]) -> None:
     """Abort what daemons that were killed have left open: a drop waits for its locks, for over a minute."""
-    is_open = [{"$currentOp": {"idleSessions": True}}, {"$match": {"transaction": {"$exists": True}}}]
-    sessions = [{"id": each["lsid"]["id"]} async for each in await client.admin.aggregate(is_open)]
+    is_open: dict[str, Any] = {"transaction": {"$exists": True}}
+    found = await client.admin.aggregate([{"$currentOp": {"idleSessions": True}}, {"$match": is_open}])
+    sessions = [{"id": each["lsid"]["id"]} async for each in found]
     await end_sessions(client, sessions)
