@@ -165,8 +165,8 @@ class Daemon:
         await self.beside_reader.start()
 
     async def reading_ended(self) -> None:
-        """Let what runs beside the reader finish its polls, and stop it."""
-        await self.beside_reader.finish()
+        """Stop what runs beside the reader."""
+        await self.beside_reader.stop()
 
     def committed(self, committed: Committed) -> None:
         """Pass a commit of the reader on to the rooms that continue."""

@@ -8,7 +8,6 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
 from pymongo.errors import PyMongoError
@@ -20,7 +19,6 @@ from daemon.service import Background
 from daemon.telemetry import emit
 
 RETRY_S: Final = 1.0
-FINISH_S: Final = 8.0  # longer than the driver waits for a server, after which a poll ends by itself
 _LATEST_S: Final = 0.05  # where there is always a step at work, polls take place all the same
 _WAIT_S: Final = 0.005
 
@@ -50,22 +48,11 @@ class Poller(Background):
         self._first_s = first_s
         self._retry_s = retry_s
         self._is_busy = is_busy
-        self._turn = asyncio.Lock()  # held by the poll at work
 
     async def start(self) -> None:
         """Poll from now on."""
         self._begin()
         await super().start()
-
-    async def finish(self) -> None:
-        """Stop once the poll at work has ended; where it takes longer than ``FINISH_S``, leave it to ``stop``.
-
-        Cancelling a poll that waits for a server can leave the driver's lock with nobody who releases it: then no
-        operation of the whole client goes on.
-        """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FINISH_S), self._turn:
-                await self.stop()
 
     async def _poll_on(self) -> None:
         pause, began = Pause(self._first_s), -math.inf
@@ -74,8 +61,7 @@ class Poller(Background):
             self._signal.take()
             began = time.monotonic()
             try:
-                async with self._turn:
-                    pause = await self._poll()
+                pause = await self._poll()
             except PyMongoError as error:
                 if not may_pass(error):
                     raise

@@ -54,9 +54,6 @@ class Background:
             self._task = asyncio.create_task(self._run(), name=self.name)
             self._task.add_done_callback(self._ended)
 
-    async def finish(self) -> None:
-        """Stop between two pieces of work; a task that has none waits for ``stop``."""
-
     async def stop(self) -> None:
         """Cancel the task and wait until it has ended."""
         self._is_stopping = True
@@ -104,13 +101,6 @@ class Group:
         """Start one after another."""
         for service in self.services:
             await service.start()
-
-    async def finish(self) -> None:
-        """Let every task finish what is at work, then stop."""
-        try:
-            await asyncio.gather(*(task.finish() for task in self.tasks))
-        finally:
-            await self.stop()
 
     async def stop(self) -> None:
         """Stop one after another, also those that were not started."""

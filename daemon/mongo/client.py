@@ -14,6 +14,7 @@ from config.error import ConfigError
 from config.mongodb_uri import options_named_in, parse_mongodb_uri
 from config.settings import Settings
 from daemon.mongo.codec import CODEC
+from daemon.mongo.driver_wait import repair_waiting
 
 # Defaults; the URI may override them. Times are in milliseconds.
 _OPTIONS: Final = {
@@ -53,6 +54,7 @@ def open_client(
         options.pop("socketTimeoutMS", None)
     if is_for_readers:
         options |= _FOR_READERS
+    repair_waiting()
     try:
         return AsyncMongoClient(
             uri,

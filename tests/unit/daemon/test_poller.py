@@ -10,7 +10,6 @@ from pymongo.errors import AutoReconnect
 from daemon.event import Event
 from daemon.poll import Pause, Signal
 from daemon.poller import Poller
-from daemon.service import Group
 from tests.support.events import Events
 from tests.support.poll import REPEAT_S
 from tests.support.signal import Signal as Change
@@ -160,51 +159,3 @@ async def test_a_signalled_poll_gives_way_to_nobody() -> None:
         signal.send()
         await polls.reach(2)
     assert work.left == 1_000_000
-
-
-async def test_a_group_that_finishes_lets_the_poll_at_work_end_and_begins_no_other() -> None:
-    begun, may_end, signal = asyncio.Event(), asyncio.Event(), Signal()
-    ended: list[str] = []
-
-    async def poll() -> Pause:
-        begun.set()
-        try:
-            await may_end.wait()
-        except asyncio.CancelledError:
-            ended.append("cancelled")
-            raise
-        ended.append("by itself")
-        return Pause(0.0)
-
-    group = Group(Poller("test", poll, signal=signal))
-    await group.start()
-    await begun.wait()
-    finishing = asyncio.create_task(group.finish())
-    signal.send()
-    await asyncio.sleep(0)
-    assert not finishing.done()
-    may_end.set()
-    await finishing
-
-    assert ended == ["by itself"]
-
-
-async def test_a_group_that_has_finished_can_start_again() -> None:
-    polls = Polls()
-    group = Group(Poller("test", polls.poll))
-    for count in (1, 2):
-        await group.start()
-        await polls.reach(count)
-        await group.finish()
-
-
-async def test_a_group_of_which_nothing_runs_has_finished_at_once() -> None:
-    group = Group(Poller("test", Polls().poll))
-    await group.finish()
-    await group.start()
-    await group.finish()
-    finishing = asyncio.create_task(group.finish())
-    for _ in range(10):  # turns of the loop
-        await asyncio.sleep(0)
-
-    assert finishing.done()
