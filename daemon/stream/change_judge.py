@@ -43,11 +43,16 @@ class CostlyWorkflows:
         """Forget a workflow that was deleted."""
         self._known.pop(bson_bytes(workflow_id), None)
 
-    def has_turn(self, workflow: Workflow) -> bool:
-        """Return whether the next judgement of a workflow may take all steps."""
+    def get(self, workflow: Workflow) -> _Costly | None:
+        """Return a workflow as it is known, None if its version was never too costly."""
         known = self._known.get(bson_bytes(workflow.id)) if self._known else None
-        if known is None or known.version != workflow.version:
-            return True
+        if known is not None and known.version != workflow.version:
+            self.forget(workflow.id)
+            return None
+        return known
+
+    def has_turn(self, known: _Costly) -> bool:
+        """Return whether the next judgement of a costly workflow may take all steps."""
         known.judged += 1
         return known.judged % len(self._known) == 0
 
@@ -56,15 +61,12 @@ class CostlyWorkflows:
         """How many steps each has where it is not its turn."""
         return max(STEPS_OF_COSTLY // len(self._known), FEWEST_STEPS)
 
-    def note(self, workflow: Workflow, *, is_too_costly: bool) -> None:
-        """Note that all steps were too few for a workflow, or enough."""
-        if not is_too_costly and not self._known:
-            return
-        key = bson_bytes(workflow.id)
-        if not is_too_costly:
-            self._known.pop(key, None)
-        elif key not in self._known or self._known[key].version != workflow.version:
-            self._known[key] = _Costly(workflow.version, len(self._known))
+    def note(self, workflow: Workflow, known: _Costly | None, *, is_too_costly: bool) -> None:
+        """Note that all steps were too few for a workflow, or enough; ``known`` is what ``get`` returned."""
+        if is_too_costly and known is None:
+            self._known[bson_bytes(workflow.id)] = _Costly(workflow.version, len(self._known))
+        elif known is not None and not is_too_costly:
+            self.forget(workflow.id)
 
 
 class ChangeJudge:
@@ -84,7 +86,8 @@ class ChangeJudge:
         self, workflow: Workflow, status: WorkflowStatus, *, explains: bool = True
     ) -> Refusal | NotConcerned | None:
         """Return the result of ``rules.judgement.judge``; a defect in one workflow harms no other (promise 8)."""
-        steps, why = self._steps_of(workflow)
+        known = self._costly.get(workflow)
+        steps, why = self._steps_of(known)
         budget = self._budget
         budget.left = budget.limit = steps
         for image in self._heavy:
@@ -98,12 +101,12 @@ class ChangeJudge:
             self._left -= max(image.steps_taken for image in self._heavy)
         refusal = verdict if isinstance(verdict, Refusal) and verdict.reason is Reason.TOO_COSTLY else None
         if steps == MOST_STEPS:
-            self._costly.note(workflow, is_too_costly=refusal is not None)
+            self._costly.note(workflow, known, is_too_costly=refusal is not None)
         elif refusal is not None:
             return replace(refusal, detail={**(refusal.detail or {}), "limit": f"{steps:,} steps{why}"})
         return verdict
 
-    def _steps_of(self, workflow: Workflow) -> tuple[int, str]:
-        if not self._costly.has_turn(workflow):
+    def _steps_of(self, known: _Costly | None) -> tuple[int, str]:
+        if known is not None and not self._costly.has_turn(known):
             return self._costly.share, _COSTLY_BEFORE
         return (MOST_STEPS, "") if self._left >= MOST_STEPS else (max(self._left, FEW_STEPS), _USED_UP)
