@@ -14,7 +14,11 @@ class Committed:
 
     jobs: Sequence[Job]
     ended: Sequence[Job]
-    versions: Sequence[Version]
-    edits: Sequence[tuple[Version | None, Version]]  # the versions, each with the one before it
+    edits: Sequence[tuple[Version | None, Version]]  # the new versions, each with the one before it
     rewritten: Sequence[Any]  # ids of workflows that were saved without a new version
     commit: int
+
+    @property
+    def versions(self) -> list[Version]:
+        """The new versions of workflows, in order."""
+        return [version for _, version in self.edits]

@@ -40,7 +40,7 @@ class HandOver:
     def take(self, committed: Committed) -> None:
         """Take what the reader committed: switches first, then executions."""
         if committed.versions:
-            self._states.put(list(committed.versions), committed.commit)
+            self._states.put(committed.versions, committed.commit)
         self._tell(committed)
         until = self._clock.now() + AHEAD
         soon = [job for job in committed.jobs if job.due_at <= until]

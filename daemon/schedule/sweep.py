@@ -21,6 +21,7 @@ from daemon.mongo.codec import raw_collection
 from daemon.pace import AS_SHIPPED, Pace
 from daemon.schedule.page import SIMPLE, Page, filter_behind, open_pages
 from daemon.stream.intake import Intake
+from daemon.stream.writes import Operations
 from daemon.telemetry import emit
 from daemon.versions.workflow_index import WorkflowIndex
 from rules.explain import Refusal
@@ -174,7 +175,7 @@ class Sweep:
         """Commit one page and the progress; return that. The intake must be locked."""
         moved = progress
 
-        def write(enqueued: int, refusals: Sequence[Refusal]) -> list[tuple[str, list[UpdateOne]]]:
+        def write(enqueued: int, refusals: Sequence[Refusal]) -> Operations:
             nonlocal moved
             moved = progress.behind(page, enqueued, refusals)
             if page.is_last:
@@ -187,9 +188,7 @@ class Sweep:
             reach(CrashPoint.AFTER_PAGE)
         return moved
 
-    def _ended(
-        self, workflow: Workflow, progress: Progress, more: Mapping[str, Any]
-    ) -> list[tuple[str, list[UpdateOne]]]:
+    def _ended(self, workflow: Workflow, progress: Progress, more: Mapping[str, Any]) -> Operations:
         """Return the writes that store the end of a sweep and its summary."""
         summary = {
             "kind": "sweep",

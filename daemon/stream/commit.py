@@ -100,4 +100,4 @@ class Committer:
         self._metrics.executions += len(writes.executions)
         self._metrics.refusals += len(writes.refusals)
         ended = [job for job, _ in writes.ended.values()]
-        self._user.committed(Committed(writes.jobs, ended, writes.new_versions, edits, writes.rewritten, moved.commit))
+        self._user.committed(Committed(writes.jobs, ended, edits, writes.rewritten, moved.commit))

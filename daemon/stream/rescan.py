@@ -23,6 +23,7 @@ from daemon.slice import TimeSlice
 from daemon.stream.change_judge import ChangeJudge, CostlyWorkflows
 from daemon.stream.entrant import Entrant, entrant_of
 from daemon.stream.intake import Intake
+from daemon.stream.writes import Operations
 from daemon.versions.workflow_index import WorkflowIndex
 from rules.change import Change, JudgedOn, Kind
 from rules.explain import GIVEN_UP, Refusal
@@ -123,7 +124,7 @@ class Rescan:
         for first in range(0, max(len(entrants), 1), PAGE):
             is_last = first + PAGE >= len(entrants)
 
-            def write(enqueued: int, *_: object, is_last: bool = is_last) -> list[tuple[str, list[UpdateOne]]]:
+            def write(enqueued: int, *_: object, is_last: bool = is_last) -> Operations:
                 rescan["enqueued"] += enqueued
                 progress = UpdateOne({"_id": gap}, {"$set": {"rescan": dict(rescan)}})
                 return [(self._names.state, [progress])] if is_last else []

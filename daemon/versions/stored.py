@@ -7,7 +7,7 @@ transition?, is_deleted, since, changed_seq, at}``. ``latest`` is true on the ne
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pymongo import InsertOne, UpdateOne
 
@@ -16,6 +16,8 @@ from daemon.versions.parsing import parsed_aside
 from rules.identity import bson_bytes
 from rules.version import Parse, Switch, Version
 from rules.workflow import WorkflowStatus
+
+LIVING: Final[Mapping[str, Any]] = {"latest": True, "is_deleted": {"$ne": True}}  # the newest of each living workflow
 
 
 def version_writes(

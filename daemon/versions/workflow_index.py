@@ -12,7 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from config.error import WorkflowError
 from daemon.slice import TimeSlice
 from daemon.versions.parsing import parsed_aside
-from daemon.versions.stored import version_from
+from daemon.versions.stored import LIVING, version_from
 from rules.change import Change, Kind
 from rules.identity import bson_bytes
 from rules.matching import Matcher
@@ -20,7 +20,6 @@ from rules.version import Parse, Version, defines_the_same, edited
 from rules.workflow import Workflow
 
 _LOADED_AT_ONCE: Final = 50  # even the largest are decoded within a slice of the event loop
-_LIVING: Final = {"latest": True, "is_deleted": {"$ne": True}}
 _DELETED: Final = {"latest": True, "is_deleted": True}  # only their numbers matter, if such a workflow is created again
 
 
@@ -140,7 +139,7 @@ class WorkflowIndex:
     async def load(self, versions: AsyncCollection[dict[str, Any]]) -> None:
         """Load all versions anew; raise the driver's error if the database does not answer."""
         found, turn = [], TimeSlice()
-        for query, fields in ((_LIVING, None), (_DELETED, {"definition": 0})):
+        for query, fields in ((LIVING, None), (_DELETED, {"definition": 0})):
             async for document in versions.find(query, fields).batch_size(_LOADED_AT_ONCE):
                 found.append(await version_from(document, self._parse))
                 await turn.give_way()

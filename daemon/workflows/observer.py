@@ -22,13 +22,13 @@ from daemon.metrics import Metrics
 from daemon.mongo.failure import is_transient
 from daemon.poll import Pause, Signal, regular
 from daemon.telemetry import emit
+from daemon.versions.stored import LIVING
 from rules.identity import bson_bytes
 from rules.other_key import MOST_KEYS, other_keys
 
 _PAUSE_S: Final = 1.0
 _ELSEWHERE_S: Final = 3.0  # how often counters are polled that other replicas may have moved
 _PAGE: Final = 500
-_LIVING: Final = {"latest": True, "is_deleted": {"$ne": True}}
 # Only the name of a definition, to see whether there is one: the largest take milliseconds to decode.
 _FIELDS: Final = {"workflow_id": 1, "version": 1, "status": 1, "error": 1, "definition.name": 1}
 _KEYS: Final = {
@@ -88,7 +88,7 @@ class Observer:
 
     async def _answer(self) -> None:
         if self._must_reconcile:
-            async for version in self._versions.find(_LIVING, {"workflow_id": 1}):
+            async for version in self._versions.find(LIVING, {"workflow_id": 1}):
                 self._changed.setdefault(bson_bytes(version["workflow_id"]), version["workflow_id"])
             self._must_reconcile = False
         while self._changed:
