@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from actions.context import Context
 from actions.outcome import Done, Outcome
+from config.settings import Collections
+from daemon.clock import ServerClock
+from daemon.metrics import Metrics
+from daemon.workflows.switcher import Switcher
 from tests.support.bench import Bench, created, running_bench
 from tests.support.stage import Stage
 
@@ -114,6 +118,31 @@ async def test_what_waited_at_a_stop_stays_cancelled_though_the_workflow_is_acti
     await bench.taken_in()
     await until(bench, workflow_id, "cancelled", 3)
     await until(bench, workflow_id, "waiting", 1)
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize("second", [7, 9])  # the commit of the second switch: that of the first, or a later one
+async def test_switches_that_are_applied_together_are_applied_in_the_order_of_the_stream(
+    database: Database, second: int
+) -> None:
+    """The last one counts at once, though a later look would put right what an earlier one did after it."""
+    switcher = Switcher(
+        database, Collections(), ServerClock(database), Metrics(), lanes=1, on_applied=lambda workflow_id: None
+    )
+    await switcher.poll()  # brings everything in line, once a minute
+    due_at = datetime(2099, 1, 1, tzinfo=UTC)
+    waits = {"workflow_id": "w", "seq": 1, "lane": 0, "status": "waiting", "due_at": due_at}
+    await database.workflow_executions.insert_one(waits)
+    pending = [
+        {"_id": {"workflow_id": "w", "version": version}, "workflow_id": "w", "version": version}
+        | {"at_seq": 1, "changed_seq": changed_seq, "transition": transition}
+        for version, changed_seq, transition in ((2, 7, "hold"), (3, second, "release"))
+    ]
+    await database.workflow_versions.insert_many(reversed(pending))
+    await switcher.poll()
+    run = await database.workflow_executions.find_one({"workflow_id": "w"}) or {}
+    assert (run["status"], run["due_at"]) == ("waiting", due_at)
+    assert await database.workflow_versions.count_documents({"transition": {"$exists": True}}) == 0
 
 
 async def test_a_stop_is_effective_between_two_steps(mongo_uri: str, database: Database) -> None:
