@@ -65,12 +65,13 @@ class Intake:
         self.bisection = Bisection(*cast(Any, (self, self, self, self, self.trials, Clock())))
 
     async def take(self, count: int) -> list[StreamEvent]:
-        return await self.bisection.take(events(count)[self.handled() :], None)
+        behind = {"_data": f"82{count - 1:04d}FF"}  # the position of a reply is often further than its last event
+        return await self.bisection.take(events(count)[self.handled() :], behind)
 
     def handled(self) -> int:
         """Return how many events lie before the checkpoint."""
         token = self.checkpoint.token
-        return int(token["_data"][2:]) + 1 if token is not None else 0
+        return int(token["_data"][2:6]) + 1 if token is not None else 0
 
     def runs(self, count: int) -> list[Run]:
         return [(each.token, place) for each in events(count) for place in range(self.workflows)]
@@ -126,6 +127,8 @@ class Intake:
         if len(made) > len(runs):
             self.passed_over.append((f"82{self.handled():04d}", self.checkpoint.done))
         self.checkpoint = replace(moved, commit=self.checkpoint.commit + 1)
+        is_stored = len(self.taken) + len(self.passed_over)
+        assert is_stored == self.handled() * self.workflows + moved.done, "the position is not that of what is stored"
         self.deferral.committed()
 
     # What keeps the count of tries.
