@@ -160,7 +160,7 @@ class Bisection:
         moved = replace(self._committer.after(writes), done=plan.done, causes=plan.causes)
         if plan.last is not None:
             moved = replace(moved, token={"_data": plan.last.token}, cluster_time=plan.last.cluster_time)
-        return replace(moved, token=token) if token is not None and not plan.done else moved
+        return replace(moved, token=token) if token is not None else moved
 
     def _smaller(self, portion: Portion, plan: Plan | None, error: Exception) -> list[Portion]:
         """Return the portions to take instead of one that failed, the first last; raise a transient error."""
