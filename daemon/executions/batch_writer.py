@@ -14,8 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
-from daemon.executions.counter import counter_id, counter_update
-from daemon.executions.status import Status
+from daemon.executions.counter import counter_updates
 from daemon.executions.unit import Unit, is_in_state, state_query
 
 _FEW: Final = 10  # updates that the server plans in the time of one round trip
@@ -112,23 +111,10 @@ class BatchWriter:
 
     async def _count(self, units: Sequence[Unit], session: AsyncClientSession) -> None:
         """Add the executions that end to the counters, one document per workflow and lane."""
-        totals: dict[str, dict[str, Any]] = {}
-        for unit in units:
-            if unit.ended is None:
-                continue
-            key = counter_id(unit.job.workflow_id, unit.job.lane)
-            total = totals.setdefault(key, {"workflow_id": unit.job.workflow_id, "counts": [0, 0, 0]})
-            total["counts"][0] += 1
-            total["counts"][1] += unit.ended is Status.COMPLETED
-            total["counts"][2] += unit.ended is Status.FAILED
-        if not totals:
-            return
-        now = self._clock.now()
-        await self._database[self._names.state].bulk_write(
-            [counter_update(key, total["workflow_id"], total["counts"], now) for key, total in totals.items()],
-            ordered=False,
-            session=session,
-        )
+        ended = ((unit.job.workflow_id, unit.job.lane, unit.ended) for unit in units if unit.ended is not None)
+        updates = counter_updates(ended, self._clock.now())
+        if updates:
+            await self._database[self._names.state].bulk_write(updates, ordered=False, session=session)
 
 
 def _cause_of(unit: Unit) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.collection_names import Collections
 from daemon.clock import ServerClock
 from daemon.event import Event
-from daemon.executions.counter import counter_id, counter_update
+from daemon.executions.counter import counter_update
 from daemon.executions.job import is_workflow_id
 from daemon.executions.machine import advance
 from daemon.executions.occurrence import Corrupt
@@ -49,7 +49,7 @@ class CorruptExecutions:
         standing = unreadable(now)
         move = advance(NO_PROGRAM, standing, Corrupt(problem, counted_as), now)
         if move.ended_at is not None and is_workflow_id(workflow_id):
-            counter = counter_update(counter_id(workflow_id, "burial"), workflow_id, (1, 0, 1), now)
+            counter = counter_update(workflow_id, "burial", (1, 0, 1), now)
             await self._state.bulk_write([counter], session=session)
         update = marking_update(standing, move, now)
         await self._executions.update_one({"_id": execution_id}, update, session=session)

@@ -17,9 +17,10 @@ from config.error import LeaseLost
 from config.settings import Collections
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
 from daemon.executions.command import CommandRefused
-from daemon.executions.counter import counter_id, counter_update
+from daemon.executions.counter import counter_updates
 from daemon.executions.intervention import Interventions
 from daemon.executions.job import Job
+from daemon.executions.status import Status
 from daemon.stream.checkpoint import CHECKPOINT_ID, Checkpoint
 from daemon.stream.manual import ExecutionRequest
 from rules.explain import Refusal
@@ -141,8 +142,4 @@ def is_duplicate(error: BulkWriteError) -> bool:
 
 def _counts(writes: Writes, now: datetime) -> list[UpdateOne]:
     """Return the counters of the executions that end in this transaction: all of them complete."""
-    totals: dict[str, tuple[Any, int]] = {}
-    for job, _ in writes.ended.values():
-        key = counter_id(job.workflow_id, "intake")
-        totals[key] = (job.workflow_id, totals.get(key, (None, 0))[1] + 1)
-    return [counter_update(key, workflow_id, (count, count, 0), now) for key, (workflow_id, count) in totals.items()]
+    return counter_updates(((job.workflow_id, "intake", Status.COMPLETED) for job, _ in writes.ended.values()), now)

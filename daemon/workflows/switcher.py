@@ -16,7 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.settings import Collections
 from daemon.clock import ServerClock
 from daemon.crash_point import CRASH_AT, CrashPoint, reach
-from daemon.executions.counter import counter_id, counter_update
+from daemon.executions.counter import counter_update
 from daemon.executions.status import Status
 from daemon.metrics import Metrics
 from daemon.mongo.transaction import Transactions
@@ -213,7 +213,7 @@ class Switcher:
         )
         if result.modified_count:
             counts = (result.modified_count, 0, 0)
-            update = counter_update(counter_id(workflow_id, "switcher"), workflow_id, counts, now)
+            update = counter_update(workflow_id, "switcher", counts, now)
             await self._state.bulk_write([update], session=session)
         return result.modified_count
 
