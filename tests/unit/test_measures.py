@@ -1,4 +1,4 @@
-"""The check of sizes: it names what is too large, and an exception that nothing needs any more."""
+"""The check of sizes names what is too large."""
 
 import importlib.util
 from pathlib import Path
@@ -51,12 +51,11 @@ def test_a_constructor_of_more_than_eight_parameters_is_named(measures: ModuleTy
     ]
 
 
-def test_what_keeps_to_the_measures_passes(measures: ModuleType, tmp_path: Path) -> None:
-    assert measures.main(write(tmp_path, function(40) + "pass\n" * 260), frozenset()) == 0
-
-
-def test_an_exception_that_nothing_needs_is_an_error(
+def test_the_exit_code_says_whether_everything_keeps_to_the_measures(
     measures: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert measures.main(write(tmp_path, "pass\n"), frozenset({"rules/thing.py"})) == 1
-    assert capsys.readouterr().err == "rules/thing.py: no longer too large: take it off the list\n"
+    root = write(tmp_path, function(40) + "pass\n" * 260)
+    assert measures.main(root) == 0
+    (root / "rules" / "thing.py").write_text("pass\n" * 301)
+    assert measures.main(root) == 1
+    assert capsys.readouterr().err == "rules/thing.py: 301 lines, expected at most 300\n"
