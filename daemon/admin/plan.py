@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from config.found import found, spelled
-from rules.tree import BRANCH, DEEPEST, END, OTHERWISE
+from rules.tree import BRANCH, DEEPEST, OTHERWISE
 
-_OF_EVERY_STEP: Final = ("type", "delay", "conditions", "on_failure", "retry", "timeout", "cases", OTHERWISE)
+_NO_PARAMETERS: Final = ("type", "delay", "conditions", "on_failure", "retry", "timeout", "cases", OTHERWISE)
 _GROUPS: Final = ("all", "any", "none")
 _LONGEST: Final = 400  # characters of conditions
 
@@ -52,6 +52,11 @@ def label_of(node: object) -> str:
     return " › ".join(told)
 
 
+def parameters_of(step: Mapping[str, Any]) -> Document:
+    """Return the parameters that a step has of its own, without the keys of every step and the arms of a branch."""
+    return {name: value for name, value in step.items() if name not in _NO_PARAMETERS}
+
+
 def words_of(conditions: object) -> str:
     """Return conditions in words: ``score greater_than 80 and any of (stage equals 'won', is_vip equals true)``."""
     text = _all(conditions)
@@ -68,8 +73,7 @@ def _steps(actions: object, prefix: str, depth: int) -> Iterator[Document]:
             "action_type": action_type if isinstance(action_type, str) else found(raw),
             "delay": step.get("delay"),
             "when": words_of(step.get("conditions")),
-            "parameters": {name: value for name, value in step.items() if name not in _OF_EVERY_STEP},
-            "ends": action_type == END,
+            "parameters": parameters_of(step),
             "ways": list(_ways(step, node, depth)) if action_type == BRANCH else [],
         }
 

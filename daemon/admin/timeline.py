@@ -9,13 +9,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.collection_names import Collections
 from daemon.admin.execution import ExecutionAdmin
 from daemon.admin.identifier import exactly
-from daemon.admin.plan import label_of
+from daemon.admin.plan import label_of, parameters_of
 from daemon.admin.weight import find_exactly, light
 from daemon.executions.status import ENDED, Status
 from rules.tree import END, FIRST, Place, node_of, places_in
 
 _LONGEST_CHAIN: Final = 20
-_OF_EVERY_ACTION: Final = ("type", "delay", "conditions", "on_failure", "retry", "timeout", "cases", "otherwise")
 
 Document = dict[str, Any]
 
@@ -100,7 +99,7 @@ def _told(node: str, action: Mapping[str, Any]) -> Document:
         "node": node,
         "label": label_of(node),
         "action_type": action.get("type"),
-        "parameters": {name: value for name, value in action.items() if name not in _OF_EVERY_ACTION},
+        "parameters": parameters_of(action),
         "delay": action.get("delay"),
     }
 
