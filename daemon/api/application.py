@@ -33,7 +33,7 @@ def application_of(
     reasons: Callable[[], Awaitable[list[str]]],
     exposition: Exposition,
     dashboard: Dashboard,
-) -> FastAPI:
+) -> Envelope:
     """Return the application. The server starts and stops it."""
     # The pages of the documentation load scripts from elsewhere, so there are none; /openapi.json is served.
     app = FastAPI(title="reflexd", version=product_version(), docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -53,10 +53,9 @@ def application_of(
     app.add_middleware(
         Guard, tokens=tokens, open_paths=PROBES, visitors=dashboard.visitors, wrong_tokens=dashboard.wrong_tokens
     )
-    build = app.build_middleware_stack
-    app.build_middleware_stack = lambda: Envelope(build())  # type: ignore[method-assign]
+    # As the documentation of FastAPI has it ("Extending OpenAPI"), though a method is replaced.
     app.openapi = lambda: _openapi(app, administration.entity_types)  # type: ignore[method-assign]
-    return app
+    return Envelope(app)
 
 
 def _openapi(app: FastAPI, entity_types: Sequence[str]) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class Connection(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle  # there is none before the first request
         return cycle is not None and not cycle.response_complete and not cycle.more_body
 
+    # uvicorn too takes a narrower transport than asyncio.Protocol promises.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Register the connection, or close it where there are too many."""
         super().connection_made(transport)

@@ -29,12 +29,12 @@ class Envelope:
     """ASGI application around the whole of another."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection's request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
 
         async def with_headers(message: Message) -> None:
@@ -44,7 +44,7 @@ class Envelope:
                     headers[name] = value
             await send(message)
 
-        await self._app({**scope, "path": _path(scope)}, receive, with_headers)
+        await self.app({**scope, "path": _path(scope)}, receive, with_headers)
 
 
 def _path(scope: Scope) -> str:

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-# none: a person typed the address, or chose a bookmark. Anything else is foreign: same-site is another port of this
-# host, or a sister domain, and what no browser sends is nobody's either.
+# none: a person typed the address, or chose a bookmark. Anything else is foreign, also same-site (another port of this
+# host, or a sister domain) and values that no browser sends.
 _OUR_SITES: Final = frozenset({"same-origin", "none"})
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?")

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from config.error import ConfigError
 from config.settings import Settings
@@ -28,7 +28,7 @@ _TICK_S: Final = 1.0
 class Served:
     """An application, and the functions that end it."""
 
-    app: FastAPI
+    app: ASGIApp
     end_streams: Callable[[], None]  # ends the endless answers
     close: Callable[[], Awaitable[None]]  # closes the connections that answers used
 

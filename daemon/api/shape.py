@@ -10,10 +10,10 @@ from rules.validation import Whole
 
 _OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 
-# Its schema depends on the installation's entity types: the application puts it in place of this reference.
 _Number = Annotated[int, Whole, Field(ge=0, le=1000)]
 _Node = Annotated[str, Field(pattern=NODE_PATTERN, max_length=100)]
 
+# Its schema depends on the installation's entity types: the application puts it in place of this reference.
 WORKFLOW_REF: Final = "#/components/schemas/Workflow"
 PATCH_REF: Final = "#/components/schemas/WorkflowPatch"
 WorkflowBody = Annotated[dict[str, Any], WithJsonSchema({"$ref": WORKFLOW_REF})]

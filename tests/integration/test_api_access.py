@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.api_token import ApiToken, TokenScope, hash_of
-from daemon.api.envelope import HEADERS
+from daemon.api.envelope import HEADERS, Envelope
 from daemon.api.guard import READ_ONLY_ROUTES, changes_something
 from daemon.api.problem import routes_of
 from daemon.event import Event
@@ -27,7 +27,7 @@ TOKENS = (
 
 
 @pytest.fixture
-def guarded(database: AsyncDatabase[dict[str, Any]]) -> FastAPI:
+def guarded(database: AsyncDatabase[dict[str, Any]]) -> Envelope:
     return application(database, TOKENS)
 
 
@@ -38,7 +38,7 @@ async def open_client(database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "é", WRITE[:-1]])
-async def test_without_a_valid_token_nothing_is_answered(guarded: FastAPI, token: str | None) -> None:
+async def test_without_a_valid_token_nothing_is_answered(guarded: Envelope, token: str | None) -> None:
     headers = [(b"Authorization", f"Bearer {token}".encode())] if token is not None else []
     async with client_of(guarded) as client:
         for path in ("/workflows", "/metrics", "/openapi.json", "/nothing"):
@@ -46,13 +46,13 @@ async def test_without_a_valid_token_nothing_is_answered(guarded: FastAPI, token
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
-async def test_probes_need_no_token(guarded: FastAPI) -> None:
+async def test_probes_need_no_token(guarded: Envelope) -> None:
     async with client_of(guarded) as client:
         assert (await client.get("/healthz")).json() == {"status": "ok"}
         assert (await client.get("/readyz")).json() == {"status": "ready", "reasons": []}
 
 
-async def test_a_reading_token_reads_and_asks_but_does_not_change(guarded: FastAPI) -> None:
+async def test_a_reading_token_reads_and_asks_but_does_not_change(guarded: Envelope) -> None:
     async with client_of(guarded, READ) as client:
         assert (await client.get("/workflows")).status_code == 200
         assert (await client.post("/workflows/validate", json=TASK_FOR_LEADS)).status_code == 200
@@ -60,14 +60,14 @@ async def test_a_reading_token_reads_and_asks_but_does_not_change(guarded: FastA
         assert (refused.status_code, refused.json()["detail"]) == (403, "token 'grafana' may only read")
 
 
-async def test_a_writing_token_changes_and_leaves_a_line_with_its_name(guarded: FastAPI, events: Events) -> None:
+async def test_a_writing_token_changes_and_leaves_a_line_with_its_name(guarded: Envelope, events: Events) -> None:
     async with client_of(guarded, WRITE) as client:
         assert (await client.post("/workflows", json=TASK_FOR_LEADS)).status_code == 201
     (line,) = events.of(Event.API_CHANGED)
     assert (line["token"], line["path"], line["status_code"]) == ("ana", "/workflows", 201)
 
 
-async def test_a_token_is_asked_for_before_a_body_is_read(guarded: FastAPI) -> None:
+async def test_a_token_is_asked_for_before_a_body_is_read(guarded: Envelope) -> None:
     was_read: list[bool] = []
 
     async def body() -> AsyncIterator[bytes]:
@@ -108,7 +108,7 @@ async def test_an_open_api_answers_no_other_host(open_client: httpx2.AsyncClient
 
 
 @pytest.mark.parametrize(("hosts", "status"), [(["crm.example:443"], 200), (["a", "b"], 400), (["crm.example:x"], 400)])
-async def test_with_a_token_any_host_is_answered_that_is_one(guarded: FastAPI, hosts: list[str], status: int) -> None:
+async def test_with_a_token_any_host_is_answered_that_is_one(guarded: Envelope, hosts: list[str], status: int) -> None:
     async with client_of(guarded, READ) as client:
         answer = await client.get("/workflows", headers=[("Host", host) for host in hosts])
     assert answer.status_code == status
@@ -156,7 +156,7 @@ async def test_programs_people_and_our_own_pages_read(open_client: httpx2.AsyncC
 
 @pytest.mark.parametrize("name", ["validate", "dry-run", "backtest", "logout", "a/backtest", "x/validate"])
 async def test_what_a_workflow_is_called_opens_nothing_to_a_reading_token(
-    guarded: FastAPI, database: AsyncDatabase[dict[str, Any]], name: str
+    guarded: Envelope, database: AsyncDatabase[dict[str, Any]], name: str
 ) -> None:
     await database["workflows"].insert_one({"_id": name, **TASK_FOR_LEADS})
     path = f"/workflows/{quote(name, safe='')}"
@@ -167,8 +167,9 @@ async def test_what_a_workflow_is_called_opens_nothing_to_a_reading_token(
     assert (await database["workflows"].find_one({"_id": name}) or {})["name"] == TASK_FOR_LEADS["name"]
 
 
-async def test_every_route_that_may_change_something_wants_a_writing_token(guarded: FastAPI) -> None:
-    routes = [(method, route.path) for route in routes_of(guarded.router) for method in route.methods or ()]
+async def test_every_route_that_may_change_something_wants_a_writing_token(guarded: Envelope) -> None:
+    assert isinstance(guarded.app, FastAPI)
+    routes = [(method, route.path) for route in routes_of(guarded.app.router) for method in route.methods or ()]
     assert len(routes) > 30
     for method, path in routes:
         is_read_only = method in ("GET", "HEAD") or (method == "POST" and path in READ_ONLY_ROUTES)
@@ -202,7 +203,7 @@ async def test_every_answer_carries_the_headers(
 
 
 async def test_an_answer_to_an_error_of_ours_carries_the_headers(
-    guarded: FastAPI, monkeypatch: pytest.MonkeyPatch
+    guarded: Envelope, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(self: object) -> None:
         raise RuntimeError
@@ -214,7 +215,7 @@ async def test_an_answer_to_an_error_of_ours_carries_the_headers(
     assert (answer.status_code, answer.headers["x-content-type-options"]) == (500, "nosniff")
 
 
-async def test_who_tries_many_wrong_tokens_waits_and_others_do_not(guarded: FastAPI) -> None:
+async def test_who_tries_many_wrong_tokens_waits_and_others_do_not(guarded: Envelope) -> None:
     async with client_of(guarded) as client:
         wrong = [client.get("/workflows", headers={"Authorization": f"Bearer {each:032}"}) for each in range(150)]
         forms = [client.post("/dashboard/login", data={"token": str(each)}, headers=OURS) for each in range(150)]

@@ -9,9 +9,9 @@ import bson
 import httpx2
 import pytest
 from bson import Binary, Code, Decimal128, Int64, MaxKey, ObjectId, Timestamp
-from fastapi import FastAPI
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.collation import Collation
+from starlette.types import ASGIApp
 
 from daemon.api.dashboard import feed
 from tests.support.api import TASK_FOR_LEADS, application, client_of
@@ -27,12 +27,12 @@ DAILY = {"type": "scheduled", "entity_type": "lead", "schedule": "0 9 * * *"}
 
 
 @pytest.fixture
-def app(database: Database) -> FastAPI:
+def app(database: Database) -> ASGIApp:
     return application(database)
 
 
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(app: ASGIApp) -> AsyncIterator[httpx2.AsyncClient]:
     async with client_of(app) as asking:
         yield asking
 
@@ -183,7 +183,7 @@ async def test_backtests_run_one_at_a_time_and_leave_the_event_loop_to_others(
     assert await least_stall(backtest, 0.05) < 0.05
 
 
-async def test_a_backtest_ends_with_its_request(app: FastAPI, database: Database) -> None:
+async def test_a_backtest_ends_with_its_request(app: ASGIApp, database: Database) -> None:
     await database["leads"].insert_many([{"created_at": NOW, "n": number} for number in range(6_000)])
     await database["workflows"].insert_one({"_id": 1, **TASK_FOR_LEADS, "conditions": MANY})
     began = asyncio.Event()
@@ -220,7 +220,7 @@ async def test_a_backtest_compares_texts_as_sweeps_do(client: httpx2.AsyncClient
 
 
 async def test_as_many_streams_as_were_meant_get_in(
-    client: httpx2.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+    client: httpx2.AsyncClient, app: ASGIApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "MOST_STREAMS", 3)
     monkeypatch.setattr(feed, "_LONGEST_S", 0.5)

@@ -9,9 +9,9 @@ from typing import Any
 import httpx2
 import pytest
 import time_machine
-from fastapi import FastAPI
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
+from starlette.types import ASGIApp
 
 from config.api_token import ApiToken, TokenScope, hash_of
 from daemon.api.session import COOKIE
@@ -30,7 +30,7 @@ OURS = {"Origin": "http://localhost:8484"}
 
 
 @pytest.fixture
-def guarded(database: Database) -> FastAPI:
+def guarded(database: Database) -> ASGIApp:
     return application(database, TOKENS)
 
 
@@ -41,7 +41,7 @@ async def workflow_id(database: Database) -> Any:
 
 
 @pytest.fixture
-async def visitor(guarded: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def visitor(guarded: ASGIApp) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser that nobody has logged in with yet."""
     async with client_of(guarded) as client:
         yield client
@@ -83,7 +83,7 @@ async def test_the_cookie_is_for_this_site_alone_and_for_no_script(visitor: http
     assert (await visitor.get("/")).status_code == 200
 
 
-async def test_over_https_the_cookie_is_for_https_alone(guarded: FastAPI) -> None:
+async def test_over_https_the_cookie_is_for_https_alone(guarded: ASGIApp) -> None:
     transport = httpx2.ASGITransport(app=guarded)
     async with httpx2.AsyncClient(transport=transport, base_url="https://crm.example") as client:
         answer = await client.post("/dashboard/login", data={"token": WRITE}, headers={"Origin": "https://crm.example"})

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI
 from pymongo.asynchronous.database import AsyncDatabase
+from starlette.types import ASGIApp
 
 from config.api_token import ApiToken
 from daemon.admin.administration import administration_of
 from daemon.api.application import application_of
 from daemon.api.dashboard.dashboard import Dashboard
+from daemon.api.envelope import Envelope
 from daemon.api.exposition import Exposition
 from daemon.api.session import Sessions
 from daemon.metrics import Metrics
@@ -26,7 +27,7 @@ TASK_FOR_LEADS: dict[str, Any] = {
 }
 
 
-def application(database: AsyncDatabase[dict[str, Any]], tokens: Sequence[ApiToken] = ()) -> FastAPI:
+def application(database: AsyncDatabase[dict[str, Any]], tokens: Sequence[ApiToken] = ()) -> Envelope:
     """Return the application over ``database``; it is always ready."""
     settings = settings_for("mongodb://unused", database.name)
     administration = administration_of(database, settings, parser_for(settings), _now)
@@ -43,7 +44,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def client_of(app: FastAPI, token: str | None = None) -> httpx2.AsyncClient:
+def client_of(app: ASGIApp, token: str | None = None) -> httpx2.AsyncClient:
     """Return a client whose requests go straight into ``app``."""
     headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
     return httpx2.AsyncClient(
