@@ -1,6 +1,6 @@
-"""The switches of workflows as the executor sees them: status, and the number up to which executions are cancelled.
+"""The state of workflows as the executor sees it: status, and the number up to which executions are cancelled.
 
-The reader in this process puts the switches that it committed; those that another reader committed are read from
+The reader in this process puts the states that it committed; those that another reader committed are read from
 workflow_versions, by their change numbers.
 """
 
@@ -16,7 +16,7 @@ from rules.workflow import WorkflowStatus
 
 @dataclass(frozen=True, slots=True)
 class WorkflowState:
-    """The switch of one workflow. Executions numbered up to ``stopped_seq`` end cancelled, whatever the status.
+    """The state of one workflow. Executions numbered up to ``stopped_seq`` end cancelled, whatever the status.
 
     ``changed_seq`` is the number of the commit that set it.
     """
@@ -34,7 +34,7 @@ _UNKNOWN = WorkflowState(WorkflowStatus.ACTIVE, -1)
 
 
 class WorkflowStates:
-    """The switches of all workflows."""
+    """The states of all workflows."""
 
     def __init__(self, versions: AsyncCollection[dict[str, Any]]) -> None:
         self._versions = versions
@@ -43,7 +43,7 @@ class WorkflowStates:
         self._seen = -1  # change number of the last refresh; put leaves it: commits of an earlier reader may be unread
 
     def get(self, workflow_id: Any) -> WorkflowState:
-        """Return the switch of a workflow; active for an unknown one."""
+        """Return the state of a workflow; active for an unknown one."""
         return self._states.get(bson_bytes(workflow_id), _UNKNOWN)
 
     @property
@@ -57,7 +57,7 @@ class WorkflowStates:
             self._take(version.workflow_id, WorkflowState(version.status, version.stopped_seq, changed_seq))
 
     async def refresh(self) -> None:
-        """Read the switches that are new since the last refresh; raise the driver's error if nobody answers."""
+        """Read the states that are new since the last refresh; raise the driver's error if nobody answers."""
         fields = {"workflow_id": 1, "status": 1, "stopped_seq": 1, "changed_seq": 1}
         changed = await self._versions.find({"changed_seq": {"$gt": self._seen}, "latest": True}, fields).to_list()
         for version in changed:

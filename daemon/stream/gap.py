@@ -1,9 +1,8 @@
 """Record the lost parts of the stream and raise an alarm; a person acknowledges them (promise 1).
 
-``{_id: "gap/<operation time>", kind: "gap", from, to, policy, acknowledged, changed_at, rescan?,
-requests?}``. ``rescan`` is the
-progress of the search for creations that were lost: ``{at, entity_type, after, found, enqueued, not_recoverable,
-is_done}``; ``requests`` of that for requests without an answer: ``{at, is_done}``.
+``{_id: "gap/<operation time>", kind: "gap", from, to, policy, acknowledged, changed_at, rescan?, requests?}``.
+``rescan`` is the progress of the search for creations that were lost: ``{at, entity_type, after, found, enqueued,
+not_recoverable, is_done}``; ``requests`` that of the search for requests without an answer: ``{at, is_done}``.
 """
 
 from datetime import UTC, datetime

@@ -1,8 +1,8 @@
 """Go on after history was lost, by the policy: halt, resume from now, or resume and search for lost creations.
 
 Resuming is a first start that replaces the checkpoint: the workflows as they are at operation time T, the stream from
-just after it. Before the stream is read on, lost creations are
-searched for if the policy says so, and lost requests are answered.
+just after it. Before the stream is read on, lost creations are searched for if the policy says so, and lost requests
+are answered.
 """
 
 from typing import Any

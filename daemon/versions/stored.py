@@ -2,7 +2,7 @@
 
 ``{_id: {workflow_id, version}, workflow_id, version, latest?, definition, status, error?, seen, at_seq, stopped_seq,
 transition?, is_deleted, since, changed_seq, at}``. ``latest`` is true on the newest version and absent on the others;
-``transition`` is present until it has been applied to the waiting executions.
+``transition`` holds its switch, until that has been applied to the waiting executions.
 """
 
 from collections.abc import Mapping, Sequence

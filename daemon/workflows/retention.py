@@ -2,8 +2,7 @@
 
 A version is needed while it is the newest, while an execution or an unfinished sweep points to it, while its switch has
 still to be applied, and for as long as people may ask about the past (``version_retention_days`` after the next version
-came). Of a workflow that was deleted that long ago, and of which no execution is left, only the enrollments
-stay.
+came). Of a workflow that was deleted that long ago, and of which no execution is left, only the enrollments stay.
 """
 
 from collections.abc import Mapping, Sequence
