@@ -1,10 +1,18 @@
-"""The driver's waits keep its lock in order however they are cancelled."""
+"""Once a client is open, the driver's waits keep its lock in order however they are cancelled."""
 
 import asyncio
 
 import pymongo.lock
+import pytest
 
-from daemon.mongo.driver_wait import repair_waiting
+from daemon.mongo.client import open_client
+from tests.support.settings import settings_for
+
+
+@pytest.fixture(autouse=True)
+async def opened_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pymongo.lock, "wait_for", asyncio.wait_for)
+    await open_client(settings_for("mongodb://127.0.0.1:9", "crm"), "test").close()
 
 
 async def turns_of_the_loop() -> None:
@@ -13,7 +21,6 @@ async def turns_of_the_loop() -> None:
 
 
 async def test_a_wait_that_is_cancelled_twice_does_not_end_before_it_has_its_lock_back() -> None:
-    repair_waiting()
     lock = pymongo.lock._async_create_lock()
     condition = pymongo.lock._async_create_condition(lock)
 
@@ -35,7 +42,6 @@ async def test_a_wait_that_is_cancelled_twice_does_not_end_before_it_has_its_loc
 
 
 async def test_a_wait_ends_when_its_time_is_over() -> None:
-    repair_waiting()
     lock = pymongo.lock._async_create_lock()
     condition = pymongo.lock._async_create_condition(lock)
     async with lock:
